@@ -1,0 +1,96 @@
+"""Policies that play: a trained actor-critic, random actions, or a mix of the two.
+
+Shapes: B environments, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from diamond_engine.networks.actor_critic import ActorCritic, LSTMCellState
+from diamond_engine.runtime import Runtime
+
+
+class Policy(Protocol):
+    """Chooses actions for a batch of environments; may keep a recurrent state."""
+
+    def act(self, obs: Tensor) -> Tensor:
+        """Observations ``(B, C, H, W)`` in [-1, 1] → actions int64 ``(B,)``."""
+        ...
+
+    def reset(self, mask: Tensor | None = None) -> None:
+        """Forgets the past of the environments where mask ``(B,)`` holds (all by default)."""
+        ...
+
+
+class Agent:
+    """A trained actor-critic with its recurrent state inside; the batch size follows the observations."""
+
+    def __init__(self, network: ActorCritic, runtime: Runtime, seed: int = 0, greedy: bool = False) -> None:
+        self.network = network
+        self.runtime = runtime
+        self.greedy = greedy
+        self.num_actions = network.cfg.num_actions
+        self.value = torch.zeros(0)
+        """Value estimates ``(B,)`` of the observations last acted on."""
+        runtime.for_inference(network)
+        self._generator = runtime.generator(seed)
+        self._state: LSTMCellState | None = None
+
+    @torch.no_grad()
+    def act(self, obs: Tensor) -> Tensor:
+        """Samples actions ``(B,)`` from the policy (its mode where ``greedy``) and advances the state."""
+        obs = obs.to(self.runtime.device, memory_format=torch.channels_last)
+        if self._state is None or len(self._state[0]) != len(obs):
+            self._state = self.network.initial_state(len(obs))
+        logits, self.value, self._state = self.network(obs, self._state)
+        if self.greedy:
+            return logits.argmax(dim=1)
+        probabilities = logits.float().softmax(dim=1)
+        return torch.multinomial(probabilities, 1, generator=self._generator).squeeze(1)
+
+    def reset(self, mask: Tensor | None = None) -> None:
+        """See ``Policy.reset``."""
+        if mask is None or self._state is None:
+            self._state = None
+            return
+        keep = (~mask.to(self.runtime.device))[:, None]
+        hidden, cell = self._state
+        self._state = (hidden * keep, cell * keep)
+
+
+class RandomPolicy:
+    """Uniformly random actions."""
+
+    def __init__(self, num_actions: int, seed: int = 0) -> None:
+        self.num_actions = num_actions
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def act(self, obs: Tensor) -> Tensor:
+        """See ``Policy.act``."""
+        return torch.randint(self.num_actions, (len(obs),), generator=self._generator)
+
+    def reset(self, mask: Tensor | None = None) -> None:
+        """Nothing to forget."""
+
+
+class EpsilonPolicy:
+    """Follows a policy but, with probability ε per step and environment, acts at random."""
+
+    def __init__(self, policy: Policy, num_actions: int, epsilon: float, seed: int = 0) -> None:
+        self.policy = policy
+        self.epsilon = epsilon
+        self._random = RandomPolicy(num_actions, seed)
+        self._generator = torch.Generator().manual_seed(seed + 1)
+
+    def act(self, obs: Tensor) -> Tensor:
+        """See ``Policy.act``."""
+        actions, noise = self.policy.act(obs).cpu(), self._random.act(obs)
+        return torch.where(torch.rand(len(obs), generator=self._generator) < self.epsilon, noise, actions)
+
+    def reset(self, mask: Tensor | None = None) -> None:
+        """See ``Policy.reset``."""
+        self.policy.reset(mask)

@@ -1,0 +1,185 @@
+"""EDM preconditioning, the denoiser D_θ and its training loss (Section 3.1, Equations 5 to 8 of the paper).
+
+Shapes: B batch, T time, L context length, C channels, H height, W width, A actions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from diamond_engine.diffusion.sampler import Denoise, Noise
+from diamond_engine.networks.denoiser import InnerModel, InnerModelConfig
+
+
+@dataclass(frozen=True)
+class SigmaDistribution:
+    """Training noise levels: ln σ ~ N(loc, scale²), clipped to [sigma_min, sigma_max]. Defaults: the paper, Atari."""
+
+    loc: float = -0.4
+    """Mean of ln σ."""
+    scale: float = 1.2
+    """Standard deviation of ln σ."""
+    sigma_min: float = 2e-3
+    """Smallest σ."""
+    sigma_max: float = 20.0
+    """Largest σ."""
+
+    def from_normal(self, z: Tensor) -> Tensor:
+        """Unit normal draws ``(B,)`` → noise levels ``(B,)``."""
+        return (z * self.scale + self.loc).exp().clamp(self.sigma_min, self.sigma_max)
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """A denoiser: its network and how it is preconditioned."""
+
+    inner_model: InnerModelConfig
+    """Architecture of F_θ."""
+    sigma_data: float = 0.5
+    """Standard deviation of the data σ_data."""
+    sigma_offset_noise: float = 0.3
+    """Scale of the offset noise: one draw per sample and channel."""
+    noise_previous_obs: bool = False
+    """Whether training adds noise to the context frames (CS:GO dynamics)."""
+    upsampling_factor: int | None = None
+    """For an upsampler: how many times larger its images are than the low-resolution ones it is conditioned on."""
+
+
+@dataclass(frozen=True)
+class Conditioners:
+    """EDM's coefficients, each ``(B, 1, 1, 1)`` but c_noise ``(B,)``."""
+
+    c_in: Tensor
+    c_out: Tensor
+    c_skip: Tensor
+    c_noise: Tensor
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A batch of training segments."""
+
+    obs: Tensor
+    """Frames, float ``(B, T, C, H, W)`` in [-1, 1]."""
+    act: Tensor | None
+    """The action taken at each frame, int64 ``(B, T)`` or multi-hot ``(B, T, A)``."""
+    mask: Tensor
+    """False where a frame is padding before the start or after the end of an episode, bool ``(B, T)``."""
+    low_res: Tensor | None = None
+    """For an upsampler: the low-resolution frames, float ``(B, T, C, H/k, W/k)``."""
+
+
+class Denoiser(nn.Module):
+    """D_θ: maps a noisy frame and its context to the clean frame."""
+
+    def __init__(self, cfg: DenoiserConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        self.inner_model = InnerModel(cfg.inner_model)
+
+    def conditioners(self, sigma: Tensor) -> Conditioners:
+        """EDM coefficients for noise levels σ ``(B,)``, with the offset noise counted in (Equation 6, Appendix C)."""
+        sigma = (sigma**2 + self.cfg.sigma_offset_noise**2).sqrt()
+        data_variance = self.cfg.sigma_data**2
+        total_variance = sigma**2 + data_variance
+        c_skip = data_variance / total_variance
+        image = (-1, 1, 1, 1)
+        return Conditioners(
+            c_in=total_variance.rsqrt().reshape(image),
+            c_out=(sigma * c_skip.sqrt()).reshape(image),
+            c_skip=c_skip.reshape(image),
+            c_noise=sigma.log() / 4,
+        )
+
+    def network_output(
+        self, noisy: Tensor, c: Conditioners, context: Tensor, act: Tensor | None, sigma_cond: Tensor | None
+    ) -> Tensor:
+        """F_θ in float32: noisy ``(B, C, H, W)``, context ``(B, L·C, H, W)``, sigma_cond ``(B,)`` → ``(B, C, H, W)``."""
+        c_noise_cond = None if sigma_cond is None else sigma_cond.log() / 4
+        return self.inner_model(
+            noisy * c.c_in, c.c_noise, c_noise_cond, context / self.cfg.sigma_data, act
+        ).float()
+
+    def forward(
+        self, noisy: Tensor, sigma: Tensor, context: Tensor, act: Tensor | None, sigma_cond: Tensor | None = None
+    ) -> Tensor:
+        """D = c_skip·x + c_out·F, clipped and quantised to 8 bits.
+
+        noisy ``(B, C, H, W)``, sigma ``(B,)``, context ``(B, L·C, H, W)`` oldest first, act ``(B, L)`` or
+        ``(B, L, A)``, sigma_cond ``(B,)`` or None → ``(B, C, H, W)`` on the grid of 256 values in [-1, 1].
+        """
+        c = self.conditioners(sigma)
+        return self.wrap(noisy, self.network_output(noisy, c, context, act, sigma_cond), c)
+
+    def given_actions(self, act: Tensor | None) -> Denoise:
+        """This denoiser as the sampler wants it, for given actions ``(B, L)`` or ``(B, L, A)`` (None: no actions)."""
+
+        def denoise(x: Tensor, sigma: float, context: Tensor, sigma_cond: float | None) -> Tensor:
+            level = x.new_full((len(x),), sigma)
+            return self(x, level, context, act, None if sigma_cond is None else torch.full_like(level, sigma_cond))
+
+        return denoise
+
+    @staticmethod
+    @torch.no_grad()
+    def wrap(noisy: Tensor, output: Tensor, c: Conditioners) -> Tensor:
+        """Combines network output and noisy frame; clips, and truncates to 8 bits. All ``(B, C, H, W)``."""
+        image = (c.c_skip * noisy + c.c_out * output).clamp(-1, 1)
+        return image.add(1).div(2).mul(255).floor().div(255).mul(2).sub(1)
+
+
+def enlarge(low_res: Tensor, factor: int) -> Tensor:
+    """Bicubic enlargement, not clipped: ``(B, C, H, W)`` → ``(B, C, kH, kW)``."""
+    return F.interpolate(low_res, scale_factor=float(factor), mode="bicubic", align_corners=False)
+
+
+def add_noise(x: Tensor, sigma: Tensor, offset_scale: float, noise: Noise) -> Tensor:
+    """x + offset noise + σ·noise: x ``(B, C, H, W)``, σ ``(B,)``. Draws the offset first."""
+    offset = noise((*x.shape[:2], 1, 1))
+    pixels = noise(tuple(x.shape))
+    return x + offset_scale * offset + sigma.reshape(-1, 1, 1, 1) * pixels
+
+
+def denoiser_loss(
+    denoiser: Denoiser, segment: Segment, distribution: SigmaDistribution, noise: Noise
+) -> Tensor:
+    """Mean squared error between F_θ and EDM's target (Equation 8), over all frames after the context.
+
+    The first L frames are context. Each further frame is predicted in turn, and D's prediction takes its place in the
+    context of the following ones, so that the model learns to recover from its own errors. Returns a scalar.
+    """
+    cfg = denoiser.cfg
+    length = cfg.inner_model.num_steps_conditioning
+    b, t = segment.obs.shape[:2]
+    frames = list(segment.obs.unbind(1))
+    losses: list[Tensor] = []
+    for i in range(length, t):
+        target_frame = frames[i]
+        past = frames[i - length : i]
+        act = None if segment.act is None or cfg.inner_model.num_actions is None else segment.act[:, i - length : i]
+        context = torch.cat(past, dim=1)
+        sigma_cond = None
+        if cfg.noise_previous_obs:
+            sigma_cond = distribution.from_normal(noise((b,)))
+            context = add_noise(context, sigma_cond, 0.0, noise)
+        if segment.low_res is not None and cfg.upsampling_factor is not None:
+            context = torch.cat((context, enlarge(segment.low_res[:, i], cfg.upsampling_factor)), dim=1)
+        sigma = distribution.from_normal(noise((b,)))
+        noisy = add_noise(target_frame, sigma, cfg.sigma_offset_noise, noise)
+        c = denoiser.conditioners(sigma)
+        output = denoiser.network_output(noisy, c, context, act, sigma_cond)
+        target = (target_frame - c.c_skip * noisy) / c.c_out
+        losses.append(_masked_mean_square(output - target, segment.mask[:, i]))
+        if i + 1 < t:
+            frames[i] = denoiser.wrap(noisy, output, c)
+    return torch.stack(losses).mean()
+
+
+def _masked_mean_square(error: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the samples where mask ``(B,)`` holds (0 where none does), without a host synchronisation."""
+    per_sample = error.square().flatten(1).mean(1)
+    return (per_sample * mask).sum() / mask.sum().clamp(min=1)

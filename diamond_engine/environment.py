@@ -1,0 +1,72 @@
+"""What an actor-critic learns in, real or imagined: B environments stepped together, in torch.
+
+Shapes: B environments, C channels, H height, W width, L context length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diamond_engine.emulator import AtariEmulator
+from diamond_engine.frames import from_numpy
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """Extra facts of a step in which at least one environment was reset."""
+
+    final_observation: Tensor
+    """What the last action led to before the reset, ``(B, C, H, W)`` in [-1, 1]."""
+    context: Tensor | None
+    """Frames before the first observation after the reset, ``(B, L-1, C, H, W)``, or None where there are none."""
+
+
+class BatchedEnv(Protocol):
+    """Steps B environments; one that ends is reset in the same step."""
+
+    num_envs: int
+    num_actions: int
+
+    def reset(self, seed: int | None = None) -> Tensor:
+        """Starts all environments: observations ``(B, C, H, W)`` in [-1, 1]."""
+        ...
+
+    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, StepInfo | None]:
+        """Actions ``(B,)`` int64 → observations ``(B, C, H, W)``, rewards, ends, truncations ``(B,)``, info."""
+        ...
+
+
+class EmulatorEnv:
+    """The real emulator as a ``BatchedEnv``; also adds up the score of whole games."""
+
+    def __init__(self, emulator: AtariEmulator, device: torch.device) -> None:
+        self.emulator = emulator
+        self.device = device
+        self.num_envs = emulator.num_envs
+        self.num_actions = len(emulator.game.actions)
+        self.finished_scores: list[float] = []
+        self._scores = np.zeros(self.num_envs)
+
+    def reset(self, seed: int | None = None) -> Tensor:
+        """See ``BatchedEnv.reset``."""
+        self._scores[:] = 0
+        return from_numpy(self.emulator.reset(seed), self.device)
+
+    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, StepInfo | None]:
+        """See ``BatchedEnv.step``."""
+        result = self.emulator.step(actions.cpu().numpy())
+        self._scores += result.rewards
+        self.finished_scores.extend(self._scores[result.game_over].tolist())
+        self._scores[result.game_over] = 0
+        info = None
+        if (result.terminated | result.truncated).any():
+            info = StepInfo(from_numpy(result.successors, self.device), None)
+        rewards, ends, truncs = (
+            torch.from_numpy(x).to(self.device) for x in (result.rewards, result.terminated, result.truncated)
+        )
+        return from_numpy(result.frames, self.device), rewards, ends, truncs, info

@@ -1,0 +1,251 @@
+"""Episodes on disk (one HDF5 file each) and training segments drawn from them.
+
+A file holds ``frames`` uint8 ``(T, H, W, 3)`` RGB, chunked by frame; ``actions`` int64 ``(T,)``, the action taken at each
+frame; ``rewards`` float32 ``(T,)``; ``terminated`` and ``truncated`` bool ``(T,)``; ``final_frame`` uint8 ``(H, W, 3)``, what
+the last action led to; and attributes ``format`` (= 1) plus facts about the collection (``game``, ``policy``, ``seed``, …).
+Files are named by number and read in that order, oldest first.
+
+Shapes: B batch, T steps of an episode, S steps of a segment, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diamond_engine.errors import DiamondError
+from diamond_engine.files import atomic_path
+from diamond_engine.frames import to_float
+
+FORMAT = 1
+EPISODE_NAME = re.compile(r"episode_(\d{6})\.h5")
+PAPER_AGE_WEIGHTS = (0.1, 0.1, 0.1, 0.7)
+"""Sampling weights of the quarters of the episodes by age, oldest first (Table 4)."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode in memory; arrays as described for the file."""
+
+    frames: NDArray[np.uint8]
+    actions: NDArray[np.int64]
+    rewards: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    final_frame: NDArray[np.uint8]
+    attributes: Mapping[str, str | int | float] = field(default_factory=dict)
+    """Facts about the collection."""
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    @property
+    def score(self) -> float:
+        """Sum of the unclipped rewards."""
+        return float(self.rewards.sum())
+
+
+def write_episode(path: Path, episode: Episode) -> None:
+    """Writes an episode atomically."""
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        chunk = (1, *episode.frames.shape[1:])
+        file.create_dataset("frames", data=episode.frames, chunks=chunk, compression="gzip", compression_opts=1)
+        for name in ("actions", "rewards", "terminated", "truncated", "final_frame"):
+            file.create_dataset(name, data=getattr(episode, name))
+        file.attrs["format"] = FORMAT
+        for name, value in episode.attributes.items():
+            file.attrs[name] = value
+
+
+def read_episode(path: Path) -> Episode:
+    """Reads one episode. Raises ``DiamondError`` where the file is missing, damaged, or not an episode."""
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise DiamondError(f"{path} is not an episode of format {FORMAT}")
+            arrays = {
+                name: np.asarray(file[name])
+                for name in ("frames", "actions", "rewards", "terminated", "truncated", "final_frame")
+            }
+            attributes = {name: _plain(value) for name, value in file.attrs.items() if name != "format"}
+    except (OSError, KeyError, RuntimeError) as error:
+        raise DiamondError(f"{path} is not a readable episode (truncated or damaged): delete it or collect it again") from error
+    lengths = {name: len(array) for name, array in arrays.items() if name != "final_frame"}
+    if len(set(lengths.values())) != 1 or arrays["frames"].ndim != 4 or lengths["actions"] == 0:
+        raise DiamondError(f"{path} is not a valid episode: lengths {lengths}")
+    return Episode(**arrays, attributes=attributes)
+
+
+def _plain(value: object) -> str | int | float:
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value if isinstance(value, (str, int, float)) else str(value)
+
+
+class EpisodeFolder:
+    """A folder of episodes: grows by ``append``, serves episodes through a cache of decoded ones.
+
+    Opening it reads only the length of every episode; a damaged file raises ``DiamondError`` naming it.
+    """
+
+    def __init__(self, folder: Path, cache_bytes: int = 4 * 2**30) -> None:
+        self.folder = folder
+        self._cache: OrderedDict[int, Episode] = OrderedDict()
+        self._cached_bytes = 0
+        self._cache_bytes = cache_bytes
+        self.paths: list[Path] = []
+        self.lengths: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Takes notice of episodes that were added since."""
+        found = sorted(path for path in self.folder.glob("episode_*.h5") if EPISODE_NAME.fullmatch(path.name))
+        added = [_length(path) for path in found[len(self.paths) :]]
+        self.paths = found
+        self.lengths = np.concatenate([self.lengths, np.asarray(added, dtype=np.int64)])
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Episode:
+        if index in self._cache:
+            self._cache.move_to_end(index)
+            return self._cache[index]
+        episode = read_episode(self.paths[index])
+        self._cache[index] = episode
+        self._cached_bytes += episode.frames.nbytes
+        while self._cached_bytes > self._cache_bytes and len(self._cache) > 1:
+            _, dropped = self._cache.popitem(last=False)
+            self._cached_bytes -= dropped.frames.nbytes
+        return episode
+
+    @property
+    def num_steps(self) -> int:
+        """Steps in all episodes together."""
+        return int(self.lengths.sum())
+
+    def append(self, episode: Episode) -> Path:
+        """Writes an episode under the next number."""
+        number = 1 + int(self.paths[-1].stem.rpartition("_")[2]) if self.paths else 0
+        path = self.folder / f"episode_{number:06d}.h5"
+        write_episode(path, episode)
+        self.paths.append(path)
+        self.lengths = np.append(self.lengths, len(episode))
+        return path
+
+
+def _length(path: Path) -> int:
+    try:
+        with h5py.File(path, "r") as file:
+            return len(file["actions"])
+    except (OSError, KeyError, RuntimeError) as error:
+        raise DiamondError(f"{path} is not a readable episode (truncated or damaged): delete it or collect it again") from error
+
+
+@dataclass(frozen=True)
+class SegmentBatch:
+    """B segments of S steps, as torch tensors."""
+
+    obs: Tensor
+    """Frames, float ``(B, S, C, H, W)`` in [-1, 1]; 0 (grey) where padded; the final frame follows an end."""
+    act: Tensor
+    """Action taken at each frame, int64 ``(B, S)``, 0 where padded."""
+    rewards: Tensor
+    """float32 ``(B, S)``."""
+    ends: Tensor
+    """terminated, bool ``(B, S)``."""
+    is_frame: Tensor
+    """The frame is real: a step's frame or the final frame, bool ``(B, S)``."""
+    is_step: Tensor
+    """The frame was acted on: action, reward and end are real, bool ``(B, S)``."""
+
+
+@dataclass(frozen=True)
+class SegmentSampler:
+    """Draws segments: an episode by age and length, then a place in it.
+
+    With ``beyond_end`` a segment may run past the end of its episode (padding follows the final frame); otherwise only
+    the start may be padded.
+    """
+
+    folder: EpisodeFolder
+    length: int
+    """Steps S of a segment."""
+    age_weights: Sequence[float] = PAPER_AGE_WEIGHTS
+    """Share of the samples that each equal part of the episodes gets, oldest first."""
+    beyond_end: bool = False
+    """Whether padding may follow the end."""
+
+    def episode_probabilities(self) -> NDArray[np.float64]:
+        """Probability of every episode ``(N,)``: by length within its age group, groups by ``age_weights``."""
+        if len(self.folder) == 0:
+            raise DiamondError(f"no episodes in {self.folder.folder}: collect some first")
+        lengths = self.folder.lengths.astype(np.float64)
+        if len(lengths) < len(self.age_weights):
+            return lengths / lengths.sum()
+        parts = np.array_split(lengths, len(self.age_weights))
+        return np.concatenate(
+            [weight * part / part.sum() for weight, part in zip(self.age_weights, parts, strict=True)]
+        ) / sum(self.age_weights)
+
+    def draw(self, rng: np.random.Generator, batch_size: int, device: torch.device) -> SegmentBatch:
+        """Draws ``batch_size`` segments onto ``device``; frames cross to it as uint8."""
+        indices = rng.choice(len(self.folder), size=batch_size, p=self.episode_probabilities())
+        return self._stack([self._place(rng, self.folder[index]) for index in indices], device)
+
+    def _place(self, rng: np.random.Generator, episode: Episode) -> tuple[Episode, int]:
+        covered = rng.integers(len(episode) + 1)
+        start = int(covered - rng.integers(self.length))
+        if not self.beyond_end:
+            start = min(start, len(episode) + 1 - self.length)
+        return episode, start
+
+    def _stack(self, places: list[tuple[Episode, int]], device: torch.device) -> SegmentBatch:
+        rows = [cut(episode, start, self.length) for episode, start in places]
+        columns = {name: torch.from_numpy(np.stack([row[name] for row in rows])).to(device) for name in rows[0]}
+        is_frame = columns["is_frame"]
+        obs = to_float(columns["frames"]) * is_frame[:, :, None, None, None]
+        return SegmentBatch(
+            obs, columns["actions"], columns["rewards"], columns["ends"], is_frame, columns["is_step"]
+        )
+
+
+def cut(episode: Episode, start: int, length: int) -> dict[str, NDArray[np.generic]]:
+    """Steps ``start`` to ``start + length`` of an episode (either may lie outside it), zero-padded.
+
+    Returns ``frames`` uint8 ``(S, H, W, 3)``, ``actions``, ``rewards``, ``ends``, ``is_frame`` and ``is_step``, each ``(S,)``.
+    """
+    steps = len(episode)
+    first, last = max(0, start), min(steps, start + length)
+    inside = slice(first - start, max(first, last) - start)
+    source = slice(first, max(first, last))
+    frames = np.zeros((length, *episode.frames.shape[1:]), dtype=np.uint8)
+    actions = np.zeros(length, dtype=np.int64)
+    rewards = np.zeros(length, dtype=np.float32)
+    ends, is_step = np.zeros(length, dtype=bool), np.zeros(length, dtype=bool)
+    frames[inside] = episode.frames[source]
+    actions[inside] = episode.actions[source]
+    rewards[inside] = episode.rewards[source]
+    ends[inside] = episode.terminated[source]
+    is_step[inside] = True
+    is_frame = is_step.copy()
+    if start <= steps < start + length:
+        frames[steps - start] = episode.final_frame
+        is_frame[steps - start] = True
+    return {
+        "frames": frames,
+        "actions": actions,
+        "rewards": rewards,
+        "ends": ends,
+        "is_frame": is_frame,
+        "is_step": is_step,
+    }

@@ -1,0 +1,98 @@
+"""The network F_θ inside the denoiser (Equation 6 of the paper): a U-Net that sees context, noise level and actions.
+
+Shapes: B batch, L context length, C image channels, H height, W width, A actions, D conditioning channels.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from diamond_engine.networks.blocks import FourierFeatures, GroupNorm, conv3x3
+from diamond_engine.networks.unet import UNet
+
+
+@dataclass(frozen=True)
+class InnerModelConfig:
+    """Architecture of ``InnerModel``; the defaults are the Atari model of the paper (Table 2)."""
+
+    num_actions: int | None
+    """Entries of the action table; None for a network without actions (the upsampler)."""
+    img_channels: int = 3
+    """Channels of one image."""
+    num_steps_conditioning: int = 4
+    """Context length L: images (and actions) the next image is conditioned on."""
+    cond_channels: int = 256
+    """Size D of the conditioning vector."""
+    depths: tuple[int, ...] = (2, 2, 2, 2)
+    """Residual blocks per level on the way down."""
+    channels: tuple[int, ...] = (64, 64, 64, 64)
+    """Channels per level."""
+    attn_depths: tuple[bool, ...] = (False, False, False, False)
+    """Which levels have self-attention after every block."""
+    multi_hot_actions: bool = False
+    """Actions are multi-hot vectors ``(B, L, A)`` times the action table (CS:GO) instead of indices ``(B, L)``."""
+    low_res_cond: bool = False
+    """An enlarged low-resolution frame follows the context in the input (the upsampler)."""
+    noise_cond: bool = False
+    """A second noise embedding tells the network how noisy its context is (CS:GO)."""
+
+
+class ActionTable(nn.Embedding):
+    """Looks up action indices ``(B, L)``, or multiplies multi-hot vectors ``(B, L, A)`` by the table, → ``(B, L, D/L)``."""
+
+    def forward(self, act: Tensor) -> Tensor:
+        if act.ndim == 3:
+            return act.to(self.weight.dtype) @ self.weight
+        return F.embedding(act, self.weight)
+
+
+class InnerModel(nn.Module):
+    """F_θ(noisy, context, noise level, actions).
+
+    ``forward(noisy, c_noise, c_noise_cond, context, act)``: noisy ``(B, C, H, W)`` already scaled by c_in; c_noise and
+    c_noise_cond ``(B,)``; context ``(B, L·C, H, W)``, oldest first, already divided by σ_data; act ``(B, L)`` int64 or
+    ``(B, L, A)`` multi-hot, or None without actions. Returns ``(B, C, H, W)``.
+    """
+
+    def __init__(self, cfg: InnerModelConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        self.noise_emb = FourierFeatures(cfg.cond_channels)
+        self.noise_cond_emb = FourierFeatures(cfg.cond_channels) if cfg.noise_cond else None
+        self.act_emb = (
+            None
+            if cfg.num_actions is None
+            else nn.Sequential(
+                ActionTable(cfg.num_actions, cfg.cond_channels // cfg.num_steps_conditioning), nn.Flatten()
+            )
+        )
+        self.cond_proj = nn.Sequential(
+            nn.Linear(cfg.cond_channels, cfg.cond_channels),
+            nn.SiLU(),
+            nn.Linear(cfg.cond_channels, cfg.cond_channels),
+        )
+        images_in = cfg.num_steps_conditioning + cfg.low_res_cond + 1
+        self.conv_in = conv3x3(images_in * cfg.img_channels, cfg.channels[0])
+        self.unet = UNet(cfg.cond_channels, cfg.depths, cfg.channels, cfg.attn_depths)
+        self.norm_out = GroupNorm(cfg.channels[0])
+        self.conv_out = conv3x3(cfg.channels[0], cfg.img_channels)
+        nn.init.zeros_(self.conv_out.weight)
+
+    def conditioning(self, c_noise: Tensor, c_noise_cond: Tensor | None, act: Tensor | None) -> Tensor:
+        """The vector every adaptive group norm reads: c_noise, c_noise_cond ``(B,)``, act as above → ``(B, D)``."""
+        cond = self.noise_emb(c_noise)
+        if self.noise_cond_emb is not None:
+            cond = cond + self.noise_cond_emb(torch.zeros_like(c_noise) if c_noise_cond is None else c_noise_cond)
+        if self.act_emb is not None:
+            cond = cond + self.act_emb(act)
+        return self.cond_proj(cond.to(self.conv_in.weight.dtype))
+
+    def forward(
+        self, noisy: Tensor, c_noise: Tensor, c_noise_cond: Tensor | None, context: Tensor, act: Tensor | None
+    ) -> Tensor:
+        cond = self.conditioning(c_noise, c_noise_cond, act)
+        x = self.conv_in(torch.cat((context, noisy), dim=1).to(self.conv_in.weight.dtype))
+        x = self.unet(x, cond)
+        return self.conv_out(F.silu(self.norm_out(x)))

@@ -1,0 +1,135 @@
+"""The reward and termination model R_ψ (Section 3.1 and Appendix C of the paper): CNN, LSTM, MLP head.
+
+Shapes: B batch, T time, C image channels, H height, W width.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from diamond_engine.networks.blocks import Downsample, ResBlocks, conv3x3
+
+REWARD_CLASSES = 3
+END_CLASSES = 2
+
+LSTMState = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class RewardEndModelConfig:
+    """Architecture of ``RewardEndModel``; the defaults are the Atari model of the paper (Table 2)."""
+
+    num_actions: int
+    """Size of the discrete action set."""
+    lstm_dim: int = 512
+    """Hidden size of the LSTM."""
+    img_channels: int = 3
+    """Channels of one image."""
+    img_size: int = 64
+    """Height and width of an image in pixels."""
+    cond_channels: int = 128
+    """Size of the action embedding that conditions every block."""
+    depths: tuple[int, ...] = (2, 2, 2, 2)
+    """Residual blocks per level."""
+    channels: tuple[int, ...] = (32, 32, 32, 32)
+    """Channels per level."""
+    attn_depths: tuple[bool, ...] = (False, False, False, False)
+    """Which levels have self-attention after every block."""
+
+
+class RewardEndEncoder(nn.Module):
+    """Residual CNN over an image pair: ``(B, 2C, H, W), (B, D)`` → ``(B, C', H/2^k, W/2^k)`` with k = levels − 1."""
+
+    def __init__(self, cfg: RewardEndModelConfig) -> None:
+        super().__init__()
+        self.conv_in = conv3x3(2 * cfg.img_channels, cfg.channels[0])
+        blocks: list[ResBlocks] = []
+        for i, depth in enumerate(cfg.depths):
+            outer, inner = cfg.channels[max(0, i - 1)], cfg.channels[i]
+            blocks.append(
+                ResBlocks(
+                    [outer] + [inner] * (depth - 1), [inner] * depth, cfg.cond_channels, cfg.attn_depths[i]
+                )
+            )
+        deepest = [cfg.channels[-1]] * 2
+        blocks.append(ResBlocks(deepest, deepest, cfg.cond_channels, attention=True))
+        self.blocks = nn.ModuleList(blocks)
+        self.downsamples = nn.ModuleList(
+            [nn.Identity(), *(Downsample(c) for c in cfg.channels[:-1]), nn.Identity()]
+        )
+
+    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
+        x = self.conv_in(x)
+        for block, down in zip(self.blocks, self.downsamples, strict=True):
+            x, _ = block(down(x), cond)
+        return x
+
+
+class RewardEndModel(nn.Module):
+    """Predicts the sign of the reward and the end of the episode for every transition of a sequence.
+
+    ``forward(obs, act, next_obs, state)``: obs and next_obs ``(B, T, C, H, W)`` in [-1, 1], act ``(B, T)`` int64,
+    state the LSTM's (h, c), each ``(1, B, lstm_dim)``, or None for zeros. Returns reward logits ``(B, T, 3)`` for
+    −1, 0, +1, end logits ``(B, T, 2)``, and the new state.
+    """
+
+    def __init__(self, cfg: RewardEndModelConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        self.encoder = RewardEndEncoder(cfg)
+        self.act_emb = nn.Embedding(cfg.num_actions, cfg.cond_channels)
+        feature_size = cfg.img_size // 2 ** (len(cfg.depths) - 1)
+        self.lstm = nn.LSTM(cfg.channels[-1] * feature_size**2, cfg.lstm_dim, batch_first=True)
+        self.head = nn.Sequential(
+            nn.Linear(cfg.lstm_dim, cfg.lstm_dim),
+            nn.SiLU(),
+            nn.Linear(cfg.lstm_dim, REWARD_CLASSES + END_CLASSES, bias=False),
+        )
+
+    def forward(
+        self, obs: Tensor, act: Tensor, next_obs: Tensor, state: LSTMState | None = None
+    ) -> tuple[Tensor, Tensor, LSTMState]:
+        b, t = act.shape
+        pair = torch.cat((obs, next_obs), dim=2).flatten(0, 1).to(self.encoder.conv_in.weight.dtype)
+        features = self.encoder(pair, self.act_emb(act.flatten()))
+        y, new_state = self.lstm(features.reshape(b, t, -1), state)
+        logits = self.head(y)
+        return logits[..., :REWARD_CLASSES], logits[..., REWARD_CLASSES:], new_state
+
+
+@dataclass(frozen=True)
+class RewardEndBatch:
+    """Transitions to learn from; a transition leads from ``obs[:, t]`` through ``act[:, t]`` to ``next_obs[:, t]``."""
+
+    obs: Tensor
+    """Frames, float ``(B, T, C, H, W)`` in [-1, 1]."""
+    act: Tensor
+    """Actions, int64 ``(B, T)``."""
+    next_obs: Tensor
+    """What each action led to: the true final frame where the episode ended."""
+    rewards: Tensor
+    """Rewards ``(B, T)``; only their sign is learnt."""
+    ends: Tensor
+    """Whether the episode ended with the transition, ``(B, T)``."""
+    mask: Tensor
+    """False for padding, bool ``(B, T)``."""
+
+
+@dataclass(frozen=True)
+class RewardEndLosses:
+    """Scalars; ``total`` is the one to differentiate."""
+
+    total: Tensor
+    reward: Tensor
+    end: Tensor
+
+
+def reward_end_loss(model: RewardEndModel, batch: RewardEndBatch) -> RewardEndLosses:
+    """Cross-entropies of reward signs and ends over unmasked transitions (Section 3.1)."""
+    reward_logits, end_logits, _ = model(batch.obs, batch.act, batch.next_obs)
+    mask = batch.mask
+    reward = F.cross_entropy(reward_logits[mask].float(), batch.rewards[mask].sign().long() + 1)
+    end = F.cross_entropy(end_logits[mask].float(), batch.ends[mask].long())
+    return RewardEndLosses(total=reward + end, reward=reward, end=end)

@@ -1,0 +1,1 @@
+"""What makes worlds: collection, the component trainers and their commands, and evaluation."""

@@ -1,0 +1,99 @@
+"""Trains the denoiser on segments of episodes (Section 3.1, Equation 8).
+
+Shapes: B batch, T = context + predicted frames, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diamond_engine.diffusion import Denoiser, Segment, SigmaDistribution, denoiser_loss
+from diamond_engine.episodes import PAPER_AGE_WEIGHTS, EpisodeFolder, SegmentSampler
+from diamond_engine.runtime import Runtime
+from training.optimisation import Ema, Metrics, Optimiser, OptimiserConfig
+
+
+@dataclass(frozen=True)
+class DenoiserTrainingConfig:
+    """How the denoiser learns; the defaults are the paper's (Table 4)."""
+
+    batch_size: int = 32
+    """Segments an update."""
+    autoregressive_steps: int = 1
+    """Further frames predicted after the first, each with the model's own predictions in its context."""
+    sigma: SigmaDistribution = field(default_factory=SigmaDistribution)
+    """Training noise levels."""
+    age_weights: tuple[float, ...] = PAPER_AGE_WEIGHTS
+    """Sampling weights of the episodes' age quarters, oldest first."""
+    ema_decay: float = 0.0
+    """Decay per update of the exponential moving average of the weights that is exported; 0 exports the raw weights."""
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    """Step size, clipping, decay."""
+
+
+class DenoiserTrainer:
+    """One update: draw segments, denoise them at random noise levels, step."""
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        folder: EpisodeFolder,
+        cfg: DenoiserTrainingConfig,
+        runtime: Runtime,
+        seed: int,
+        export: Callable[[Path, Denoiser, dict[str, Any]], None],
+    ) -> None:
+        self.denoiser = runtime.for_training(denoiser)
+        self.cfg = cfg
+        self.runtime = runtime
+        self.optimiser = Optimiser(denoiser, cfg.optimiser, runtime)
+        self._ema = Ema(denoiser, cfg.ema_decay)
+        self._export = export
+        length = denoiser.cfg.inner_model.num_steps_conditioning + 1 + cfg.autoregressive_steps
+        self._segments = SegmentSampler(folder, length, cfg.age_weights)
+        self._rng = np.random.default_rng(seed)
+        self._noise = runtime.generator(seed)
+
+    def update(self) -> Metrics:
+        """One gradient step."""
+        metrics = self.optimiser.update(self._loss)
+        self._ema.update()
+        return metrics
+
+    def _loss(self) -> tuple[Tensor, Metrics]:
+        batch = self._segments.draw(self._rng, self.cfg.batch_size, self.runtime.device)
+        segment = Segment(batch.obs, batch.act, batch.is_frame)
+        return denoiser_loss(self.denoiser, segment, self.cfg.sigma, self._draw_noise), {}
+
+    def _draw_noise(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.randn(shape, generator=self._noise, device=self.runtime.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, average, optimiser and random states."""
+        return {
+            "network": self.denoiser.state_dict(),
+            "ema": self._ema.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "rng": self._rng.bit_generator.state,
+            "noise": self._noise.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues from ``state_dict()``."""
+        self.denoiser.load_state_dict(state["network"])
+        self._ema.load_state_dict(state["ema"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self._rng.bit_generator.state = state["rng"]
+        self._noise.set_state(state["noise"])
+
+    def export(self, folder: Path, provenance: dict[str, Any]) -> None:
+        """Writes the (averaged) denoiser into a world folder."""
+        with self._ema.applied():
+            self._export(folder, self.denoiser, provenance)
