@@ -1,0 +1,61 @@
+"""SHA-256 of files and folders: a bundled world proves with its ``SHA256SUMS`` that it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from diamond_engine.errors import DiamondError, UsageError
+from diamond_engine.files import write_text
+
+CHECKSUMS = "SHA256SUMS"
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_checksums(folder: Path) -> Path:
+    """Writes ``SHA256SUMS`` (as ``sha256sum`` does) for the files of a world folder and returns its path.
+
+    Raises ``UsageError`` where the folder holds no world.
+    """
+    if not (folder / "world.yaml").is_file():
+        raise UsageError(f"{folder} holds no world.yaml: give the folder of a world")
+    path = folder / CHECKSUMS
+    write_text(path, "".join(f"{sha256(folder / name)}  {name}\n" for name in sorted(_files(folder))))
+    return path
+
+
+def check_checksums(folder: Path) -> None:
+    """Raises ``DiamondError`` naming the first file that is missing, altered, or not listed in ``SHA256SUMS``."""
+    stated = _read_checksums(folder / CHECKSUMS)
+    found = _files(folder)
+    for name in sorted(stated.keys() | found):
+        if name not in found:
+            problem = "is missing"
+        elif name not in stated:
+            problem = f"is not listed in {CHECKSUMS}"
+        elif sha256(folder / name) != stated[name]:
+            problem = "was altered (its SHA-256 differs)"
+        else:
+            continue
+        raise DiamondError(f"bundled file {folder / name} {problem}: reinstall diamond-engine")
+
+
+def _files(folder: Path) -> set[str]:
+    return {
+        path.name
+        for path in folder.iterdir()
+        if path.is_file() and path.name != CHECKSUMS and not path.name.startswith(".")
+    }
+
+
+def _read_checksums(path: Path) -> dict[str, str]:
+    try:
+        rows = [line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        return {name.removeprefix("*"): digest for digest, name in rows}
+    except (OSError, ValueError) as error:
+        raise DiamondError(f"{path} is missing or damaged: reinstall diamond-engine") from error

@@ -1,0 +1,67 @@
+"""Published files: from the standard cache of ``huggingface_hub``, or downloaded into it, and checked by SHA-256."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from diamond_engine.errors import DiamondError
+from weights.checksums import sha256
+from weights.manifest import HubFile
+
+
+def cached(file: HubFile) -> Path | None:
+    """The file in the cache, unchecked; None where it was not downloaded yet. Never asks the network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(file.repository, file.path, revision=file.revision)
+    return Path(path) if isinstance(path, str) else None
+
+
+def fetch(file: HubFile) -> Path:
+    """The file with its SHA-256 checked; downloads it, with a progress bar, where the cache lacks an intact copy.
+
+    Raises ``DiamondError`` where it can be neither found nor downloaded, or arrives damaged.
+    """
+    path = cached(file)
+    if path is not None and _is_intact(file, path):
+        return path
+    path, stated = _download(file, again=path is not None)
+    if sha256(path) != (file.sha256 or stated):
+        if not path.is_symlink():
+            path.unlink()  # without links in the cache nothing would tell later that this copy is damaged
+        raise DiamondError(f"{file.url} arrived damaged (its SHA-256 is not the published one): try again later")
+    return path
+
+
+def _is_intact(file: HubFile, path: Path) -> bool:
+    """The cache links to content named by the hub's SHA-256; without links it keeps none, and ``fetch`` checked it."""
+    expected = file.sha256 or (path.readlink().name if path.is_symlink() else None)
+    return expected is None or sha256(path) == expected
+
+
+def _download(file: HubFile, again: bool) -> tuple[Path, str | None]:
+    """The downloaded file and the SHA-256 that the hub states for it."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+
+    try:
+        url = hf_hub_url(file.repository, file.path, revision=file.revision)
+        stated = get_hf_file_metadata(url, token=False).etag
+        path = hf_hub_download(file.repository, file.path, revision=file.revision, token=False, force_download=again)
+    except Exception as error:  # whatever its HTTP library raises comes through, and that library changes by version
+        raise DiamondError(
+            f"cannot download {file.path} from the hub ({_reason(error)}): "
+            f"get {file.url} by other means and pass it with --weights PATH"
+        ) from error
+    return Path(path), stated
+
+
+def _reason(error: Exception) -> str:
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE is set"
+    if isinstance(error, (errors.EntryNotFoundError, errors.RevisionNotFoundError, errors.RepositoryNotFoundError)):
+        return "it is not there"
+    if isinstance(error, errors.HfHubHTTPError):
+        return f"the hub answered {error.response.status_code}"
+    return str(error).partition("\n")[0] or type(error).__name__
