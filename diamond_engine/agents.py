@@ -1,17 +1,26 @@
 """Policies that play: a trained actor-critic, random actions, or a mix of the two.
 
+An agent without a world is a folder of ``agent.yaml`` and ``actor_critic.safetensors``.
 Shapes: B environments, C channels, H height, W width.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from diamond_engine.networks.actor_critic import ActorCritic, LSTMCellState
+from diamond_engine.checkpoints import load_strictly, read_component, write_component
+from diamond_engine.configs import read_config, to_yaml
+from diamond_engine.errors import DiamondError
+from diamond_engine.files import write_text
+from diamond_engine.networks.actor_critic import ActorCritic, ActorCriticConfig, LSTMCellState
 from diamond_engine.runtime import Runtime
+
+FORMAT = 1
 
 
 class Policy(Protocol):
@@ -30,13 +39,12 @@ class Agent:
     """A trained actor-critic with its recurrent state inside; the batch size follows the observations."""
 
     def __init__(self, network: ActorCritic, runtime: Runtime, seed: int = 0, greedy: bool = False) -> None:
-        self.network = network
+        self.network = runtime.for_inference(network)
         self.runtime = runtime
         self.greedy = greedy
         self.num_actions = network.cfg.num_actions
         self.value = torch.zeros(0)
         """Value estimates ``(B,)`` of the observations last acted on."""
-        runtime.for_inference(network)
         self._generator = runtime.generator(seed)
         self._state: LSTMCellState | None = None
 
@@ -94,3 +102,36 @@ class EpsilonPolicy:
     def reset(self, mask: Tensor | None = None) -> None:
         """See ``Policy.reset``."""
         self.policy.reset(mask)
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """What ``agent.yaml`` holds."""
+
+    game: str
+    """Atari game whose action set the agent plays."""
+    actor_critic: ActorCriticConfig
+    """Architecture."""
+    provenance: dict[str, Any] = field(default_factory=dict[str, Any])
+    """How it was trained: updates, seconds, hardware, date."""
+    format: int = FORMAT
+    """Version of this file."""
+
+
+def write_agent(folder: Path, game: str, network: ActorCritic, provenance: dict[str, Any]) -> None:
+    """Writes an agent folder in float32; ``agent.yaml`` last, so that half a folder is never taken for an agent."""
+    write_component(folder / "actor_critic.safetensors", network, torch.float32)
+    write_text(folder / "agent.yaml", to_yaml(AgentConfig(game, network.cfg, provenance)))
+
+
+def read_agent(folder: Path) -> tuple[AgentConfig, ActorCritic]:
+    """Loads an agent folder (on the CPU), checking every key and shape.
+
+    Raises ``DiamondError`` saying what is missing or damaged.
+    """
+    config = read_config(AgentConfig, folder / "agent.yaml")
+    if config.format != FORMAT:
+        raise DiamondError(f"{folder} is an agent of format {config.format}; this version reads format {FORMAT}")
+    network = ActorCritic(config.actor_critic)
+    load_strictly(network, read_component(folder / "actor_critic.safetensors"), f"the agent of {folder}")
+    return config, network.eval()

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor, nn
 
 from diamond_engine.errors import DiamondError
@@ -34,19 +35,26 @@ def read_published(path: Path) -> dict[str, StateDict]:
     """
     if not path.is_file():
         raise DiamondError(f"no such checkpoint: {path}")
-    try:
-        flat = torch.load(path, weights_only=True, mmap=True, map_location="cpu")
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise DiamondError(f"{path} is not a readable checkpoint (truncated or damaged): download it again") from error
-    if not isinstance(flat, dict) or not all(isinstance(value, Tensor) for value in flat.values()):
-        raise DiamondError(f"{path} is not a published DIAMOND checkpoint: expected a flat dictionary of tensors")
     components: dict[str, StateDict] = {}
-    for key, value in flat.items():
+    for key, value in _load_tensors(path).items():
         prefix, _, rest = str(key).partition(".")
         if prefix not in PUBLISHED_COMPONENTS:
             raise DiamondError(f"{path} is not a published DIAMOND checkpoint: unexpected key {key!r}")
         components.setdefault(PUBLISHED_COMPONENTS[prefix], {})[rest] = value
     return components
+
+
+def _load_tensors(path: Path) -> dict[Any, Tensor]:
+    try:
+        flat = torch.load(path, weights_only=True, mmap=True, map_location="cpu")
+    except pickle.UnpicklingError as error:
+        raise DiamondError(f"{path} holds more than tensors and was not loaded: use a published checkpoint") from error
+    except Exception as error:  # a damaged archive can raise nearly anything
+        raise DiamondError(f"{path} is not a readable checkpoint (truncated or damaged): download it again") from error
+    tensors = cast("dict[Any, Any]", flat) if isinstance(flat, dict) else {}
+    if not tensors or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise DiamondError(f"{path} is not a published DIAMOND checkpoint: expected a flat dictionary of tensors")
+    return tensors
 
 
 def read_component(path: Path) -> StateDict:
@@ -66,7 +74,7 @@ def write_component(path: Path, network: nn.Module, dtype: torch.dtype) -> None:
         for key, value in network.state_dict().items()
     }
     with atomic_path(path) as temporary:
-        save_file(state, temporary)
+        temporary.write_bytes(save(state))  # not save_file: it reports a full disk as an error of its own
 
 
 def load_strictly(network: nn.Module, state: StateDict, origin: str) -> None:
@@ -77,7 +85,11 @@ def load_strictly(network: nn.Module, state: StateDict, origin: str) -> None:
     expected = network.state_dict()
     missing, unexpected = expected.keys() - state.keys(), state.keys() - expected.keys()
     if missing or unexpected:
-        parts = [f"{len(keys)} {what} ({min(keys)})" for what, keys in (("missing", missing), ("unexpected", unexpected)) if keys]
+        parts = [
+            f"{len(keys)} {what} ({min(keys)})"
+            for what, keys in (("missing", missing), ("unexpected", unexpected))
+            if keys
+        ]
         raise DiamondError(f"{origin} is for another architecture: keys {', '.join(parts)}")
     for key, value in expected.items():
         if state[key].shape != value.shape:

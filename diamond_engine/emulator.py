@@ -7,14 +7,16 @@ last two, area-resized to 64×64 RGB. Shapes: B games side by side, H height, W 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-import ale_py
 import numpy as np
-from ale_py import AtariVectorEnv, roms
+from ale_py import ALEInterface, LoggerMode, roms
+from ale_py.vector_env import AtariVectorEnv
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from diamond_engine.actions import AtariGame
+from diamond_engine.errors import UsageError
 
 FRAME_SIZE = 64
 FRAME_SKIP = 4
@@ -29,7 +31,10 @@ class EmulatorStep:
     frames: NDArray[np.uint8]
     """The frame to act on next, ``(B, H, W, 3)`` RGB: where a game ended, already the first frame of the next one."""
     successors: NDArray[np.uint8]
-    """The frame the action led to, ``(B, H, W, 3)``: differs from ``frames`` only where a game ended."""
+    """The frame the action led to, ``(B, H, W, 3)``: differs from ``frames`` only where a game ended.
+
+    A game that is over shows no further screen, so there this is (nearly) the frame before it.
+    """
     rewards: NDArray[np.float32]
     """Unclipped score change, ``(B,)``."""
     terminated: NDArray[np.bool_]
@@ -50,13 +55,13 @@ class AtariEmulator:
     def __init__(
         self, game: AtariGame, num_envs: int = 1, *, seed: int = 0, end_on_life_loss: bool = False, threads: int = 0
     ) -> None:
-        ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+        ALEInterface.setLoggerMode(LoggerMode.Error)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
         self.game = game
         self.num_envs = num_envs
         self.end_on_life_loss = end_on_life_loss
         self._seed = seed
         self._lives = np.zeros(num_envs, dtype=np.int64)
-        self._envs = AtariVectorEnv(
+        self._envs: Any = AtariVectorEnv(
             game.rom,
             num_envs,
             num_threads=threads,
@@ -78,10 +83,17 @@ class AtariEmulator:
         return frames[:, 0]
 
     def step(self, actions: NDArray[np.integer]) -> EmulatorStep:
-        """Takes one action ``(B,)``, indices into ``game.actions``, in every game."""
-        frames, rewards, terminated, truncated, info = self._envs.step(actions.astype(np.int64))
-        frames = frames[:, 0]
-        game_over = terminated | truncated
+        """Takes one action ``(B,)``, indices into ``game.actions``, in every game.
+
+        Raises ``UsageError`` for actions that the game does not have (the emulator's threads would wait forever).
+        """
+        if actions.shape != (self.num_envs,) or actions.min() < 0 or actions.max() >= len(self.game.actions):
+            raise UsageError(
+                f"{self.game.name} takes {self.num_envs} actions from 0 to {len(self.game.actions) - 1}, not {actions}"
+            )
+        stacks, rewards, terminated, truncated, info = self._envs.step(actions.astype(np.int64))
+        frames: NDArray[np.uint8] = stacks[:, 0]
+        game_over: NDArray[np.bool_] = terminated | truncated
         successors = frames
         if game_over.any():
             successors = np.where(game_over[:, None, None, None], info["final_obs"][:, 0], frames)
@@ -104,4 +116,4 @@ class AtariEmulator:
 
 def has_rom(game: AtariGame) -> bool:
     """Whether the installed ``ale-py`` carries this game."""
-    return roms.get_rom_path(game.rom) is not None
+    return game.rom in roms.get_all_rom_ids() and roms.get_rom_path(game.rom) is not None

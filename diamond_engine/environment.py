@@ -5,7 +5,6 @@ Shapes: B environments, C channels, H height, W width, L context length.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -15,15 +14,7 @@ from torch import Tensor
 from diamond_engine.emulator import AtariEmulator
 from diamond_engine.frames import from_numpy
 
-
-@dataclass(frozen=True)
-class StepInfo:
-    """Extra facts of a step in which at least one environment was reset."""
-
-    final_observation: Tensor
-    """What the last action led to before the reset, ``(B, C, H, W)`` in [-1, 1]."""
-    context: Tensor | None
-    """Frames before the first observation after the reset, ``(B, L-1, C, H, W)``, or None where there are none."""
+Info = dict[str, Tensor]
 
 
 class BatchedEnv(Protocol):
@@ -32,12 +23,16 @@ class BatchedEnv(Protocol):
     num_envs: int
     num_actions: int
 
-    def reset(self, seed: int | None = None) -> Tensor:
-        """Starts all environments: observations ``(B, C, H, W)`` in [-1, 1]."""
+    def reset(self, seed: int | None = None) -> tuple[Tensor, Info]:
+        """Starts all environments: observations ``(B, C, H, W)`` in [-1, 1] and info."""
         ...
 
-    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, StepInfo | None]:
-        """Actions ``(B,)`` int64 → observations ``(B, C, H, W)``, rewards, ends, truncations ``(B,)``, info."""
+    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Info]:
+        """Actions ``(B,)`` int64 → observations ``(B, C, H, W)``, rewards, ends, truncations ``(B,)``, info.
+
+        Where something was reset, info holds ``final_obs`` ``(B, C, H, W)``, what the action led to, and possibly
+        ``context`` ``(B, L-1, C, H, W)``, frames before the new observation.
+        """
         ...
 
 
@@ -52,21 +47,21 @@ class EmulatorEnv:
         self.finished_scores: list[float] = []
         self._scores = np.zeros(self.num_envs)
 
-    def reset(self, seed: int | None = None) -> Tensor:
+    def reset(self, seed: int | None = None) -> tuple[Tensor, Info]:
         """See ``BatchedEnv.reset``."""
         self._scores[:] = 0
-        return from_numpy(self.emulator.reset(seed), self.device)
+        return from_numpy(self.emulator.reset(seed), self.device), {}
 
-    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, StepInfo | None]:
+    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Info]:
         """See ``BatchedEnv.step``."""
         result = self.emulator.step(actions.cpu().numpy())
         self._scores += result.rewards
         self.finished_scores.extend(self._scores[result.game_over].tolist())
         self._scores[result.game_over] = 0
-        info = None
+        info: Info = {}
         if (result.terminated | result.truncated).any():
-            info = StepInfo(from_numpy(result.successors, self.device), None)
+            info["final_obs"] = from_numpy(result.successors, self.device)
         rewards, ends, truncs = (
-            torch.from_numpy(x).to(self.device) for x in (result.rewards, result.terminated, result.truncated)
+            torch.as_tensor(x, device=self.device) for x in (result.rewards, result.terminated, result.truncated)
         )
         return from_numpy(result.frames, self.device), rewards, ends, truncs, info

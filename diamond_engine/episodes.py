@@ -1,8 +1,9 @@
 """Episodes on disk (one HDF5 file each) and training segments drawn from them.
 
-A file holds ``frames`` uint8 ``(T, H, W, 3)`` RGB, chunked by frame; ``actions`` int64 ``(T,)``, the action taken at each
-frame; ``rewards`` float32 ``(T,)``; ``terminated`` and ``truncated`` bool ``(T,)``; ``final_frame`` uint8 ``(H, W, 3)``, what
-the last action led to; and attributes ``format`` (= 1) plus facts about the collection (``game``, ``policy``, ``seed``, …).
+A file holds ``frames`` uint8 ``(T, H, W, 3)`` RGB, chunked by frame; ``actions`` int64 ``(T,)``, the action taken at
+each frame; ``rewards`` float32 ``(T,)``; ``terminated`` and ``truncated`` bool ``(T,)``; ``final_frame`` uint8
+``(H, W, 3)``, what the last action led to; and attributes ``format`` (= 1) plus facts about the collection (``game``,
+``policy``, ``seed``, …).
 Files are named by number and read in that order, oldest first.
 
 Shapes: B batch, T steps of an episode, S steps of a segment, C channels, H height, W width.
@@ -12,11 +13,13 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import h5py
+import h5py  # pyright: ignore[reportMissingTypeStubs]
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -27,6 +30,7 @@ from diamond_engine.files import atomic_path
 from diamond_engine.frames import to_float
 
 FORMAT = 1
+COLUMNS = ("actions", "rewards", "terminated", "truncated", "final_frame")
 EPISODE_NAME = re.compile(r"episode_(\d{6})\.h5")
 PAPER_AGE_WEIGHTS = (0.1, 0.1, 0.1, 0.7)
 """Sampling weights of the quarters of the episodes by age, oldest first (Table 4)."""
@@ -42,7 +46,7 @@ class Episode:
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
     final_frame: NDArray[np.uint8]
-    attributes: Mapping[str, str | int | float] = field(default_factory=dict)
+    attributes: Mapping[str, str | int | float] = field(default_factory=dict[str, str | int | float])
     """Facts about the collection."""
 
     def __len__(self) -> int:
@@ -56,10 +60,10 @@ class Episode:
 
 def write_episode(path: Path, episode: Episode) -> None:
     """Writes an episode atomically."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, _open(temporary, "w") as file:
         chunk = (1, *episode.frames.shape[1:])
         file.create_dataset("frames", data=episode.frames, chunks=chunk, compression="gzip", compression_opts=1)
-        for name in ("actions", "rewards", "terminated", "truncated", "final_frame"):
+        for name in COLUMNS:
             file.create_dataset(name, data=getattr(episode, name))
         file.attrs["format"] = FORMAT
         for name, value in episode.attributes.items():
@@ -68,27 +72,39 @@ def write_episode(path: Path, episode: Episode) -> None:
 
 def read_episode(path: Path) -> Episode:
     """Reads one episode. Raises ``DiamondError`` where the file is missing, damaged, or not an episode."""
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
-                raise DiamondError(f"{path} is not an episode of format {FORMAT}")
-            arrays = {
-                name: np.asarray(file[name])
-                for name in ("frames", "actions", "rewards", "terminated", "truncated", "final_frame")
-            }
-            attributes = {name: _plain(value) for name, value in file.attrs.items() if name != "format"}
-    except (OSError, KeyError, RuntimeError) as error:
-        raise DiamondError(f"{path} is not a readable episode (truncated or damaged): delete it or collect it again") from error
-    lengths = {name: len(array) for name, array in arrays.items() if name != "final_frame"}
-    if len(set(lengths.values())) != 1 or arrays["frames"].ndim != 4 or lengths["actions"] == 0:
-        raise DiamondError(f"{path} is not a valid episode: lengths {lengths}")
+    with _reading(path) as file:
+        if file.attrs.get("format") != FORMAT:
+            raise DiamondError(f"{path} is not an episode of format {FORMAT}")
+        arrays = {name: np.asarray(file[name]) for name in ("frames", *COLUMNS)}
+        attributes = {name: _plain(value) for name, value in file.attrs.items() if name != "format"}
+    shapes = {name: array.shape for name, array in arrays.items()}
+    steps, *image = shapes["frames"] if len(shapes["frames"]) == 4 else (0,)
+    expected = {"frames": (steps, *image), **dict.fromkeys(COLUMNS, (steps,)), "final_frame": tuple(image)}
+    if steps == 0 or shapes != expected or arrays["frames"].dtype != np.uint8:
+        raise DiamondError(f"{path} is not a valid episode: shapes {shapes}")
     return Episode(**arrays, attributes=attributes)
 
 
-def _plain(value: object) -> str | int | float:
-    if isinstance(value, np.generic):
-        value = value.item()
-    return value if isinstance(value, (str, int, float)) else str(value)
+def _plain(value: Any) -> str | int | float:
+    plain = np.asarray(value).item() if np.ndim(value) == 0 else value
+    return plain if isinstance(plain, (str, int, float)) else str(plain)
+
+
+def _open(path: Path, mode: str) -> Any:
+    """An HDF5 file; h5py carries no types."""
+    return h5py.File(path, mode)
+
+
+@contextmanager
+def _reading(path: Path) -> Generator[Any]:
+    """An HDF5 file to read from; whatever h5py raises becomes one line."""
+    try:
+        with _open(path, "r") as file:
+            yield file
+    except (OSError, KeyError, RuntimeError, TypeError) as error:
+        raise DiamondError(
+            f"{path} is not a readable episode (truncated or damaged): delete it or collect it again"
+        ) from error
 
 
 class EpisodeFolder:
@@ -99,7 +115,7 @@ class EpisodeFolder:
 
     def __init__(self, folder: Path, cache_bytes: int = 4 * 2**30) -> None:
         self.folder = folder
-        self._cache: OrderedDict[int, Episode] = OrderedDict()
+        self._cache: OrderedDict[Path, Episode] = OrderedDict()
         self._cached_bytes = 0
         self._cache_bytes = cache_bytes
         self.paths: list[Path] = []
@@ -107,21 +123,22 @@ class EpisodeFolder:
         self.refresh()
 
     def refresh(self) -> None:
-        """Takes notice of episodes that were added since."""
-        found = sorted(path for path in self.folder.glob("episode_*.h5") if EPISODE_NAME.fullmatch(path.name))
-        added = [_length(path) for path in found[len(self.paths) :]]
-        self.paths = found
-        self.lengths = np.concatenate([self.lengths, np.asarray(added, dtype=np.int64)])
+        """Takes notice of episodes that were added or deleted since."""
+        known = dict(zip(self.paths, self.lengths.tolist(), strict=True))
+        self.paths = sorted(path for path in self.folder.glob("episode_*.h5") if EPISODE_NAME.fullmatch(path.name))
+        lengths = [known[path] if path in known else _length(path) for path in self.paths]
+        self.lengths = np.asarray(lengths, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Episode:
-        if index in self._cache:
-            self._cache.move_to_end(index)
-            return self._cache[index]
-        episode = read_episode(self.paths[index])
-        self._cache[index] = episode
+        path = self.paths[index]
+        if path in self._cache:
+            self._cache.move_to_end(path)
+            return self._cache[path]
+        episode = read_episode(path)
+        self._cache[path] = episode
         self._cached_bytes += episode.frames.nbytes
         while self._cached_bytes > self._cache_bytes and len(self._cache) > 1:
             _, dropped = self._cache.popitem(last=False)
@@ -144,11 +161,8 @@ class EpisodeFolder:
 
 
 def _length(path: Path) -> int:
-    try:
-        with h5py.File(path, "r") as file:
-            return len(file["actions"])
-    except (OSError, KeyError, RuntimeError) as error:
-        raise DiamondError(f"{path} is not a readable episode (truncated or damaged): delete it or collect it again") from error
+    with _reading(path) as file:
+        return len(file["actions"])
 
 
 @dataclass(frozen=True)
@@ -211,18 +225,17 @@ class SegmentSampler:
 
     def _stack(self, places: list[tuple[Episode, int]], device: torch.device) -> SegmentBatch:
         rows = [cut(episode, start, self.length) for episode, start in places]
-        columns = {name: torch.from_numpy(np.stack([row[name] for row in rows])).to(device) for name in rows[0]}
+        columns = {name: torch.as_tensor(np.stack([row[name] for row in rows]), device=device) for name in rows[0]}
         is_frame = columns["is_frame"]
         obs = to_float(columns["frames"]) * is_frame[:, :, None, None, None]
-        return SegmentBatch(
-            obs, columns["actions"], columns["rewards"], columns["ends"], is_frame, columns["is_step"]
-        )
+        return SegmentBatch(obs, columns["actions"], columns["rewards"], columns["ends"], is_frame, columns["is_step"])
 
 
 def cut(episode: Episode, start: int, length: int) -> dict[str, NDArray[np.generic]]:
     """Steps ``start`` to ``start + length`` of an episode (either may lie outside it), zero-padded.
 
-    Returns ``frames`` uint8 ``(S, H, W, 3)``, ``actions``, ``rewards``, ``ends``, ``is_frame`` and ``is_step``, each ``(S,)``.
+    Returns ``frames`` uint8 ``(S, H, W, 3)``, the final frame after the end, and ``actions``, ``rewards``, ``ends``,
+    ``is_frame`` and ``is_step``, each ``(S,)``.
     """
     steps = len(episode)
     first, last = max(0, start), min(steps, start + length)

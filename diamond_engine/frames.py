@@ -18,4 +18,9 @@ def to_uint8(images: Tensor) -> Tensor:
 
 def from_numpy(frames: NDArray[np.uint8], device: torch.device) -> Tensor:
     """uint8 array ``(…, H, W, 3)`` → float32 ``(…, 3, H, W)`` in [-1, 1] on ``device``."""
-    return to_float(torch.from_numpy(np.ascontiguousarray(frames)).to(device))
+    return to_float(torch.as_tensor(np.ascontiguousarray(frames), device=device))
+
+
+def to_numpy(images: Tensor) -> NDArray[np.uint8]:
+    """float ``(…, 3, H, W)`` in [-1, 1] on any device → uint8 array ``(…, H, W, 3)``, rounded, of its own memory."""
+    return np.ascontiguousarray(to_uint8(images).cpu().numpy())

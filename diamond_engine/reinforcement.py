@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.distributions import Categorical
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,11 @@ def actor_critic_loss(
 
     logits ``(B, T, A)``, actions ``(B, T)`` int64, values and returns ``(B, T)``.
     """
-    policy = Categorical(logits=logits)
+    log_probs = logits.log_softmax(dim=-1)
     returns = returns.detach()
-    entropy = policy.entropy().mean()
-    loss_actions = (-policy.log_prob(actions) * (returns - values.detach())).mean()
+    entropy = -(log_probs.exp() * log_probs).sum(dim=-1).mean()
+    chosen = log_probs.gather(-1, actions[..., None]).squeeze(-1)
+    loss_actions = (-chosen * (returns - values.detach())).mean()
     loss_values = cfg.weight_value * F.mse_loss(values, returns)
     total = loss_actions + loss_values - cfg.weight_entropy * entropy
     return ActorCriticLosses(total=total, actions=loss_actions, values=loss_values, entropy=entropy)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ContextManager
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -15,6 +16,7 @@ from diamond_engine.networks.blocks import FourierFeatures
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 DTYPE_ALIASES = {"fp32": "float32", "bf16": "bfloat16"}
+Network = TypeVar("Network", bound=nn.Module)
 BF16_CPU_FLAGS = frozenset({"amx_bf16", "avx512_bf16", "bf16"})
 
 
@@ -46,19 +48,20 @@ class Runtime:
         """``float32`` or ``bfloat16``."""
         return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
 
-    def for_inference(self, network: nn.Module) -> nn.Module:
-        """Moves a network here with its weights in ``dtype``, channels-last, without gradients. In place."""
+    def for_inference(self, network: Network) -> Network:
+        """A copy of a network here, its weights in ``dtype``, channels-last, without gradients."""
+        network = deepcopy(network)
         network.to(device=self.device, dtype=self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         for module in network.modules():
             if isinstance(module, FourierFeatures):
                 module.float()  # a bf16 noise level has 8 bits: far too coarse for 2π c w
         return network.eval().requires_grad_(False)
 
-    def for_training(self, network: nn.Module) -> nn.Module:
+    def for_training(self, network: Network) -> Network:
         """Moves a network here with float32 weights, channels-last; ``autocast`` chooses the precision. In place."""
         return network.to(device=self.device, dtype=torch.float32, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def autocast(self) -> ContextManager[object]:
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Context in which a training forward pass runs in ``dtype`` with float32 weights."""
         if self.dtype == torch.float32:
             return contextlib.nullcontext()
@@ -88,7 +91,7 @@ def _choose_device(name: str) -> torch.device:
 
 def available_devices() -> list[str]:
     """Device types of this machine, fastest first; always ends with ``cpu``."""
-    devices = []
+    devices: list[str] = []
     if torch.cuda.is_available():
         devices.append("cuda")
     if torch.backends.mps.is_available():

@@ -22,11 +22,8 @@ class Button(StrEnum):
 
 
 NOOP = "NOOP"
-ALL_ACTIONS = (NOOP, "FIRE") + tuple(
-    direction + fire
-    for fire in ("", "FIRE")
-    for direction in ("UP", "RIGHT", "LEFT", "DOWN", "UPRIGHT", "UPLEFT", "DOWNRIGHT", "DOWNLEFT")
-)
+DIRECTIONS = ("UP", "RIGHT", "LEFT", "DOWN", "UPRIGHT", "UPLEFT", "DOWNRIGHT", "DOWNLEFT")
+ALL_ACTIONS = (NOOP, "FIRE", *DIRECTIONS, *(direction + "FIRE" for direction in DIRECTIONS))
 
 
 def action_name(vertical: Button | None, horizontal: Button | None, fire: bool) -> str:
@@ -54,10 +51,7 @@ class AtariGame:
         held = set(pressed)
         vertical = _one_of(held, Button.UP, Button.DOWN)
         horizontal = _one_of(held, Button.LEFT, Button.RIGHT)
-        choices = product(
-            *((value, None) if value else (None,) for value in (horizontal, vertical)),
-            (True, False) if Button.FIRE in held else (False,),
-        )
+        choices = product((horizontal, None), (vertical, None), (Button.FIRE in held, False))
         ranked = sorted(choices, key=lambda c: sum(map(bool, c)), reverse=True)
         names = (action_name(vertical, horizontal, fire) for horizontal, vertical, fire in ranked)
         return self.actions.index(next(name for name in names if name in self.actions))
@@ -73,15 +67,25 @@ ATARI_GAMES: dict[str, AtariGame] = {
     game.name: game
     for game in (
         AtariGame("Alien", "alien", ALL_ACTIONS),
-        AtariGame("Amidar", "amidar", ("NOOP", "FIRE", "UP", "RIGHT", "LEFT", "DOWN", "UPFIRE", "RIGHTFIRE", "LEFTFIRE", "DOWNFIRE")),
+        AtariGame(
+            "Amidar",
+            "amidar",
+            ("NOOP", "FIRE", "UP", "RIGHT", "LEFT", "DOWN", "UPFIRE", "RIGHTFIRE", "LEFTFIRE", "DOWNFIRE"),
+        ),
         AtariGame("Assault", "assault", ("NOOP", "FIRE", "UP", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE")),
-        AtariGame("Asterix", "asterix", ("NOOP", "UP", "RIGHT", "LEFT", "DOWN", "UPRIGHT", "UPLEFT", "DOWNRIGHT", "DOWNLEFT")),
+        AtariGame(
+            "Asterix", "asterix", ("NOOP", "UP", "RIGHT", "LEFT", "DOWN", "UPRIGHT", "UPLEFT", "DOWNRIGHT", "DOWNLEFT")
+        ),
         AtariGame("BankHeist", "bank_heist", ALL_ACTIONS),
         AtariGame("BattleZone", "battle_zone", ALL_ACTIONS),
         AtariGame("Boxing", "boxing", ALL_ACTIONS),
         AtariGame("Breakout", "breakout", ("NOOP", "FIRE", "RIGHT", "LEFT")),
         AtariGame("ChopperCommand", "chopper_command", ALL_ACTIONS),
-        AtariGame("CrazyClimber", "crazy_climber", ("NOOP", "UP", "RIGHT", "LEFT", "DOWN", "UPRIGHT", "UPLEFT", "DOWNRIGHT", "DOWNLEFT")),
+        AtariGame(
+            "CrazyClimber",
+            "crazy_climber",
+            ("NOOP", "UP", "RIGHT", "LEFT", "DOWN", "UPRIGHT", "UPLEFT", "DOWNRIGHT", "DOWNLEFT"),
+        ),
         AtariGame("DemonAttack", "demon_attack", ("NOOP", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE")),
         AtariGame("Freeway", "freeway", ("NOOP", "UP", "DOWN")),
         AtariGame("Frostbite", "frostbite", ALL_ACTIONS),
@@ -90,8 +94,31 @@ ATARI_GAMES: dict[str, AtariGame] = {
         AtariGame("Jamesbond", "jamesbond", ALL_ACTIONS),
         AtariGame("Kangaroo", "kangaroo", ALL_ACTIONS),
         AtariGame("Krull", "krull", ALL_ACTIONS),
-        AtariGame("KungFuMaster", "kung_fu_master", ("NOOP", "UP", "RIGHT", "LEFT", "DOWN", "DOWNRIGHT", "DOWNLEFT", "RIGHTFIRE", "LEFTFIRE", "DOWNFIRE", "UPRIGHTFIRE", "UPLEFTFIRE", "DOWNRIGHTFIRE", "DOWNLEFTFIRE")),
-        AtariGame("MsPacman", "ms_pacman", ("NOOP", "UP", "RIGHT", "LEFT", "DOWN", "UPRIGHT", "UPLEFT", "DOWNRIGHT", "DOWNLEFT")),
+        AtariGame(
+            "KungFuMaster",
+            "kung_fu_master",
+            (
+                "NOOP",
+                "UP",
+                "RIGHT",
+                "LEFT",
+                "DOWN",
+                "DOWNRIGHT",
+                "DOWNLEFT",
+                "RIGHTFIRE",
+                "LEFTFIRE",
+                "DOWNFIRE",
+                "UPRIGHTFIRE",
+                "UPLEFTFIRE",
+                "DOWNRIGHTFIRE",
+                "DOWNLEFTFIRE",
+            ),
+        ),
+        AtariGame(
+            "MsPacman",
+            "ms_pacman",
+            ("NOOP", "UP", "RIGHT", "LEFT", "DOWN", "UPRIGHT", "UPLEFT", "DOWNRIGHT", "DOWNLEFT"),
+        ),
         AtariGame("Pong", "pong", ("NOOP", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE")),
         AtariGame("PrivateEye", "private_eye", ALL_ACTIONS),
         AtariGame("Qbert", "qbert", ("NOOP", "FIRE", "UP", "RIGHT", "LEFT", "DOWN")),
@@ -103,7 +130,7 @@ ATARI_GAMES: dict[str, AtariGame] = {
 
 
 def atari_game(name: str) -> AtariGame:
-    """Looks a game up by its benchmark name, ignoring case and underscores; raises ``UsageError`` naming the nearest."""
+    """Looks a game up by its name, ignoring case and underscores. Raises ``UsageError`` naming the nearest ones."""
     folded = {key.lower(): game for key, game in ATARI_GAMES.items()}
     wanted = name.lower().replace("_", "")
     if wanted in folded:

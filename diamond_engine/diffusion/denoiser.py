@@ -98,11 +98,9 @@ class Denoiser(nn.Module):
     def network_output(
         self, noisy: Tensor, c: Conditioners, context: Tensor, act: Tensor | None, sigma_cond: Tensor | None
     ) -> Tensor:
-        """F_θ in float32: noisy ``(B, C, H, W)``, context ``(B, L·C, H, W)``, sigma_cond ``(B,)`` → ``(B, C, H, W)``."""
+        """F_θ in float32: noisy ``(B, C, H, W)``, context ``(B, L·C, H, W)``, sigma_cond ``(B,)`` → like noisy."""
         c_noise_cond = None if sigma_cond is None else sigma_cond.log() / 4
-        return self.inner_model(
-            noisy * c.c_in, c.c_noise, c_noise_cond, context / self.cfg.sigma_data, act
-        ).float()
+        return self.inner_model(noisy * c.c_in, c.c_noise, c_noise_cond, context / self.cfg.sigma_data, act).float()
 
     def forward(
         self, noisy: Tensor, sigma: Tensor, context: Tensor, act: Tensor | None, sigma_cond: Tensor | None = None
@@ -144,9 +142,7 @@ def add_noise(x: Tensor, sigma: Tensor, offset_scale: float, noise: Noise) -> Te
     return x + offset_scale * offset + sigma.reshape(-1, 1, 1, 1) * pixels
 
 
-def denoiser_loss(
-    denoiser: Denoiser, segment: Segment, distribution: SigmaDistribution, noise: Noise
-) -> Tensor:
+def denoiser_loss(denoiser: Denoiser, segment: Segment, distribution: SigmaDistribution, noise: Noise) -> Tensor:
     """Mean squared error between F_θ and EDM's target (Equation 8), over all frames after the context.
 
     The first L frames are context. Each further frame is predicted in turn, and D's prediction takes its place in the

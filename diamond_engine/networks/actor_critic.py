@@ -36,9 +36,7 @@ class SmallResBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.f = nn.Sequential(GroupNorm(in_channels), nn.SiLU(inplace=True), conv3x3(in_channels, out_channels))
-        self.skip_projection = (
-            nn.Identity() if in_channels == out_channels else conv1x1(in_channels, out_channels)
-        )
+        self.skip_projection = nn.Identity() if in_channels == out_channels else conv1x1(in_channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.skip_projection(x) + self.f(x)

@@ -15,14 +15,17 @@ ATTENTION_HEAD_SIZE = 8
 
 
 def conv1x1(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """``(B, Cin, H, W)`` → ``(B, Cout, H, W)``."""
     return nn.Conv2d(in_channels, out_channels, kernel_size=1)
 
 
 def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+    """Padded: ``(B, Cin, H, W)`` → ``(B, Cout, H/stride, W/stride)``."""
     return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1)
 
 
 def group_count(channels: int) -> int:
+    """Groups of a group norm over so many channels."""
     return max(1, channels // GROUP_SIZE)
 
 
@@ -79,7 +82,7 @@ class SelfAttention2d(nn.Module):
 
 
 class FourierFeatures(nn.Module):
-    """Random Fourier features of a scalar. ``(B,)`` → ``(B, D)`` as ``[cos, sin](2π c w)`` with a stored random ``w``."""
+    """Random Fourier features of a scalar: ``(B,)`` → ``(B, D)``, ``[cos, sin](2π c w)`` with a stored random ``w``."""
 
     weight: Tensor
 
@@ -88,7 +91,7 @@ class FourierFeatures(nn.Module):
         self.register_buffer("weight", torch.randn(1, cond_channels // 2))
 
     def forward(self, value: Tensor) -> Tensor:
-        angle = 2 * math.pi * value[:, None] @ self.weight
+        angle = 2 * math.pi * value[:, None] * self.weight  # a product, not a matmul: autocast would round it to bf16
         return torch.cat([angle.cos(), angle.sin()], dim=-1)
 
 
@@ -121,18 +124,14 @@ class ResBlocks(nn.Module):
     Returns the last output and the list of all outputs.
     """
 
-    def __init__(
-        self, in_channels: list[int], out_channels: list[int], cond_channels: int, attention: bool
-    ) -> None:
+    def __init__(self, in_channels: list[int], out_channels: list[int], cond_channels: int, attention: bool) -> None:
         super().__init__()
         self.resblocks = nn.ModuleList(
             ResBlock(c_in, c_out, cond_channels, attention)
             for c_in, c_out in zip(in_channels, out_channels, strict=True)
         )
 
-    def forward(
-        self, x: Tensor, cond: Tensor, skips: list[Tensor] | None = None
-    ) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, x: Tensor, cond: Tensor, skips: list[Tensor] | None = None) -> tuple[Tensor, list[Tensor]]:
         outputs: list[Tensor] = []
         for i, block in enumerate(self.resblocks):
             x = block(x if skips is None else torch.cat((x, skips[i]), dim=1), cond)

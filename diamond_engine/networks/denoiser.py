@@ -40,12 +40,12 @@ class InnerModelConfig:
 
 
 class ActionTable(nn.Embedding):
-    """Looks up action indices ``(B, L)``, or multiplies multi-hot vectors ``(B, L, A)`` by the table, → ``(B, L, D/L)``."""
+    """Looks up action indices ``(B, L)``, or multiplies multi-hot ``(B, L, A)`` by the table, → ``(B, L, D/L)``."""
 
-    def forward(self, act: Tensor) -> Tensor:
-        if act.ndim == 3:
-            return act.to(self.weight.dtype) @ self.weight
-        return F.embedding(act, self.weight)
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim == 3:
+            return input.to(self.weight.dtype) @ self.weight
+        return F.embedding(input, self.weight)
 
 
 class InnerModel(nn.Module):

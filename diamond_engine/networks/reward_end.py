@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diamond_engine.networks.blocks import Downsample, ResBlocks, conv3x3
+from diamond_engine.networks.actor_critic import ActorCriticConfig, ActorCriticEncoder
+from diamond_engine.networks.blocks import Downsample, ResBlock, ResBlocks, conv3x3
 
 REWARD_CLASSES = 3
 END_CLASSES = 2
@@ -37,10 +38,17 @@ class RewardEndModelConfig:
     """Channels per level."""
     attn_depths: tuple[bool, ...] = (False, False, False, False)
     """Which levels have self-attention after every block."""
+    pooled: bool = False
+    """Encode with the actor-critic's small CNN instead of the paper's; then ``channels`` are its levels, each halved by
+    a max pool, ``cond_channels`` are appended to its features, and ``depths`` and ``attn_depths`` mean nothing."""
 
 
 class RewardEndEncoder(nn.Module):
-    """Residual CNN over an image pair: ``(B, 2C, H, W), (B, D)`` → ``(B, C', H/2^k, W/2^k)`` with k = levels − 1."""
+    """Residual CNN over an image pair: ``(B, 2C, H, W), (B, D)`` → ``(B, F)`` from maps halved levels − 1 times.
+
+    Unlike in the U-Net no residual branch starts at zero: there is no skip from input to output to preserve, and a
+    first linear encoder hardly tells one frame from another (docs/training-notes.md).
+    """
 
     def __init__(self, cfg: RewardEndModelConfig) -> None:
         super().__init__()
@@ -49,22 +57,45 @@ class RewardEndEncoder(nn.Module):
         for i, depth in enumerate(cfg.depths):
             outer, inner = cfg.channels[max(0, i - 1)], cfg.channels[i]
             blocks.append(
-                ResBlocks(
-                    [outer] + [inner] * (depth - 1), [inner] * depth, cfg.cond_channels, cfg.attn_depths[i]
-                )
+                ResBlocks([outer] + [inner] * (depth - 1), [inner] * depth, cfg.cond_channels, cfg.attn_depths[i])
             )
+        self.num_features = cfg.channels[-1] * (cfg.img_size // 2 ** (len(cfg.depths) - 1)) ** 2
         deepest = [cfg.channels[-1]] * 2
         blocks.append(ResBlocks(deepest, deepest, cfg.cond_channels, attention=True))
         self.blocks = nn.ModuleList(blocks)
-        self.downsamples = nn.ModuleList(
-            [nn.Identity(), *(Downsample(c) for c in cfg.channels[:-1]), nn.Identity()]
-        )
+        self.downsamples = nn.ModuleList([nn.Identity(), *(Downsample(c) for c in cfg.channels[:-1]), nn.Identity()])
+        for module in self.modules():
+            if isinstance(module, ResBlock):
+                module.conv2.reset_parameters()
 
     def forward(self, x: Tensor, cond: Tensor) -> Tensor:
         x = self.conv_in(x)
         for block, down in zip(self.blocks, self.downsamples, strict=True):
             x, _ = block(down(x), cond)
-        return x
+        return x.flatten(1)
+
+
+class PooledEncoder(nn.Module):
+    """The actor-critic's CNN over an image pair, action embedding appended: ``(B, 2C, H, W), (B, D)`` → ``(B, F)``.
+
+    Not the paper's: it finds what is 2 pixels large (a ball, a digit) in a tenth of the updates, which matters
+    where there is no GPU (docs/training-notes.md).
+    """
+
+    def __init__(self, cfg: RewardEndModelConfig) -> None:
+        super().__init__()
+        levels = ActorCriticConfig(
+            num_actions=cfg.num_actions,
+            img_channels=2 * cfg.img_channels,
+            channels=cfg.channels,
+            down=(True,) * len(cfg.channels),
+        )
+        self.cnn = ActorCriticEncoder(levels)
+        size = cfg.img_size // 2 ** len(cfg.channels)
+        self.num_features = cfg.channels[-1] * size**2 + cfg.cond_channels
+
+    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
+        return torch.cat((self.cnn(x).flatten(1), cond), dim=1)
 
 
 class RewardEndModel(nn.Module):
@@ -78,10 +109,9 @@ class RewardEndModel(nn.Module):
     def __init__(self, cfg: RewardEndModelConfig) -> None:
         super().__init__()
         self.cfg = cfg
-        self.encoder = RewardEndEncoder(cfg)
+        self.encoder = PooledEncoder(cfg) if cfg.pooled else RewardEndEncoder(cfg)
         self.act_emb = nn.Embedding(cfg.num_actions, cfg.cond_channels)
-        feature_size = cfg.img_size // 2 ** (len(cfg.depths) - 1)
-        self.lstm = nn.LSTM(cfg.channels[-1] * feature_size**2, cfg.lstm_dim, batch_first=True)
+        self.lstm = nn.LSTM(self.encoder.num_features, cfg.lstm_dim, batch_first=True)
         self.head = nn.Sequential(
             nn.Linear(cfg.lstm_dim, cfg.lstm_dim),
             nn.SiLU(),
@@ -92,7 +122,7 @@ class RewardEndModel(nn.Module):
         self, obs: Tensor, act: Tensor, next_obs: Tensor, state: LSTMState | None = None
     ) -> tuple[Tensor, Tensor, LSTMState]:
         b, t = act.shape
-        pair = torch.cat((obs, next_obs), dim=2).flatten(0, 1).to(self.encoder.conv_in.weight.dtype)
+        pair = torch.cat((obs, next_obs), dim=2).flatten(0, 1).to(self.act_emb.weight.dtype)
         features = self.encoder(pair, self.act_emb(act.flatten()))
         y, new_state = self.lstm(features.reshape(b, t, -1), state)
         logits = self.head(y)

@@ -26,13 +26,9 @@ class UNet(nn.Module):
         up_blocks: list[ResBlocks] = []
         for i, depth in enumerate(depths):
             outer, inner = channels[max(0, i - 1)], channels[i]
-            down_blocks.append(
-                ResBlocks([outer] + [inner] * (depth - 1), [inner] * depth, cond_channels, attention[i])
-            )
+            down_blocks.append(ResBlocks([outer] + [inner] * (depth - 1), [inner] * depth, cond_channels, attention[i]))
             up_blocks.append(
-                ResBlocks(
-                    [2 * inner] * depth + [inner + outer], [inner] * depth + [outer], cond_channels, attention[i]
-                )
+                ResBlocks([2 * inner] * depth + [inner + outer], [inner] * depth + [outer], cond_channels, attention[i])
             )
         deepest = [channels[-1]] * 2
         self.d_blocks = nn.ModuleList(down_blocks)

@@ -1,0 +1,27 @@
+"""A diffusion world model that is the game: networks, diffusion, imagination, action spaces, episodes.
+
+The public names are imported when first used: what needs no network, such as a command's help, starts at once.
+Importing the package registers ``diamond/<Game>-v0`` in Gymnasium.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from diamond_engine.registration import register_worlds
+
+if TYPE_CHECKING:
+    from diamond_engine.imagination import WorldModelEnv
+    from diamond_engine.worlds import World, load_agent, load_world
+
+__all__ = ["World", "WorldModelEnv", "load_agent", "load_world"]
+
+_HOMES = {"World": "worlds", "WorldModelEnv": "imagination", "load_agent": "worlds", "load_world": "worlds"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+register_worlds()

@@ -1,0 +1,123 @@
+"""Weights on disk: round trips, and one clear line for everything that is not what it should be."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from diamond_engine.checkpoints import load_strictly, read_component, read_published, write_component
+from diamond_engine.diffusion import Denoiser
+from diamond_engine.errors import DiamondError
+from diamond_engine.networks import ActorCritic
+from tests.conftest import tiny_config
+
+
+def tiny_denoiser() -> Denoiser:
+    return Denoiser(tiny_config("Breakout").denoiser)
+
+
+def published_state() -> dict[str, Tensor]:
+    actor_critic = tiny_config("Breakout").actor_critic
+    assert actor_critic is not None
+    networks = {"denoiser": tiny_denoiser(), "actor_critic": ActorCritic(actor_critic)}
+    return {f"{prefix}.{key}": value for prefix, net in networks.items() for key, value in net.state_dict().items()}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_component_comes_back_in_float32(tmp_path: Path, dtype: torch.dtype) -> None:
+    path = tmp_path / "denoiser.safetensors"
+    denoiser, other = tiny_denoiser(), tiny_denoiser()
+    write_component(path, denoiser, dtype)
+    assert path.stat().st_mode & 0o777 == 0o644
+    load_strictly(other, read_component(path), "test")
+    for key, value in denoiser.state_dict().items():
+        loaded = other.state_dict()[key]
+        assert loaded.dtype == torch.float32
+        assert torch.equal(loaded, value if "noise" in key else value.to(dtype).float())
+
+
+def test_published_prefixes_become_components(tmp_path: Path) -> None:
+    torch.save(published_state(), tmp_path / "Breakout.pt")
+    components = read_published(tmp_path / "Breakout.pt")
+    assert set(components) == {"denoiser", "actor_critic"}
+    load_strictly(tiny_denoiser(), components["denoiser"], "test")
+
+
+class Payload:
+    """Unpickling one creates a file."""
+
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (str(self.victim), "w")
+
+
+def test_a_pickled_object_is_not_executed(tmp_path: Path) -> None:
+    torch.save({"denoiser.x": Payload(tmp_path / "victim")}, tmp_path / "evil.pt")
+    with pytest.raises(DiamondError, match="holds more than tensors"):
+        read_published(tmp_path / "evil.pt")
+    assert not (tmp_path / "victim").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"step": 3}, "expected a flat dictionary of tensors"),
+        ([torch.zeros(1)], "expected a flat dictionary of tensors"),
+        ({}, "expected a flat dictionary of tensors"),
+        ({"model.weight": torch.zeros(1)}, r"unexpected key 'model\.weight'"),
+    ],
+)
+def test_other_files_of_torch(tmp_path: Path, content: object, message: str) -> None:
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(DiamondError, match=f"not a published DIAMOND checkpoint: {message}"):
+        read_published(tmp_path / "other.pt")
+
+
+def test_truncated_and_foreign_checkpoints(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.pt"
+    torch.save(published_state(), whole)
+    for name, content in {
+        "truncated.pt": whole.read_bytes()[:-1000],
+        "empty.pt": b"",
+        "text.pt": b"<html>please log in</html>",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DiamondError, match=r"truncated or damaged\): download it again"):
+            read_published(tmp_path / name)
+    with pytest.raises(DiamondError, match="no such checkpoint"):
+        read_published(tmp_path / "absent.pt")
+
+
+def test_truncated_and_missing_components(tmp_path: Path) -> None:
+    path = tmp_path / "denoiser.safetensors"
+    with pytest.raises(DiamondError, match=r"missing weights: .*denoiser\.safetensors"):
+        read_component(path)
+    write_component(path, tiny_denoiser(), torch.float32)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(DiamondError, match="truncated or damaged"):
+        read_component(path)
+
+
+def test_keys_and_shapes_must_agree() -> None:
+    denoiser = tiny_denoiser()
+    state = denoiser.state_dict()
+    key = "inner_model.conv_in.bias"
+    with pytest.raises(DiamondError, match=rf"denoiser of here is for another architecture: keys 1 missing \({key}\)"):
+        load_strictly(denoiser, {k: v for k, v in state.items() if k != key}, "denoiser of here")
+    with pytest.raises(DiamondError, match=r"keys 1 unexpected \(more\)"):
+        load_strictly(denoiser, {**state, "more": torch.zeros(1)}, "denoiser of here")
+    with pytest.raises(DiamondError, match=rf"{key} has shape \(9,\), expected \(8,\)"):
+        load_strictly(denoiser, {**state, key: torch.zeros(9)}, "denoiser of here")
+
+
+def test_a_refused_state_changes_nothing() -> None:
+    denoiser = tiny_denoiser()
+    before = {key: value.clone() for key, value in denoiser.state_dict().items()}
+    wrong = {key: torch.ones_like(value) for key, value in before.items()}
+    wrong["inner_model.conv_in.bias"] = torch.zeros(tiny_config("Breakout").denoiser.inner_model.channels[0] + 1)
+    with pytest.raises(DiamondError):
+        load_strictly(denoiser, wrong, "test")
+    assert all(torch.equal(value, before[key]) for key, value in denoiser.state_dict().items())

@@ -1,0 +1,167 @@
+"""The Gymnasium environments: registered, conforming, the same dreams as ``WorldModelEnv``."""
+
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from diamond_engine import WorldModelEnv, load_world
+from diamond_engine.actions import ATARI_GAMES
+from diamond_engine.errors import UsageError
+from diamond_engine.frames import to_numpy
+
+ID = "diamond_engine:diamond/Breakout-v0"
+CPU: dict[str, Any] = {"device": "cpu", "dtype": "float32"}
+
+
+def make_vec(world_folder: Path, num_envs: int = 3, **kwargs: Any) -> VectorEnv:
+    return gymnasium.make_vec(ID, num_envs=num_envs, weights=str(world_folder), **CPU, **kwargs)
+
+
+def make(world_folder: Path, **kwargs: Any) -> gymnasium.Env:
+    return gymnasium.make(ID, weights=str(world_folder), **CPU, **kwargs)
+
+
+def test_every_game_is_registered_without_loading_torch() -> None:
+    code = "import sys, gymnasium, diamond_engine; print(*gymnasium.registry); print('torch' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert out[-1] == "False"
+    assert {name for name in out if name.startswith("diamond/")} == {f"diamond/{game}-v0" for game in ATARI_GAMES}
+
+
+def test_passes_the_env_checker(world_folder: Path) -> None:
+    env = make(world_folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(env.unwrapped)
+    env.close()
+    env.close()
+
+
+def test_single_env_renders_its_frame(world_folder: Path) -> None:
+    env = make(world_folder, render_mode="rgb_array")
+    obs, info = env.reset(seed=0)
+    assert obs.shape == (64, 64, 3)
+    assert info == {}
+    obs, reward, terminated, truncated, _ = env.step(2)
+    np.testing.assert_array_equal(env.render(), obs)
+    assert (type(reward), type(terminated), type(truncated)) == (float, bool, bool)
+    assert env.metadata["render_fps"] == 15
+
+
+def test_single_env_ends_without_starting_anew(world_folder: Path) -> None:
+    env = make(world_folder, horizon=2).unwrapped
+    spawns = load_world("atari/Breakout", weights=world_folder).spawns
+    assert spawns is not None
+    env.reset(seed=0)
+    while True:
+        obs, _, terminated, truncated, _ = env.step(1)
+        if terminated or truncated:
+            break
+    assert not (spawns.frames[:, -1] == obs).all(axis=(1, 2, 3)).any()
+
+
+def test_vector_env_conforms(world_folder: Path) -> None:
+    envs = make_vec(world_folder)
+    assert envs.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+    obs, _ = envs.reset(seed=0)
+    assert obs in envs.observation_space
+    assert envs.single_observation_space.shape == (64, 64, 3)
+    envs.action_space.seed(0)
+    obs, rewards, terminated, truncated, _ = envs.step(envs.action_space.sample())
+    assert obs in envs.observation_space
+    assert obs.dtype == np.uint8
+    assert rewards.shape == terminated.shape == truncated.shape == (3,)
+    assert (rewards.dtype.kind, terminated.dtype, truncated.dtype) == ("f", np.bool_, np.bool_)
+    assert np.isin(rewards, (-1, 0, 1)).all()
+    assert envs.render() is None
+    envs.close()
+
+
+def test_gives_the_dreams_of_world_model_env(world_folder: Path) -> None:
+    envs = make_vec(world_folder)
+    dreams = WorldModelEnv(load_world("atari/Breakout", weights=world_folder), 3, **CPU, horizon=1000)
+    frames, _ = envs.reset(seed=5)
+    obs, _ = dreams.reset(seed=5)
+    np.testing.assert_array_equal(frames, to_numpy(obs))
+    for action in (1, 2, 3, 0):
+        frames, rewards, terminated, *_ = envs.step(np.full(3, action))
+        obs, reward, ends, *_ = dreams.step(torch.full((3,), action))
+        np.testing.assert_array_equal(frames, to_numpy(obs))
+        np.testing.assert_array_equal(rewards, reward.numpy())
+        np.testing.assert_array_equal(terminated, ends.numpy())
+
+
+def test_unseeded_envs_differ(world_folder: Path) -> None:
+    def play() -> np.ndarray:
+        envs = make_vec(world_folder, num_envs=8)
+        first, _ = envs.reset()
+        return np.stack([first, envs.step(np.zeros(8, dtype=np.int64))[0]])
+
+    assert (play() != play()).any()
+
+
+def test_starts_from_given_frames(world_folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    frames = rng.integers(256, size=(3, 4, 64, 64, 3), dtype=np.uint8)
+    actions = rng.integers(4, size=(3, 3))
+    envs = make_vec(world_folder)
+    obs, _ = envs.reset(seed=0, options={"frames": frames, "actions": actions})
+    np.testing.assert_array_equal(obs, frames[:, -1])
+    one, _ = make(world_folder).reset(seed=0, options={"frames": frames[1], "actions": actions[1]})
+    np.testing.assert_array_equal(one, frames[1, -1])
+
+
+def test_autoreset_in_the_same_step(world_folder: Path) -> None:
+    envs = make_vec(world_folder, num_envs=4, horizon=3)
+    spawns = load_world("atari/Breakout", weights=world_folder).spawns
+    assert spawns is not None
+    starts = spawns.frames[:, -1]
+    envs.reset(seed=0)
+    restarts = 0
+    for _ in range(6):
+        obs, _, terminated, truncated, info = envs.step(np.ones(4, dtype=np.int64))
+        over = terminated | truncated
+        assert not (terminated & truncated).any()
+        np.testing.assert_array_equal(info.get("_final_obs", np.zeros(4, dtype=bool)), over)
+        for i in np.flatnonzero(over):
+            assert (starts == obs[i]).all(axis=(1, 2, 3)).any()
+            assert (info["final_obs"][i] != obs[i]).any()
+            assert info["_final_info"][i]
+        restarts += int(over.sum())
+    assert restarts >= 4
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"frames": np.zeros((3, 4, 64, 64, 3), dtype=np.uint8)},
+        {"frames": np.zeros((3, 4, 64, 64, 3), dtype=np.float32), "actions": np.zeros((3, 3), dtype=np.int64)},
+        {"frames": np.zeros((3, 2, 64, 64, 3), dtype=np.uint8), "actions": np.zeros((3, 1), dtype=np.int64)},
+        {"frames": np.zeros((3, 4, 64, 64, 3), dtype=np.uint8), "actions": np.full((3, 3), 4)},
+        {"reset_mask": np.ones(3, dtype=bool)},
+    ],
+)
+def test_refuses_options_that_do_not_fit(world_folder: Path, options: dict[str, np.ndarray]) -> None:
+    with pytest.raises(UsageError, match="options"):
+        make_vec(world_folder).reset(options=options)
+
+
+def test_refuses_actions_and_seeds_that_do_not_exist(world_folder: Path) -> None:
+    envs = make_vec(world_folder)
+    envs.reset(seed=0)
+    for actions in (np.array([0, 1, 4]), np.array([0, 1]), np.array([0, -1, 1])):
+        with pytest.raises(UsageError, match="3 actions from 0 to 3"):
+            envs.step(actions)
+    with pytest.raises(UsageError, match="one seed"):
+        envs.reset(seed=[1, 2, 3])  # pyright: ignore[reportArgumentType]
+    with pytest.raises(UsageError, match="preset"):
+        make(world_folder, preset="nonesuch")
