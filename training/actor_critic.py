@@ -1,24 +1,31 @@
 """Trains the actor-critic in any batched environment: in imagination (the paper) or in the real emulator.
 
+A teacher can give it a start (kickstarting, Schmitt et al., 2018): at first the policy is also pulled toward the
+actions that the teacher would take where the policy itself leads, less and less until only the returns count.
+
 Shapes: B environments, T horizon, C channels, H height, W width, A actions.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from diamond_engine.environment import BatchedEnv, StepInfo
+from diamond_engine.agents import Policy
+from diamond_engine.environment import BatchedEnv, Info
 from diamond_engine.networks.actor_critic import ActorCritic, LSTMCellState
 from diamond_engine.reinforcement import ActorCriticLossConfig, actor_critic_loss, lambda_returns
 from diamond_engine.runtime import Runtime
 from training.optimisation import Metrics, Optimiser, OptimiserConfig
+
+AVERAGED_EPISODES = 100
 
 
 @dataclass(frozen=True)
@@ -29,8 +36,26 @@ class ActorCriticTrainingConfig:
     """Steps T between updates (the imagination horizon)."""
     loss: ActorCriticLossConfig = field(default_factory=ActorCriticLossConfig)
     """Discounts and loss weights."""
+    kickstart_updates: int = 0
+    """Updates over which the weight of a teacher's actions falls linearly from 1 to 0."""
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(weight_decay=0.0, max_grad_norm=100.0))
     """Step size, clipping, decay."""
+
+
+@dataclass(frozen=True)
+class _Rollout:
+    """T steps in B environments, all ``(B, T)`` but logits ``(B, T, A)``."""
+
+    logits: Tensor
+    values: Tensor
+    actions: Tensor
+    rewards: Tensor
+    ends: Tensor
+    truncs: Tensor
+    bootstrap: Tensor
+    """Value of what each step led to: of the final observation where the environment was reset."""
+    taught: Tensor | None
+    """What the teacher would have done, int64."""
 
 
 class ActorCriticTrainer:
@@ -42,49 +67,91 @@ class ActorCriticTrainer:
         env: BatchedEnv,
         cfg: ActorCriticTrainingConfig,
         runtime: Runtime,
+        seed: int,
         export: Callable[[Path, ActorCritic, dict[str, Any]], None],
+        scores: Callable[[], Sequence[float]] = tuple,
+        teacher: Policy | None = None,
     ) -> None:
-        self.network = runtime.for_training(network)
+        """``scores`` returns those of the whole games finished so far, where the environment counts them."""
+        runtime.for_training(network)
+        self.network = network
         self.env = env
         self.cfg = cfg
         self.optimiser = Optimiser(network, cfg.optimiser, runtime)
         self.runtime = runtime
+        self._seed = seed
         self._export = export
+        self._scores = scores
+        self._teacher = teacher
         self._obs: Tensor | None = None
         self._state = network.initial_state(env.num_envs)
-        self._recent_returns: deque[float] = deque(maxlen=100)
+        self._recent_returns: deque[float] = deque(maxlen=AVERAGED_EPISODES)
         self._returns = torch.zeros(env.num_envs, device=runtime.device)
 
     def update(self) -> Metrics:
         """One rollout of T steps in B environments and one gradient step."""
+        if self._obs is None:
+            self._start()  # outside autocast, which may keep casts of the weights made here, without gradient
         return self.optimiser.update(self._loss)
 
+    def _start(self) -> None:
+        self._obs, info = self.env.reset(seed=self._seed + self.optimiser.updates)
+        if "context" in info:
+            self._state = self._warm(info["context"], self._state)
+
     def _loss(self) -> tuple[Tensor, Metrics]:
-        obs = self.env.reset() if self._obs is None else self._obs
-        state = tuple(half.detach() for half in self._state)
+        rollout = self._roll_out()
+        cfg = self.cfg.loss
+        returns = lambda_returns(
+            rollout.rewards, rollout.ends, rollout.truncs, rollout.bootstrap, cfg.gamma, cfg.lambda_
+        )
+        losses = actor_critic_loss(rollout.logits, rollout.actions, rollout.values, returns, cfg)
+        total, taught = self._kickstart(losses.total, rollout)
+        return total, {
+            "loss_actions": losses.actions.detach(),
+            "loss_values": losses.values.detach(),
+            "entropy": losses.entropy.detach(),
+            "value": rollout.values.detach().mean(),
+            **taught,
+            **self._averages(),
+        }
+
+    def _kickstart(self, total: Tensor, rollout: _Rollout) -> tuple[Tensor, Metrics]:
+        if rollout.taught is None:
+            return total, {}
+        weight = 1 - self.optimiser.updates / self.cfg.kickstart_updates
+        loss = F.cross_entropy(rollout.logits.flatten(0, 1), rollout.taught.flatten())
+        return total + weight * loss, {"loss_teacher": loss.detach()}
+
+    def _roll_out(self) -> _Rollout:
+        assert self._obs is not None
+        obs, state = self._obs, (self._state[0].detach(), self._state[1].detach())
         steps: list[tuple[Tensor, ...]] = []
         final_values: list[Tensor | None] = []
+        taught: list[Tensor] = []
+        teacher = self._teacher if self.optimiser.updates < self.cfg.kickstart_updates else None
         for _ in range(self.cfg.horizon):
+            if teacher is not None:
+                taught.append(teacher.act(obs).to(obs.device))
             logits, values, state = self.network(obs, state)
             logits, values = logits.float(), values.float()
             actions = torch.distributions.Categorical(logits=logits.detach()).sample()
             obs, rewards, ends, truncs, info = self.env.step(actions)
             final_values.append(None)
-            if info is not None:
-                final_values[-1] = self._value(info.final_observation, state)
+            if "final_obs" in info:
+                final_values[-1] = self._value(info["final_obs"], state)
                 state = self._after_reset(state, ends | truncs, info)
+                if teacher is not None:
+                    teacher.reset(ends | truncs)
             self._count(rewards, ends | truncs)
             steps.append((logits, values, actions, rewards, ends, truncs))
         self._obs, self._state = obs, state
-
         logits, values, actions, rewards, ends, truncs = (torch.stack(x, dim=1) for x in zip(*steps, strict=True))
         following = [*values.detach()[:, 1:].unbind(1), self._value(obs, state)]
-        bootstrap = torch.stack([f if v is None else v for f, v in zip(following, final_values, strict=True)], dim=1)
-        bootstrap = torch.where(ends | truncs, bootstrap, torch.stack(following, dim=1))
-        cfg = self.cfg.loss
-        returns = lambda_returns(rewards, ends, truncs, bootstrap, cfg.gamma, cfg.lambda_)
-        losses = actor_critic_loss(logits, actions, values, returns, cfg)
-        return losses.total, self._metrics(losses.actions, losses.values, losses.entropy, values)
+        final = [f if v is None else v for f, v in zip(following, final_values, strict=True)]
+        bootstrap = torch.where(ends | truncs, torch.stack(final, dim=1), torch.stack(following, dim=1))
+        advice = torch.stack(taught, dim=1) if taught else None
+        return _Rollout(logits, values, actions, rewards, ends, truncs, bootstrap, advice)
 
     @torch.no_grad()
     def _value(self, obs: Tensor, state: LSTMCellState) -> Tensor:
@@ -96,11 +163,13 @@ class ActorCriticTrainer:
             _, _, state = self.network(frame, state)
         return state
 
-    def _after_reset(self, state: LSTMCellState, dead: Tensor, info: StepInfo) -> LSTMCellState:
+    def _after_reset(self, state: LSTMCellState, dead: Tensor, info: Info) -> LSTMCellState:
         fresh = self.network.initial_state(self.env.num_envs)
-        if info.context is not None:
-            fresh = self._warm(info.context, fresh)
-        hidden, cell = (torch.where(dead[:, None], new.to(old.dtype), old) for new, old in zip(fresh, state, strict=True))
+        if "context" in info:
+            fresh = self._warm(info["context"], fresh)
+        hidden, cell = (
+            torch.where(dead[:, None], new.to(old.dtype), old) for new, old in zip(fresh, state, strict=True)
+        )
         return hidden, cell
 
     def _count(self, rewards: Tensor, dead: Tensor) -> None:
@@ -109,15 +178,9 @@ class ActorCriticTrainer:
             self._recent_returns.extend(self._returns[dead].tolist())
             self._returns[dead] = 0
 
-    def _metrics(self, actions: Tensor, values: Tensor, entropy: Tensor, value: Tensor) -> Metrics:
-        recent = list(self._recent_returns) or [0.0]
-        return {
-            "loss_actions": actions.detach(),
-            "loss_values": values.detach(),
-            "entropy": entropy.detach(),
-            "value": value.detach().mean(),
-            "episode_return": torch.tensor(sum(recent) / len(recent)),
-        }
+    def _averages(self) -> Metrics:
+        recent = {"episode_return": self._recent_returns, "game_score": self._scores()[-AVERAGED_EPISODES:]}
+        return {name: torch.tensor(sum(values) / len(values)) for name, values in recent.items() if values}
 
     def state_dict(self) -> dict[str, Any]:
         """Network and optimiser; the environments start anew on resume."""
@@ -129,5 +192,5 @@ class ActorCriticTrainer:
         self.optimiser.load_state_dict(state["optimiser"])
 
     def export(self, folder: Path, provenance: dict[str, Any]) -> None:
-        """Writes the actor-critic into a world folder."""
+        """Writes the actor-critic into an agent's or a world's folder."""
         self._export(folder, self.network, provenance)

@@ -1,10 +1,11 @@
-"""Collects episodes from the real emulator with a policy.
+"""Collects episodes from the real emulator with a policy (``diamond-train collect``).
 
 Shapes: B games side by side, T steps, H height, W width.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -12,10 +13,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from diamond_engine.agents import Policy
+from diamond_engine.actions import AtariGame
+from diamond_engine.agents import Agent, EpsilonPolicy, Policy, RandomPolicy
 from diamond_engine.emulator import AtariEmulator, EmulatorStep
 from diamond_engine.episodes import Episode, EpisodeFolder
 from diamond_engine.frames import from_numpy
+from training.data import GameEpisodes, Source
+from training.progress import progress
+from training.run import Interrupted, Session, stop_signals
+from training.teachers import TRACKER, teacher
+from training.trained import TrainedAgent
 
 
 @dataclass
@@ -27,7 +34,11 @@ class _Recording:
     rewards: list[float] = field(default_factory=list)
 
     def finish(
-        self, final_frame: NDArray[np.uint8], terminated: bool, truncated: bool, attributes: Mapping[str, str | int | float]
+        self,
+        final_frame: NDArray[np.uint8],
+        terminated: bool,
+        truncated: bool,
+        attributes: Mapping[str, str | int | float],
     ) -> Episode:
         steps = len(self.actions)
         last = np.arange(steps) == steps - 1
@@ -62,16 +73,29 @@ class Collector:
     def collect(
         self, folder: EpisodeFolder, steps: int, on_steps: Callable[[int], None] = lambda steps: None
     ) -> list[Episode]:
-        """Files episodes until they hold at least ``steps`` steps in all; returns them."""
+        """Files finished episodes until they hold at least ``steps`` steps in all; returns them."""
         done: list[Episode] = []
         filed = 0
         while filed < steps:
-            for episode in self._step():
-                folder.append(episode)
+            for episode in self.step(folder):
                 done.append(episode)
                 filed += len(episode)
                 on_steps(len(episode))
         return done
+
+    def step(self, folder: EpisodeFolder) -> list[Episode]:
+        """One action in every game; files the episodes that it finished and returns them."""
+        finished = self._step()
+        for episode in finished:
+            folder.append(episode)
+        return finished
+
+    def truncate(self, folder: EpisodeFolder) -> None:
+        """Files the games under way as truncated episodes, so that long games are not lost with the last call."""
+        for i, recording in enumerate(self._recordings):
+            if recording.actions:
+                folder.append(recording.finish(self._frames[i].copy(), False, True, self.attributes))
+                self._recordings[i] = _Recording()
 
     def _step(self) -> list[Episode]:
         actions = self.policy.act(from_numpy(self._frames, self.device)).cpu().numpy()
@@ -84,10 +108,92 @@ class Collector:
         ended = result.terminated | result.truncated
         if ended.any():
             self.policy.reset(torch.from_numpy(ended))
-        return [self._finish(i, result) for i in np.flatnonzero(ended)]
+        return [self._finish(int(i), result) for i in np.flatnonzero(ended)]
 
     def _finish(self, i: int, result: EmulatorStep) -> Episode:
         recording, self._recordings[i] = self._recordings[i], _Recording()
         return recording.finish(
             result.successors[i].copy(), bool(result.terminated[i]), bool(result.truncated[i]), self.attributes
         )
+
+
+RANDOM = "random"
+BYTES_PER_STEP = 1500
+"""On disk, compressed, as measured on Breakout; busier games take more."""
+TRACKER_SPREAD = 1.5
+"""Columns by which the scripted player's aim varies, so that games take different courses."""
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What is to be collected: equal shares of the steps for every ε of one policy."""
+
+    game: AtariGame
+    player: TrainedAgent | str
+    """Who plays: an agent, ``random``, or ``tracker``, the game's scripted player."""
+    epsilons: tuple[float, ...]
+    """Probabilities of a random action."""
+    steps: int
+    """Steps in all that the folder shall hold of this policy, these ε and this seed."""
+    num_envs: int
+    """Games side by side B."""
+
+    def sources(self, seed: int) -> list[Source]:
+        """What to file, in order."""
+        if self.player == RANDOM:
+            return [Source(RANDOM, 0.0, seed)]
+        label = self.player if isinstance(self.player, str) else self.player.label
+        return [Source(label, epsilon, seed) for epsilon in self.epsilons]
+
+
+def collect_mixture(mixture: Mixture, session: Session) -> None:
+    """Fills ``session.out`` up to the steps asked for; what is already there of the same source counts.
+
+    Raises ``Interrupted`` after a signal, once the games under way are filed.
+    """
+    data = GameEpisodes(session.out, mixture.game, may_be_empty=True)
+    sources = mixture.sources(session.seed)
+    share = -(-mixture.steps // len(sources))
+    session.console.print(
+        f"{mixture.steps} steps of {mixture.game.name}, about {mixture.steps * BYTES_PER_STEP / 1e6:.1f} MB on disk, "
+        f"{mixture.num_envs} games side by side; policies: " + ", ".join(map(str, sources))
+    )
+    deadline = None if session.time_budget is None else time.monotonic() + session.time_budget
+    for source in sources:
+        _fill(data, mixture, source, share, session, deadline)
+    session.console.print(f"{session.out} holds {len(data.episodes)} episodes, {data.episodes.num_steps} steps")
+
+
+def _fill(
+    data: GameEpisodes, mixture: Mixture, source: Source, share: int, session: Session, deadline: float | None
+) -> None:
+    before = steps = data.steps_from(source)
+    if before >= share:
+        session.console.print(f"{source}: already has {before} steps")
+        return
+    collector = _collector(mixture, source, before, session)
+    with stop_signals() as received, progress(session.console, str(source), share, before) as show:
+        while steps < share and not received and (deadline is None or time.monotonic() < deadline):
+            collector.step(data.episodes)
+            steps += mixture.num_envs
+            show(min(steps, share))
+    collector.truncate(data.episodes)
+    collector.emulator.close()
+    if received:
+        raise Interrupted(received[0])
+
+
+def _collector(mixture: Mixture, source: Source, before: int, session: Session) -> Collector:
+    # Seeded by what is there already as well, or a continued collection would play the same games again.
+    games, actions, noise = (int(x) >> 2 for x in np.random.SeedSequence([source.seed, before]).generate_state(3))
+    emulator = AtariEmulator(mixture.game, mixture.num_envs, seed=games, end_on_life_loss=True)
+    policy: Policy
+    if isinstance(mixture.player, TrainedAgent):
+        policy = Agent(mixture.player.network, session.runtime, actions)
+    elif mixture.player == TRACKER:
+        policy = teacher(mixture.game, actions, TRACKER_SPREAD)
+    else:
+        policy = RandomPolicy(len(mixture.game.actions), actions)
+    if source.epsilon > 0:
+        policy = EpsilonPolicy(policy, len(mixture.game.actions), source.epsilon, noise)
+    return Collector(emulator, policy, {"game": mixture.game.name, **source._asdict()}, session.runtime.device)

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from diamond_engine.diffusion import Denoiser, Segment, SigmaDistribution, denoiser_loss
-from diamond_engine.episodes import PAPER_AGE_WEIGHTS, EpisodeFolder, SegmentSampler
+from diamond_engine.episodes import PAPER_AGE_WEIGHTS, EpisodeFolder
 from diamond_engine.runtime import Runtime
+from training.data import SegmentStream
 from training.optimisation import Ema, Metrics, Optimiser, OptimiserConfig
 
 
@@ -49,16 +49,17 @@ class DenoiserTrainer:
         runtime: Runtime,
         seed: int,
         export: Callable[[Path, Denoiser, dict[str, Any]], None],
+        on_growth: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self.denoiser = runtime.for_training(denoiser)
+        runtime.for_training(denoiser)
+        self.denoiser = denoiser
         self.cfg = cfg
         self.runtime = runtime
         self.optimiser = Optimiser(denoiser, cfg.optimiser, runtime)
         self._ema = Ema(denoiser, cfg.ema_decay)
         self._export = export
         length = denoiser.cfg.inner_model.num_steps_conditioning + 1 + cfg.autoregressive_steps
-        self._segments = SegmentSampler(folder, length, cfg.age_weights)
-        self._rng = np.random.default_rng(seed)
+        self._segments = SegmentStream(folder, length, seed, age_weights=cfg.age_weights, on_growth=on_growth)
         self._noise = runtime.generator(seed)
 
     def update(self) -> Metrics:
@@ -68,7 +69,7 @@ class DenoiserTrainer:
         return metrics
 
     def _loss(self) -> tuple[Tensor, Metrics]:
-        batch = self._segments.draw(self._rng, self.cfg.batch_size, self.runtime.device)
+        batch = self._segments.draw(self.cfg.batch_size, self.runtime.device)
         segment = Segment(batch.obs, batch.act, batch.is_frame)
         return denoiser_loss(self.denoiser, segment, self.cfg.sigma, self._draw_noise), {}
 
@@ -81,7 +82,7 @@ class DenoiserTrainer:
             "network": self.denoiser.state_dict(),
             "ema": self._ema.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "rng": self._rng.bit_generator.state,
+            "rng": self._segments.state_dict(),
             "noise": self._noise.get_state(),
         }
 
@@ -90,7 +91,7 @@ class DenoiserTrainer:
         self.denoiser.load_state_dict(state["network"])
         self._ema.load_state_dict(state["ema"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self._rng.bit_generator.state = state["rng"]
+        self._segments.load_state_dict(state["rng"])
         self._noise.set_state(state["noise"])
 
     def export(self, folder: Path, provenance: dict[str, Any]) -> None:

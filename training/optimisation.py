@@ -68,6 +68,11 @@ class Optimiser:
         self._schedule.step()
         return {"loss": total.detach(), "grad_norm": grad_norm, **metrics}
 
+    @property
+    def updates(self) -> int:
+        """Steps taken so far."""
+        return self._schedule.last_epoch
+
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to continue: Adam's moments and the schedule."""
         return {"adamw": self._adamw.state_dict(), "schedule": self._schedule.state_dict()}
@@ -93,7 +98,8 @@ class Ema:
         if self.decay > 0:
             self._updates += 1
             decay = min(self.decay, (1 + self._updates) / (10 + self._updates))
-            torch._foreach_lerp_(self._average, self._live, 1 - decay)
+            for average, live in zip(self._average, self._live, strict=True):
+                average.lerp_(live, 1 - decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -1,0 +1,107 @@
+"""``diamond-eval`` as a person runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+COMMAND = [sys.executable, "-c", "from training.evaluation.cli import main; main()"]
+
+
+def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+def assert_one_line_error(result: subprocess.CompletedProcess[str], code: int, words: str) -> None:
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert words in line
+
+
+def test_fidelity_prints_tables_and_writes_report_and_strip(world_folder: Path, tmp_path: Path) -> None:
+    options = ["--episodes", 2, "--contexts-per-episode", 1, "--seed", 3, "--preset", "fast", "--policy-epsilon", 1]
+    result = run("fidelity", world_folder, *options, "--report", "f.json", "--strip", "s.png", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "wrong-pixel ratio" in result.stdout
+    report = json.loads((tmp_path / "f.json").read_text())
+    expected = {
+        "world": "atari/Breakout",
+        "preset": "fast",
+        "denoising_steps": 1,
+        "episodes": 2,
+        "contexts": 2,
+        "seed": 3,
+    }
+    assert expected.items() <= report.items()
+    assert report["n_1"] == 2
+    assert report["wrong_pixel_ratio_1"] > 1
+    assert report["end_events"] == 2
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_agent_scores_whole_games(world_folder: Path, tmp_path: Path) -> None:
+    options = ["--episodes", 2, "--max-steps", 40, "--device", "cpu", "--report", "a.json"]
+    result = run("agent", world_folder, *options, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "human normalised score" in result.stdout
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert {
+        "games": 2,
+        "truncated": 2,
+        "length_mean": 40,
+        "random_score": 1.7,
+        "human_score": 30.5,
+    }.items() <= report.items()
+
+
+def test_inspect_names_damaged_files_and_fails(episode_folder: Path, tmp_path: Path) -> None:
+    good = run("inspect", episode_folder, cwd=tmp_path)
+    assert good.returncode == 0, good.stderr
+    source = sorted(episode_folder.glob("*.h5"))[0].read_bytes()
+    (tmp_path / "episode_000000.h5").write_bytes(source)
+    (tmp_path / "episode_000001.h5").write_bytes(source[: len(source) // 2])
+    bad = run("inspect", tmp_path, "--report", "i.json", cwd=tmp_path)
+    assert bad.returncode == 1
+    assert "damaged: " in bad.stderr
+    assert "episode_000001.h5" in bad.stderr
+    report = json.loads((tmp_path / "i.json").read_text())
+    assert {"episodes": 1, "damaged": 1, "game": "Breakout"}.items() <= report.items()
+
+
+def test_wrong_usage_is_one_line_and_exit_code_2(world_folder: Path, tmp_path: Path) -> None:
+    assert_one_line_error(run("agent", "atari/Breakuot", cwd=tmp_path), 2, "Breakout")
+    assert_one_line_error(run("fidelity", world_folder, "--preset", "best", cwd=tmp_path), 2, "unknown preset 'best'")
+    zero = run("agent", world_folder, "--episodes", 0, cwd=tmp_path)
+    assert zero.returncode == 2
+    assert "--episodes" in zero.stderr
+
+
+def test_failures_are_one_line_and_exit_code_1(world_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    report = run("agent", world_folder, "--episodes", 1, "--max-steps", 1, "--report", "file/a.json", cwd=tmp_path)
+    assert_one_line_error(report, 1, "file")
+    assert_one_line_error(run("inspect", ".", cwd=tmp_path), 1, "no episodes in")
+
+
+def test_ctrl_c_is_one_line_and_leaves_nothing_behind(world_folder: Path, tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    process = subprocess.Popen(
+        [*COMMAND, "fidelity", str(world_folder), "--episodes", "10000", "--report", "f.json"],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list(temporary.rglob("*.h5")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=300)
+    assert (process.returncode, stderr) == (130, "interrupted\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["temporary"]
+    assert list(temporary.iterdir()) == []

@@ -1,0 +1,28 @@
+"""The strip picture."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from training.evaluation.strips import LABEL_HEIGHT, LABEL_WIDTH, strip_picture, write_png
+
+
+def test_real_frames_stand_above_dreamed_ones(tmp_path: Path) -> None:
+    real = np.full((50, 8, 8, 3), (255, 0, 0), dtype=np.uint8)
+    dreamed = np.full((50, 8, 8, 3), (0, 255, 0), dtype=np.uint8)
+    path = tmp_path / "strip.png"
+    write_png(path, strip_picture(real, dreamed))
+    picture = cv2.imread(str(path))
+    assert picture is not None
+    read_back = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    red, green = ((read_back == colour).all(axis=-1) for colour in ((255, 0, 0), (0, 255, 0)))
+    assert red.sum() == green.sum() == 20 * 16 * 16
+    assert red[LABEL_HEIGHT : LABEL_HEIGHT + 16, LABEL_WIDTH : LABEL_WIDTH + 16].all()
+    assert np.flatnonzero(red.any(axis=1))[0] < np.flatnonzero(green.any(axis=1))[0]
+
+
+def test_a_short_episode_fills_the_first_columns_only() -> None:
+    frames = np.full((2, 8, 8, 3), 255, dtype=np.uint8)
+    picture = strip_picture(frames, frames)
+    assert (picture == 255).all(axis=-1).sum() == 2 * 2 * 16 * 16

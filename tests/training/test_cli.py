@@ -1,0 +1,135 @@
+"""``diamond-train`` as a person runs it: real processes, real games, the paper's networks for a few updates."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from diamond_engine import load_world
+from diamond_engine.episodes import EpisodeFolder
+
+COMMAND = [sys.executable, "-m", "training.cli"]
+
+
+def _train(*arguments: str | int | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+def _good(*arguments: str | int | Path) -> str:
+    result = _train(*arguments)
+    assert result.returncode == 0, result.stderr
+    return result.stderr
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 steps collected by the command."""
+    folder = tmp_path_factory.mktemp("collected") / "episodes"
+    _good("collect", "Breakout", "--out", folder, "--steps", 300, "--num-envs", 4)
+    return folder
+
+
+def test_collect_files_what_was_asked_for_once(collected: Path) -> None:
+    folder = EpisodeFolder(collected)
+    assert folder.num_steps == 300
+    assert folder[0].attributes == {"game": "Breakout", "policy": "random", "epsilon": 0.0, "seed": 0}
+    assert "already has 300 steps" in _good("collect", "Breakout", "--out", collected, "--steps", 300)
+    assert EpisodeFolder(collected).num_steps == 300
+
+
+def test_scripted_player_is_collected(tmp_path: Path) -> None:
+    _good("collect", "Breakout", "--out", tmp_path, "--steps", 60, "--num-envs", 2, "--policy", "tracker")
+    folder = EpisodeFolder(tmp_path)
+    assert folder.num_steps == 60
+    assert folder[0].attributes["policy"] == "tracker"
+
+
+def test_continued_collection_plays_other_games(collected: Path, tmp_path: Path) -> None:
+    for episode in map(EpisodeFolder(collected).__getitem__, range(2)):
+        EpisodeFolder(tmp_path).append(episode)
+    before = EpisodeFolder(tmp_path).num_steps
+    _good("collect", "Breakout", "--out", tmp_path, "--steps", before + 40, "--num-envs", 2)
+    folder = EpisodeFolder(tmp_path)
+    assert folder.num_steps == before + 40
+    starts = [tuple(folder[i].actions[:10]) for i in range(len(folder))]
+    assert len(set(starts)) == len(starts)
+
+
+def test_from_episodes_to_a_world_with_an_agent(collected: Path, tmp_path: Path) -> None:
+    run, agents, whole = tmp_path / "world-model", tmp_path / "model-free", tmp_path / "whole"
+    said = _good("world-model", "Breakout", "--data", collected, "--out", run, "--updates", 2, "--batch-size", 2)
+    assert "denoiser: 4.41M parameters, 2 updates of 2 segments" in said
+    assert "reward_end: 5.90M parameters" in said
+    world = load_world(run)
+    assert world.reward_end is not None
+    assert world.spawns is not None
+    assert len(world.spawns) == 64
+    assert world.config.provenance["denoiser"]["data"]["policies"] == {"random": 300}
+
+    small = ["--num-envs", "2", "--size", "small", "--kickstart-updates", "1"]
+    _good("atari", "Breakout", "--model-free", "--out", agents, "--updates", 2, "--snapshots-every", 1, *small)
+    snapshot = agents / "snapshots" / "updates_000001"
+    episodes = tmp_path / "more"
+    mixture = ["--epsilon", "0", "--epsilon", "0.5", "--steps", "40", "--num-envs", "2"]
+    _good("collect", "Breakout", "--out", episodes, "--policy", snapshot, *mixture)
+    played = EpisodeFolder(episodes)
+    assert played.num_steps == 40
+    assert {played[i].attributes["epsilon"] for i in range(len(played))} == {0.0, 0.5}
+    assert str(played[0].attributes["policy"]).startswith("agent after 1 updates (")
+
+    _good("assemble", "--world", run, "--agent", agents, "--out", whole, "--note", "licence=MIT")
+    assembled = load_world(whole)
+    assert assembled.actor_critic is not None
+    assert assembled.config.provenance["licence"] == "MIT"
+    assert assembled.config.provenance["agent"]["updates"] == 2
+    assert assembled.config.provenance["reward_end"]["updates"] == 2
+    original = world.denoiser.state_dict()["inner_model.conv_in.weight"]
+    assert torch.equal(assembled.denoiser.state_dict()["inner_model.conv_in.weight"], original.bfloat16().float())
+
+    dreamt = tmp_path / "dreamt"
+    size = ["--updates", "1", "--num-envs", "2", "--horizon", "2"]
+    _good("agent", "Breakout", "--world", run, "--out", dreamt, "--data", collected, *size)
+    assert load_world(dreamt).config.provenance["agent"]["environment"] == "imagination in atari/Breakout"
+
+
+def test_interrupted_training_saves_and_continues(collected: Path, tmp_path: Path) -> None:
+    arguments = ["world-model", "Breakout", "--data", str(collected), "--out", str(tmp_path), "--batch-size", "1"]
+    arguments += ["--components", "denoiser", "--updates"]
+    process = subprocess.Popen([*COMMAND, *arguments, "100000"], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert any("s an update" in line for line in process.stderr)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.read().endswith("interrupted: progress is saved, run the same command again to continue\n")
+    assert process.wait() == 130
+    (checkpoint,) = (tmp_path / "denoiser" / "checkpoints").iterdir()
+    updates = int(checkpoint.stem.removeprefix("step_"))
+    assert f"at update {updates}" in _good(*arguments, str(updates + 1))
+    assert load_world(tmp_path).config.provenance["denoiser"]["updates"] == updates + 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["collect", "Breakot", "--out", "OUT", "--steps", "9"], 2, "did you mean Breakout"),
+        (["collect", "Breakout", "--out", "OUT", "--steps", "0"], 2, "--steps must be more than 0, not 0"),
+        (["collect", "Pong", "--out", "DATA", "--steps", "9"], 2, "is an episode of Breakout, not of Pong"),
+        (["collect", "Breakout", "--out", "OUT", "--steps", "9", "--policy", "DATA"], 1, "is no world"),
+        (["world-model", "Breakout", "--data", "OUT", "--out", "OUT"], 2, "no such folder of episodes"),
+        (["world-model", "Breakout", "--data", "DATA", "--out", "OUT", "--updates", "0"], 2, "--updates must be more"),
+        (["world-model", "Breakout", "--data", "DATA", "--out", "OUT", "--components", "eyes"], 2, "unknown component"),
+        (["atari", "Breakout", "--out", "OUT"], 2, "add --model-free"),
+        (["atari", "Breakout", "--out", "OUT", "--model-free", "--size", "huge"], 2, "use paper, small"),
+    ],
+)
+def test_wrong_usage_is_one_line(
+    arguments: list[str], code: int, message: str, episode_folder: Path, tmp_path: Path
+) -> None:
+    names = {"OUT": str(tmp_path / "out"), "DATA": str(episode_folder)}
+    result = _train(*(names.get(argument, argument) for argument in arguments))
+    assert result.returncode == code
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,125 @@
+"""A run continues as if it had never stopped, survives damage, and never keeps broken weights."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from diamond_engine.errors import DiamondError, UsageError
+from tests.training.runs import MakeTrainer, denoiser_trainer, reward_end_trainer
+from training.progress import make_console
+from training.run import Run
+
+
+def _run(folder: Path, **options: Any) -> Run:
+    return Run(folder, {"seed": 0}, make_console(), log_every=1, **options)
+
+
+def _metrics(folder: Path) -> list[dict[str, float]]:
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def _train(folder: Path, make: MakeTrainer, episodes: Path, updates: int) -> dict[str, Any]:
+    trainer = make(episodes)
+    _run(folder).train(trainer, updates, None, folder / "world")
+    return trainer.state_dict()
+
+
+@pytest.mark.parametrize("make", [denoiser_trainer, reward_end_trainer])
+def test_stopping_halfway_changes_nothing(make: MakeTrainer, episode_folder: Path, tmp_path: Path) -> None:
+    straight = _train(tmp_path / "straight", make, episode_folder, 6)
+    _train(tmp_path / "resumed", make, episode_folder, 3)
+    resumed = _train(tmp_path / "resumed", make, episode_folder, 6)
+    assert [row["step"] for row in _metrics(tmp_path / "straight")] == [1, 2, 3, 4, 5, 6]
+    assert _metrics(tmp_path / "resumed") == _metrics(tmp_path / "straight")
+    for key, value in straight["network"].items():
+        assert torch.equal(resumed["network"][key], value), key
+    if "ema" in straight:
+        assert all(map(torch.equal, resumed["ema"]["average"], straight["ema"]["average"]))
+
+
+def test_damaged_newest_checkpoint_falls_back_to_the_one_before(
+    episode_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    straight = _train(tmp_path / "straight", denoiser_trainer, episode_folder, 6)
+    _train(tmp_path / "run", denoiser_trainer, episode_folder, 2)
+    _train(tmp_path / "run", denoiser_trainer, episode_folder, 4)
+    newest = tmp_path / "run" / "checkpoints" / "step_00000004.pt"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    state = _train(tmp_path / "run", denoiser_trainer, episode_folder, 6)
+    assert "step_00000004.pt is damaged" in capsys.readouterr().err
+    assert _metrics(tmp_path / "run") == _metrics(tmp_path / "straight")
+    assert all(torch.equal(state["network"][key], value) for key, value in straight["network"].items())
+
+
+def test_nothing_but_damaged_checkpoints_is_an_error(episode_folder: Path, tmp_path: Path) -> None:
+    _train(tmp_path, denoiser_trainer, episode_folder, 1)
+    (tmp_path / "checkpoints" / "step_00000001.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(DiamondError, match="every checkpoint"):
+        _train(tmp_path, denoiser_trainer, episode_folder, 2)
+
+
+def test_only_the_newest_checkpoints_are_kept(episode_folder: Path, tmp_path: Path) -> None:
+    for updates in (1, 2, 3):
+        _train(tmp_path, denoiser_trainer, episode_folder, updates)
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == ["step_00000002.pt", "step_00000003.pt"]
+
+
+def test_other_settings_are_refused(tmp_path: Path) -> None:
+    Run(tmp_path, {"seed": 0, "batch_size": 4}, make_console())
+    with pytest.raises(UsageError, match=r"other settings \(batch_size\)"):
+        Run(tmp_path, {"seed": 0, "batch_size": 8}, make_console())
+
+
+def test_time_budget_stops_and_the_next_call_goes_on(episode_folder: Path, tmp_path: Path) -> None:
+    for expected in (1, 2):
+        run = _run(tmp_path)
+        run.train(denoiser_trainer(episode_folder), 10, 0.0, tmp_path / "world")
+        assert run.step == expected
+
+
+def test_snapshots_and_exports_carry_their_provenance(tmp_path: Path) -> None:
+    trainer = _Counter()
+    _run(tmp_path, facts=lambda: {"hardware": "abacus"}, snapshots_every=2).train(trainer, 5, None, tmp_path / "world")
+    assert [(folder.name, provenance["updates"]) for folder, provenance in trainer.exports] == [
+        ("updates_000002", 2),
+        ("updates_000004", 4),
+        ("world", 5),
+    ]
+    assert all(provenance["hardware"] == "abacus" for _, provenance in trainer.exports)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_non_finite_loss_stops_before_anything_is_saved(tmp_path: Path, value: float) -> None:
+    trainer = _Counter()
+    _run(tmp_path).train(trainer, 2, None, tmp_path / "world")
+    trainer.grad_norm = value
+    with pytest.raises(DiamondError, match=r"grad_norm is .* at update 3: .*step_00000002.pt"):
+        Run(tmp_path, {"seed": 0}, make_console(), log_every=100).train(trainer, 3, None, tmp_path / "world")
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_00000002.pt"]
+    assert [provenance["updates"] for _, provenance in trainer.exports] == [2]
+
+
+class _Counter:
+    """A trainer without a network."""
+
+    def __init__(self) -> None:
+        self.grad_norm = 1.0
+        self.exports: list[tuple[Path, dict[str, Any]]] = []
+
+    def update(self) -> dict[str, Tensor]:
+        return {"loss": torch.tensor(1.0), "grad_norm": torch.tensor(self.grad_norm)}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        assert state == {}
+
+    def export(self, folder: Path, provenance: dict[str, Any]) -> None:
+        self.exports.append((folder, provenance))

@@ -1,0 +1,126 @@
+"""Trains the agent, in imagination or on the real emulator (``diamond-train agent`` and ``diamond-train atari``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from diamond_engine.actions import AtariGame
+from diamond_engine.agents import write_agent
+from diamond_engine.configs import plain
+from diamond_engine.emulator import AtariEmulator
+from diamond_engine.environment import BatchedEnv, EmulatorEnv
+from diamond_engine.errors import DiamondError
+from diamond_engine.imagination import WorldModelEnv
+from diamond_engine.networks import ActorCritic, ActorCriticConfig
+from diamond_engine.reinforcement import ActorCriticLossConfig
+from diamond_engine.worlds import World, write_world
+from training.actor_critic import ActorCriticTrainer, ActorCriticTrainingConfig
+from training.data import EpisodeContexts, GameEpisodes
+from training.optimisation import OptimiserConfig
+from training.run import Run, Session
+from training.teachers import TRACKER, teacher
+
+MODEL_FREE = ActorCriticTrainingConfig(
+    loss=ActorCriticLossConfig(weight_value=0.5),
+    optimiser=OptimiserConfig(learning_rate=6e-4, weight_decay=0.0, epsilon=1e-6, max_grad_norm=1.0),
+)
+"""Defaults on the real emulator, where data is cheap and unrepeated: larger steps, clipped harder."""
+
+SIZES: dict[str, dict[str, Any]] = {"paper": {}, "small": {"channels": (8, 16, 32, 64), "lstm_dim": 256}}
+"""Sizes of the actor-critic by name: what differs from the paper's. ``small`` learns about 4 times as fast on a CPU."""
+
+
+@dataclass(frozen=True)
+class AgentTraining:
+    """What the two ways of training an agent share."""
+
+    game: AtariGame
+    config: ActorCriticTrainingConfig
+    updates: int
+    """Updates in all."""
+    num_envs: int
+    """Environments B."""
+    session: Session
+    snapshots_every: int | None = None
+    """Updates between agents kept in ``snapshots/``."""
+    size: str = "paper"
+    """Key of ``SIZES``."""
+
+    def in_imagination(self, world: World, preset: str | None, data: GameEpisodes | None) -> None:
+        """Trains in a world's dreams, which start from ``data`` or else from its spawns; exports world and agent.
+
+        Raises ``DiamondError`` for a world without a reward/end model or without anything to start from.
+        """
+        if world.reward_end is None:
+            raise DiamondError(f"{world.config.name} has no reward/end model: an agent has nothing to learn from there")
+        if data is None and world.spawns is None:
+            raise DiamondError(f"{world.config.name} has no start contexts: give episodes with --data")
+        session = self.session
+        contexts = data and EpisodeContexts(data.episodes, world.context_length, session.seed)
+        env = WorldModelEnv(
+            world,
+            self.num_envs,
+            str(session.runtime.device),
+            preset,
+            session.seed,
+            dtype=session.runtime.dtype_name,
+            horizon=self.config.horizon,
+            contexts=contexts,
+        )
+
+        def export(folder: Path, network: ActorCritic, provenance: dict[str, Any]) -> None:
+            origin = {**world.config.provenance, "agent": provenance}
+            config = replace(world.config, actor_critic=network.cfg, provenance=origin)
+            write_world(folder, replace(world, config=config, actor_critic=network))
+
+        facts: dict[str, Any] = {"environment": f"imagination in {world.config.name}"}
+        if data is not None:
+            facts["data"] = data.facts()
+        network = self._network()
+        trainer = ActorCriticTrainer(network, env, self.config, session.runtime, session.seed, export)
+        self._train(trainer, env, facts, session.out / "world")
+
+    def model_free(self) -> None:
+        """Trains on the real emulator, a lost life ending an episode; exports the agent alone.
+
+        Where ``config.kickstart_updates`` is more than 0 the game's scripted player gives it a start; raises
+        ``UsageError`` where it has none.
+        """
+        session = self.session
+        kickstart = self.config.kickstart_updates
+        tutor = teacher(self.game, session.seed, spread=0.0) if kickstart > 0 else None
+        emulator = AtariEmulator(self.game, self.num_envs, seed=session.seed, end_on_life_loss=True)
+        env = EmulatorEnv(emulator, session.runtime.device)
+
+        def export(folder: Path, network: ActorCritic, provenance: dict[str, Any]) -> None:
+            write_agent(folder, self.game.name, network, provenance)
+
+        trainer = ActorCriticTrainer(
+            self._network(), env, self.config, session.runtime, session.seed, export, lambda: env.finished_scores, tutor
+        )
+        environment = "the real emulator (model-free)" + (f", kickstarted by the {TRACKER}" if tutor else "")
+        try:
+            self._train(trainer, env, {"environment": environment}, session.out / "agent")
+        finally:
+            emulator.close()
+
+    def _network(self) -> ActorCritic:
+        torch.manual_seed(self.session.seed)
+        return ActorCritic(ActorCriticConfig(num_actions=len(self.game.actions), **SIZES[self.size]))
+
+    def _train(self, trainer: ActorCriticTrainer, env: BatchedEnv, facts: dict[str, Any], export_to: Path) -> None:
+        session = self.session
+        training = {"seed": session.seed, "num_envs": env.num_envs, "size": self.size, **plain(self.config)}
+        origin = {"hardware": session.runtime.describe(), **facts, "training": training}
+        settings = {"game": self.game.name, **training}
+        run = Run(session.out, settings, session.console, lambda: origin, snapshots_every=self.snapshots_every)
+        parameters = sum(p.numel() for p in trainer.network.parameters())
+        session.console.print(
+            f"agent: {parameters / 1e6:.2f}M parameters, {self.updates} updates of {env.num_envs} × "
+            f"{self.config.horizon} steps, {facts['environment']}, on {session.runtime.describe()}"
+        )
+        run.train(trainer, self.updates, session.time_budget, export_to)

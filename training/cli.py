@@ -1,0 +1,326 @@
+"""``diamond-train``: collects episodes, trains a world and its agent, puts a world together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from diamond_engine.actions import atari_game
+from diamond_engine.diffusion import SigmaDistribution
+from diamond_engine.errors import UsageError
+from diamond_engine.runtime import DTYPES, Runtime
+from diamond_engine.worlds import write_world
+from training import command
+from training.actor_critic import ActorCriticTrainingConfig
+from training.agent import MODEL_FREE, SIZES, AgentTraining
+from training.assemble import assemble
+from training.collect import RANDOM, Mixture, collect_mixture
+from training.data import GameEpisodes
+from training.denoiser import DenoiserTrainingConfig
+from training.progress import make_console
+from training.reward_end import RewardEndTrainingConfig
+from training.run import Session
+from training.teachers import TRACKER
+from training.trained import find_agent, find_world
+from training.world_model import REWARD_END_SIZES, Component, WorldModelTraining, world_architecture
+
+EVERY_STEP_ALIKE = (1.0,)
+"""Age weights for a static data set: the paper's favour of new episodes is for one that grows as the agent improves."""
+
+app = typer.Typer(
+    help="Make worlds: collect episodes, train the world model, train an agent in it or without it.\n\n"
+    "Every command says what it will cost, can be stopped with Ctrl-C, and continues when it is run again. "
+    "A world from nothing: collect, world-model, agent, then diamond-play with the folder.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Game = Annotated[str, typer.Argument(metavar="GAME", help="Atari game, such as Breakout.", show_default=False)]
+Out = Annotated[Path, typer.Option(file_okay=False, help="Folder to write to; a run that is there continues.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of all randomness.")]
+Device = Annotated[str, typer.Option(help="Torch device to compute on, or 'auto' for the fastest.")]
+Dtype = Annotated[str, typer.Option(help="Precision: auto, float32 or bfloat16.")]
+TimeBudget = Annotated[
+    float | None,
+    typer.Option(metavar="MINUTES", help="Save and stop after so long; run again to go on.", show_default=False),
+]
+NumEnvs = Annotated[int, typer.Option(help="Games side by side.")]
+Horizon = Annotated[int, typer.Option(help="Steps of every game between updates.")]
+Entropy = Annotated[float, typer.Option(help="Weight of the entropy bonus.")]
+
+
+@app.command("collect")
+def collect_command(
+    game: Game,
+    out: Out,
+    steps: Annotated[int, typer.Option(help="Steps of this policy, ε and seed the folder shall hold in all.")],
+    policy: Annotated[
+        str,
+        typer.Option(
+            help="Who plays: random, tracker (a scripted player, Breakout only), a world, or the run of an agent "
+            "(or one of its snapshots)."
+        ),
+    ] = RANDOM,
+    epsilon: Annotated[
+        list[float] | None,
+        typer.Option(help="Probability of a random action [default: 0]; several share the steps.", show_default=False),
+    ] = None,
+    num_envs: NumEnvs = 16,
+    seed: Seed = 0,
+    time_budget: TimeBudget = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+) -> None:
+    """Play the real game and file episodes; a lost life ends one.
+
+    What the folder already holds of the same policy, ε and seed counts, so that the same command continues where it
+    stopped; another policy, ε or seed adds its steps to the same folder. Games under way at the end are filed as
+    truncated episodes.
+    """
+    atari = atari_game(game)
+    epsilons = tuple(epsilon or (0.0,))
+    _check_positive(steps=steps, num_envs=num_envs)
+    if not all(0 <= value <= 1 for value in epsilons):
+        raise UsageError(f"--epsilon must lie between 0 and 1: {', '.join(map(str, epsilons))}")
+    session = _session(out, seed, time_budget, device, dtype)
+    player = policy if policy in (RANDOM, TRACKER) else find_agent(policy, atari)
+    collect_mixture(Mixture(atari, player, epsilons, steps, num_envs), session)
+
+
+@app.command()
+def world_model(
+    game: Game,
+    data: Annotated[Path, typer.Option(help="Folder of episodes; new ones are noticed while training runs.")],
+    out: Out,
+    components: Annotated[str, typer.Option(help="What to train, in order: denoiser, reward-end.")] = (
+        "denoiser,reward-end"
+    ),
+    updates: Annotated[
+        int | None, typer.Option(help="Updates of each component in all [default: 8000, reward-end 2000].")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Segments an update.")] = 32,
+    learning_rate: Annotated[float, typer.Option(help="Step size.")] = 1e-4,
+    autoregressive_steps: Annotated[
+        int, typer.Option(help="Denoiser: further frames predicted from its own predictions.")
+    ] = 1,
+    noise_mean: Annotated[
+        float, typer.Option(help="Denoiser: mean of ln σ in training; higher dwells on what the context tells.")
+    ] = SigmaDistribution.loc,
+    ema: Annotated[
+        float, typer.Option(help="Denoiser: decay an update of the average of weights to export; 0 for none.")
+    ] = 0.0,
+    reward_end_size: Annotated[
+        str, typer.Option(help="Of the reward/end model: paper, or small, which learns much faster on a CPU.")
+    ] = "paper",
+    init: Annotated[
+        str | None, typer.Option(metavar="WORLD", help="Start from this world's weights.", show_default=False)
+    ] = None,
+    compile_networks: Annotated[
+        bool,
+        typer.Option(
+            "--compile/--no-compile", help="torch.compile: a minute or two at first, then up to 1.6 times as fast."
+        ),
+    ] = False,
+    seed: Seed = 0,
+    time_budget: TimeBudget = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+) -> None:
+    """Train the world model on episodes.
+
+    Trains the denoiser and the reward/end model at the paper's size. OUT/denoiser and OUT/reward_end hold the runs,
+    OUT/world the world so far: playable once both exist.
+    """
+    atari = atari_game(game)
+    _check_positive(updates=updates, batch_size=batch_size, learning_rate=learning_rate)
+    if autoregressive_steps < 0 or not 0 <= ema < 1:
+        raise UsageError("--autoregressive-steps must be at least 0, --ema at least 0 and below 1")
+    denoiser = DenoiserTrainingConfig(
+        batch_size=batch_size,
+        autoregressive_steps=autoregressive_steps,
+        sigma=SigmaDistribution(loc=noise_mean),
+        age_weights=EVERY_STEP_ALIKE,
+        ema_decay=ema,
+    )
+    reward_end = RewardEndTrainingConfig(batch_size=batch_size, age_weights=EVERY_STEP_ALIKE)
+    known = {
+        "denoiser": Component(
+            "denoiser",
+            replace(denoiser, optimiser=replace(denoiser.optimiser, learning_rate=learning_rate)),
+            updates or 8000,
+        ),
+        "reward-end": Component(
+            "reward_end",
+            replace(reward_end, optimiser=replace(reward_end.optimiser, learning_rate=learning_rate)),
+            updates or 2000,
+        ),
+    }
+    names = [name.strip().replace("_", "-") for name in components.split(",")]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(f"unknown component {unknown[0]!r} in --components: use {', '.join(known)}")
+    if reward_end_size not in REWARD_END_SIZES:
+        raise UsageError(f"unknown --reward-end-size {reward_end_size!r}: use {', '.join(REWARD_END_SIZES)}")
+    session = _session(out, seed, time_budget, device, dtype)
+    start = None if init is None else find_world(init, atari)
+    training = WorldModelTraining(
+        architecture=world_architecture(atari, reward_end_size),
+        data=GameEpisodes(data, atari),
+        session=session,
+        init=start,
+        compiled=compile_networks,
+    )
+    training.train([known[name] for name in names])
+
+
+@app.command()
+def agent(
+    game: Game,
+    world: Annotated[str, typer.Option(help="World to dream in: a run of world-model, a world folder, or a name.")],
+    out: Out,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Episodes whose contexts dreams start from [default: the world's].", show_default=False),
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Sampler preset [default: the world's].")] = None,
+    updates: Annotated[int, typer.Option(help="Updates in all.")] = 5000,
+    num_envs: NumEnvs = 32,
+    horizon: Horizon = 15,
+    learning_rate: Annotated[float, typer.Option(help="Step size.")] = 1e-4,
+    entropy: Entropy = 0.001,
+    seed: Seed = 0,
+    time_budget: TimeBudget = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+) -> None:
+    """Train an agent in a world's dreams.
+
+    OUT/world is the world with the agent so far.
+    """
+    atari = atari_game(game)
+    config = _actor_critic_config(ActorCriticTrainingConfig(), updates, num_envs, horizon, learning_rate, entropy)
+    session = _session(out, seed, time_budget, device, dtype)
+    episodes = None if data is None else GameEpisodes(data, atari)
+    training = AgentTraining(atari, config, updates, num_envs, session)
+    training.in_imagination(find_world(world, atari), preset, episodes)
+
+
+@app.command()
+def atari(
+    game: Game,
+    out: Out,
+    model_free: Annotated[
+        bool, typer.Option("--model-free", help="Learn from the real emulator alone (required: the only way so far).")
+    ] = False,
+    updates: Annotated[int, typer.Option(help="Updates in all.")] = 8000,
+    num_envs: NumEnvs = 32,
+    horizon: Horizon = 15,
+    learning_rate: Annotated[float, typer.Option(help="Step size.")] = MODEL_FREE.optimiser.learning_rate,
+    entropy: Entropy = MODEL_FREE.loss.weight_entropy,
+    size: Annotated[str, typer.Option(help="Of the network: paper, or small, 4 times as fast on a CPU.")] = "paper",
+    kickstart_updates: Annotated[
+        int,
+        typer.Option(
+            metavar="UPDATES", help="Follow the scripted player (Breakout only) at first, less and less until then."
+        ),
+    ] = 0,
+    snapshots_every: Annotated[
+        int | None,
+        typer.Option(
+            metavar="UPDATES",
+            help="Also keep the agent every so often in OUT/snapshots/: policies of every strength for collect.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Seed = 0,
+    time_budget: TimeBudget = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+) -> None:
+    """Train an agent on the real emulator.
+
+    Learns without a world model. OUT/agent is the agent so far.
+    """
+    played = atari_game(game)
+    if not model_free:
+        raise UsageError("add --model-free: it is the only way of training that this command has so far")
+    config = _actor_critic_config(MODEL_FREE, updates, num_envs, horizon, learning_rate, entropy)
+    _check_positive(snapshots_every=snapshots_every)
+    if size not in SIZES:
+        raise UsageError(f"unknown --size {size!r}: use {', '.join(SIZES)}")
+    if kickstart_updates < 0:
+        raise UsageError(f"--kickstart-updates must be at least 0, not {kickstart_updates}")
+    config = replace(config, kickstart_updates=kickstart_updates)
+    session = _session(out, seed, time_budget, device, dtype)
+    AgentTraining(played, config, updates, num_envs, session, snapshots_every, size).model_free()
+
+
+@app.command("assemble")
+def assemble_command(
+    world: Annotated[str, typer.Option(help="World to take: a run of world-model or agent, a folder, or a name.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder to write the world to.")],
+    agent: Annotated[
+        str | None,
+        typer.Option(help="Agent to put in: a run of atari or agent, or a snapshot [default: the world's own]."),
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="Precision of the weights on disk: bfloat16 or float32.")] = "bfloat16",
+    note: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Add this to the world's provenance, such as licence=MIT; repeatable."),
+    ] = None,
+) -> None:
+    """Put a world together from trained parts.
+
+    Its world.yaml tells the origin of each.
+    """
+    if dtype not in DTYPES:
+        raise UsageError(f"unknown dtype {dtype!r}: use {', '.join(DTYPES)}")
+    notes: dict[str, str] = {}
+    for entry in note or []:
+        key, equals, value = entry.partition("=")
+        if not (key and equals):
+            raise UsageError(f"--note must be KEY=VALUE, not {entry!r}")
+        notes[key] = value
+    base = find_world(world)
+    whole = assemble(base, None if agent is None else find_agent(agent, base.game), notes)
+    write_world(out, whole, DTYPES[dtype])
+    parts = [name for name in ("denoiser", "reward_end", "actor_critic", "spawns") if getattr(whole, name) is not None]
+    make_console().print(f"{out} holds {whole.config.name} ({', '.join(parts)}) in {dtype}")
+
+
+def _session(out: Path, seed: int, time_budget: float | None, device: str, dtype: str) -> Session:
+    _check_positive(time_budget=time_budget)
+    seconds = None if time_budget is None else 60 * time_budget
+    return Session(out, seed, Runtime.choose(device, dtype), seconds)
+
+
+def _actor_critic_config(
+    base: ActorCriticTrainingConfig, updates: int, num_envs: int, horizon: int, learning_rate: float, entropy: float
+) -> ActorCriticTrainingConfig:
+    _check_positive(updates=updates, num_envs=num_envs, horizon=horizon, learning_rate=learning_rate)
+    return replace(
+        base,
+        horizon=horizon,
+        loss=replace(base.loss, weight_entropy=entropy),
+        optimiser=replace(base.optimiser, learning_rate=learning_rate),
+    )
+
+
+def _check_positive(**options: float | None) -> None:
+    for name, value in options.items():
+        if value is not None and not value > 0:
+            raise UsageError(f"--{name.replace('_', '-')} must be more than 0, not {value}")
+
+
+def main() -> None:
+    """The console script."""
+    command.run(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Real episodes that no training has seen: from emulator seeds of their own, played by a mix of policies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from diamond_engine.agents import EpsilonPolicy, Policy, RandomPolicy
+from diamond_engine.emulator import AtariEmulator
+from diamond_engine.episodes import EpisodeFolder
+from diamond_engine.errors import DiamondError
+from diamond_engine.worlds import World
+from training.collect import Collector
+from training.progress import Show
+
+HELD_OUT_SEEDS = 1_100_000_000
+"""Emulator seeds from here on are for evaluation; training takes its below 2^30."""
+SEEDS_APART = 1000
+MAX_SEED = 1_000_000
+"""Largest ``--seed``: the emulator's seeds are 31-bit numbers."""
+POLICY_EPSILONS = (1.0, 0.3, 0.1, 0.01)
+"""Chances of a random action in the policies of the mix: from random play to the agent, never stuck waiting to fire."""
+
+
+def held_out_seed(seed: int) -> int:
+    """First of the emulator seeds that belong to an evaluation seed."""
+    return HELD_OUT_SEEDS + SEEDS_APART * seed
+
+
+def usable_epsilons(world: World, epsilons: tuple[float, ...]) -> tuple[float, ...]:
+    """The policies a world can play: for one without an agent only random play.
+
+    Raises ``DiamondError`` where none is left.
+    """
+    usable = epsilons if world.actor_critic is not None else tuple(epsilon for epsilon in epsilons if epsilon == 1)
+    if not usable:
+        raise DiamondError(f"{world.config.name} has no agent: use --policy-epsilon 1 (random play)")
+    return usable
+
+
+def collect_held_out(
+    world: World,
+    folder: Path,
+    episodes: int,
+    epsilons: tuple[float, ...],
+    seed: int,
+    device: str,
+    dtype: str,
+    show: Show = lambda done: None,
+) -> EpisodeFolder:
+    """Files ``episodes`` episodes, shared out evenly among the policies; a lost life ends an episode as in training.
+
+    Every policy plays one game after another, for among parallel games the short episodes would come first.
+    """
+    filed = EpisodeFolder(folder)
+    for i, epsilon in enumerate(epsilons):
+        emulator = AtariEmulator(world.game, 1, seed=held_out_seed(seed) + i, end_on_life_loss=True)
+        policy = _policy(world, epsilon, seed, device, dtype)
+        collector = Collector(emulator, policy, {"game": world.game.name, "policy": f"epsilon {epsilon}", "seed": seed})
+        for _ in range(i, episodes, len(epsilons)):
+            collector.collect(filed, steps=1)
+            show(len(filed))
+        emulator.close()
+    return filed
+
+
+def _policy(world: World, epsilon: float, seed: int, device: str, dtype: str) -> Policy:
+    actions = len(world.game.actions)
+    if epsilon == 1:
+        return RandomPolicy(actions, seed)
+    return EpsilonPolicy(world.agent(device, dtype, seed), actions, epsilon, seed)

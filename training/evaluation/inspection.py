@@ -1,0 +1,93 @@
+"""What is in episode files. Shapes: A actions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diamond_engine.actions import ATARI_GAMES
+from diamond_engine.episodes import EPISODE_NAME, Episode, read_episode
+from diamond_engine.errors import DiamondError
+from training.progress import Show
+
+
+@dataclass(frozen=True)
+class EpisodeFacts:
+    """One episode without its frames."""
+
+    steps: int
+    """Actions taken."""
+    score: float
+    """Sum of the unclipped rewards."""
+    reward_events: int
+    """Rewards that are not 0."""
+    terminated: bool
+    """It ended by itself: the game was over or a life was lost."""
+    truncated: bool
+    """It was cut off by a limit."""
+    frame_shape: str
+    """Height × width × channels, such as ``64×64×3``."""
+    game: str
+    """The game it says it is from, or ``unknown``."""
+    policy: str
+    """The policy it says it was played by, or ``unknown``."""
+    actions: Counter[str]
+    """How often each action was taken, by name (by number for an unknown game)."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found in a folder."""
+
+    episodes: list[EpisodeFacts]
+    """The readable episodes, oldest first."""
+    damaged: list[str]
+    """One line for every file that is not a readable episode."""
+
+
+def episode_paths(path: Path) -> list[Path]:
+    """The episode files of a folder, oldest first, or the file itself. Raises ``DiamondError`` where there are none."""
+    if path.is_file():
+        return [path]
+    paths = sorted(file for file in path.glob("*.h5") if EPISODE_NAME.fullmatch(file.name))
+    if not paths:
+        raise DiamondError(f"no episodes in {path}: expected files named episode_000000.h5 and so on")
+    return paths
+
+
+def inspect_episodes(paths: Sequence[Path], show: Show = lambda done: None) -> Inspection:
+    """Reads every file in full, so that damage anywhere in it is found."""
+    inspection = Inspection([], [])
+    for done, path in enumerate(paths, start=1):
+        try:
+            inspection.episodes.append(episode_facts(read_episode(path)))
+        except DiamondError as error:
+            inspection.damaged.append(str(error))
+        show(done)
+    return inspection
+
+
+def episode_facts(episode: Episode) -> EpisodeFacts:
+    """What ``inspect_episodes`` keeps of an episode."""
+    game = str(episode.attributes.get("game", "unknown"))
+    return EpisodeFacts(
+        steps=len(episode),
+        score=episode.score,
+        reward_events=int(np.count_nonzero(episode.rewards)),
+        terminated=bool(episode.terminated.any()),
+        truncated=bool(episode.truncated.any()),
+        frame_shape="×".join(map(str, episode.frames.shape[1:])),
+        game=game,
+        policy=str(episode.attributes.get("policy", "unknown")),
+        actions=_named(episode.actions, game),
+    )
+
+
+def _named(actions: NDArray[np.int64], game: str) -> Counter[str]:
+    names: dict[int, str] = dict(enumerate(ATARI_GAMES[game].actions)) if game in ATARI_GAMES else {}
+    return Counter([names.get(action, str(action)) for action in actions.tolist()])

@@ -1,0 +1,76 @@
+"""Measures of dreamed frames and of predicted events, on plain arrays.
+
+Shapes: N frames, H height, W width, T transitions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Frames = NDArray[np.uint8]
+
+WRONG_LEVELS = 16
+"""A pixel is wrong where any channel is off by more than this many of the 256 levels."""
+
+
+def wrong_pixels(frames: Frames, real: Frames) -> int:
+    """Number of wrong pixels in ``(N, H, W, 3)``."""
+    off = np.abs(frames.astype(np.int16) - real.astype(np.int16)) > WRONG_LEVELS
+    return int(off.any(axis=-1).sum())
+
+
+def wrong_pixel_ratio(dreamed: Frames, real: Frames, repeated: Frames) -> float | None:
+    """Wrong pixels of the dream over those of a repeated frame, each summed over all of ``(N, H, W, 3)``.
+
+    0 is a perfect dream, 1 is as good as a still picture; None where the still picture has no wrong pixel.
+    """
+    baseline = wrong_pixels(repeated, real)
+    return wrong_pixels(dreamed, real) / baseline if baseline else None
+
+
+def psnr(frames: Frames, real: Frames) -> NDArray[np.float64]:
+    """Peak signal-to-noise ratio of each frame ``(N,)`` in dB; frames are ``(N, H, W, 3)``.
+
+    Identical frames, whose ratio is infinite, count as if one value were off by one level (89 dB for 64×64 pixels).
+    """
+    error = (frames.astype(np.float64) - real.astype(np.float64)) ** 2
+    values = error[0].size
+    mean_square = np.maximum(error.reshape(len(error), values).mean(axis=1), 1 / values)
+    return 10 * np.log10(255**2 / mean_square)
+
+
+@dataclass(frozen=True)
+class Detection:
+    """How well rare events are predicted. A hit names the right event: −1 predicted where +1 came is none."""
+
+    hits: int
+    """Events predicted as what they were."""
+    predicted: int
+    """Events predicted."""
+    events: int
+    """Events that happened."""
+
+    @classmethod
+    def count(cls, predicted: NDArray[np.integer], real: NDArray[np.integer]) -> Detection:
+        """Counts in labels ``(T,)``, where 0 means that nothing happened."""
+        hits = (predicted == real) & (real != 0)
+        return cls(int(hits.sum()), int((predicted != 0).sum()), int((real != 0).sum()))
+
+    @property
+    def precision(self) -> float | None:
+        """Share of the predicted events that happened; None where none was predicted."""
+        return self.hits / self.predicted if self.predicted else None
+
+    @property
+    def recall(self) -> float | None:
+        """Share of the events that were predicted; None where none happened."""
+        return self.hits / self.events if self.events else None
+
+    @property
+    def f1(self) -> float | None:
+        """Harmonic mean of precision and recall; None where nothing was predicted and nothing happened."""
+        total = self.predicted + self.events
+        return 2 * self.hits / total if total else None

@@ -1,0 +1,66 @@
+"""Finding what was trained before: worlds and agents in run folders, world folders, or by name."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diamond_engine import load_world
+from diamond_engine.actions import AtariGame, atari_game
+from diamond_engine.agents import read_agent
+from diamond_engine.errors import DiamondError, UsageError
+from diamond_engine.networks import ActorCritic
+from diamond_engine.worlds import World
+
+
+@dataclass(frozen=True)
+class TrainedAgent:
+    """An actor-critic and where it comes from."""
+
+    network: ActorCritic
+    game: AtariGame
+    provenance: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """Such as ``agent after 500 updates (3f9a01bc)``; the digits tell different weights apart."""
+        digest = hashlib.sha256()
+        for value in self.network.state_dict().values():
+            digest.update(value.float().numpy().tobytes())
+        updates = self.provenance.get("updates")
+        return f"agent{f' after {updates} updates' if updates else ''} ({digest.hexdigest()[:8]})"
+
+
+def find_world(name: str, game: AtariGame | None = None) -> World:
+    """The world that ``load_world`` finds by name, world folder or run folder; of a certain game, if one is given.
+
+    Raises what ``load_world`` raises, and ``UsageError`` for another game's world.
+    """
+    world = load_world(name)
+    if game is not None:
+        _check_game(name, world.game, game)
+    return world
+
+
+def find_agent(name: str, game: AtariGame) -> TrainedAgent:
+    """The agent in an agent's folder or a run folder, else that of the world ``find_world`` finds.
+
+    Raises as ``find_world`` does, and ``DiamondError`` for a world without an agent.
+    """
+    folder = Path(name)
+    found = next((path for path in (folder, folder / "agent") if (path / "agent.yaml").is_file()), None)
+    if found is None:
+        world = find_world(name, game)
+        if world.actor_critic is None:
+            raise DiamondError(f"{name} has no agent: train one with 'diamond-train agent' or 'diamond-train atari'")
+        return TrainedAgent(world.actor_critic, game, dict(world.config.provenance.get("agent", {})))
+    config, network = read_agent(found)
+    _check_game(name, atari_game(config.game), game)
+    return TrainedAgent(network, game, config.provenance)
+
+
+def _check_game(name: str, found: AtariGame, wanted: AtariGame) -> None:
+    if found != wanted:
+        raise UsageError(f"{name} was trained for {found.name}, not for {wanted.name}")

@@ -1,0 +1,161 @@
+"""Trains the world model on episodes and keeps a world folder up to date (``diamond-train world-model``)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from diamond_engine.actions import AtariGame
+from diamond_engine.checkpoints import load_strictly, write_component
+from diamond_engine.configs import plain, to_yaml
+from diamond_engine.diffusion import Denoiser
+from diamond_engine.errors import DiamondError
+from diamond_engine.files import write_text
+from diamond_engine.networks import RewardEndModel
+from diamond_engine.spawns import write_spawns
+from diamond_engine.worlds import World, WorldConfig, atari_world_config
+from training.data import EpisodeContexts, GameEpisodes
+from training.denoiser import DenoiserTrainer, DenoiserTrainingConfig
+from training.reward_end import RewardEndTrainer, RewardEndTrainingConfig
+from training.run import Run, Session
+
+REWARD_END_SIZES: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "small": {"lstm_dim": 256, "cond_channels": 16, "channels": (8, 16, 32, 64), "pooled": True},
+}
+"""Sizes of the reward/end model by name: what differs from the paper's. ``small`` is 8 times as fast on a CPU."""
+SPAWNS = 64
+STEPS_LEFT_AT_SPAWN = 16
+
+
+def world_architecture(game: AtariGame, reward_end_size: str) -> WorldConfig:
+    """The paper's networks for a game, the reward/end model at a size of ``REWARD_END_SIZES``."""
+    config = atari_world_config(game)
+    assert config.reward_end is not None
+    return replace(config, reward_end=replace(config.reward_end, **REWARD_END_SIZES[reward_end_size]))
+
+
+Export = Callable[[Path, nn.Module, dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Component:
+    """One component to train and how."""
+
+    name: str
+    """``denoiser`` or ``reward_end``: its run folder and its file in the world."""
+    config: DenoiserTrainingConfig | RewardEndTrainingConfig
+    """How it learns."""
+    updates: int
+    """Updates in all."""
+
+
+@dataclass(frozen=True)
+class WorldModelTraining:
+    """Trains components one after the other, each in a run folder of its own, and exports them to ``out/world``."""
+
+    architecture: WorldConfig
+    """Sizes of the networks, and the game."""
+    data: GameEpisodes
+    """What to learn from."""
+    session: Session
+    init: World | None = None
+    """Weights to start from; they must be of the same architecture."""
+    compiled: bool = False
+    """Whether to run the networks through ``torch.compile``."""
+
+    def train(self, components: Sequence[Component]) -> None:
+        """Trains all; what is left of the time budget is shared evenly among the components still to come."""
+        self._write_spawns()
+        started = time.monotonic()
+        for i, component in enumerate(components):
+            budget = self.session.time_budget
+            if budget is not None:
+                budget = max(0.0, budget - (time.monotonic() - started)) / (len(components) - i)
+            self._train(component, budget)
+
+    def _train(self, component: Component, budget: float | None) -> None:
+        training = {"seed": self.session.seed, **plain(component.config)}
+        settings = {"game": self.architecture.game, **training}
+        run = Run(self.session.out / component.name, settings, self.session.console, lambda: self._facts(training))
+        torch.manual_seed(self.session.seed)
+        trainer = self._trainer(component)
+        self._say_cost(component, trainer)
+        run.train(trainer, component.updates, budget, self.session.out / "world")
+
+    def _trainer(self, component: Component) -> DenoiserTrainer | RewardEndTrainer:
+        folder, runtime, seed = self.data.episodes, self.session.runtime, self.session.seed
+        export = self._exporter(component.name)
+        if isinstance(component.config, DenoiserTrainingConfig):
+            denoiser = Denoiser(self.architecture.denoiser)
+            self._prepare(denoiser, "denoiser", denoiser.inner_model)
+            return DenoiserTrainer(
+                denoiser, folder, component.config, runtime, seed, export, self.session.console.print
+            )
+        assert self.architecture.reward_end is not None
+        model = RewardEndModel(self.architecture.reward_end)
+        self._prepare(model, "reward_end", model.encoder)
+        return RewardEndTrainer(model, folder, component.config, runtime, seed, export, self.session.console.print)
+
+    def _prepare(self, network: nn.Module, name: str, compilable: nn.Module) -> None:
+        if self.init is not None:
+            trained = getattr(self.init, name)
+            if trained is None:
+                raise DiamondError(f"{self.init.config.name}, given as --init, has no {name}")
+            load_strictly(network, trained.state_dict(), f"{name} of {self.init.config.name}")
+        if self.compiled:
+            compilable.compile()
+
+    def _say_cost(self, component: Component, trainer: DenoiserTrainer | RewardEndTrainer) -> None:
+        network = trainer.denoiser if isinstance(trainer, DenoiserTrainer) else trainer.network
+        parameters = sum(p.numel() for p in network.parameters())
+        episodes = self.data.episodes
+        self.session.console.print(
+            f"{component.name}: {parameters / 1e6:.2f}M parameters, {component.updates} updates of "
+            f"{component.config.batch_size} segments from {len(episodes)} episodes ({episodes.num_steps} steps, up to "
+            f"{self.data.memory / 2**30:.2f} GiB of memory) on {self.session.runtime.describe()}"
+            + ("; compiling takes a minute or two" if self.compiled else "")
+        )
+
+    def _facts(self, training: dict[str, Any]) -> dict[str, Any]:
+        facts = {"hardware": self.session.runtime.describe(), "data": self.data.facts(), "training": training}
+        if self.init is not None:
+            facts["init"] = {"world": self.init.config.name, **self.init.config.provenance}
+        return facts
+
+    def _write_spawns(self) -> None:
+        length = self.architecture.denoiser.inner_model.num_steps_conditioning
+        contexts = EpisodeContexts(self.data.episodes, length, self.session.seed, STEPS_LEFT_AT_SPAWN)
+        write_spawns(self.session.out / "world" / "spawns.npz", contexts.draw(SPAWNS))
+
+    def _exporter(self, component: str) -> Export:
+        def export(folder: Path, network: nn.Module, provenance: dict[str, Any]) -> None:
+            write_component(folder / f"{component}.safetensors", network, torch.float32)
+            self._describe(folder, {component: provenance})
+
+        return export
+
+    def _describe(self, folder: Path, newest: dict[str, Any]) -> None:
+        """Writes ``world.yaml`` for the components trained so far; a world starts with its denoiser."""
+        if not (folder / "denoiser.safetensors").exists():
+            return
+        provenance = {**{name: self._known_provenance(name) for name in ("denoiser", "reward_end")}, **newest}
+        has_judge = (folder / "reward_end.safetensors").exists()
+        config = replace(
+            self.architecture,
+            reward_end=self.architecture.reward_end if has_judge else None,
+            actor_critic=None,
+            provenance={name: value for name, value in provenance.items() if value},
+        )
+        write_text(folder / "world.yaml", to_yaml(config))
+
+    def _known_provenance(self, component: str) -> dict[str, Any]:
+        path = self.session.out / component / "provenance.yaml"
+        return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
