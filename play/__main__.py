@@ -1,0 +1,5 @@
+"""``python -m play`` is ``diamond-play``."""
+
+from play.cli import main
+
+main()

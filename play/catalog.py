@@ -1,0 +1,20 @@
+"""``diamond-play list``: the worlds and where each would come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich import box
+from rich.table import Table
+
+from weights import Entry
+
+ORIGINS = {"bundled": "bundled: plays offline", "cached": "downloaded: plays offline", "hub": "hub: to be downloaded"}
+
+
+def table(entries: Iterable[Entry]) -> Table:
+    """One row a world."""
+    result = Table("world", "comes from", "size", "licence", box=box.SIMPLE_HEAD)
+    for entry in entries:
+        result.add_row(entry.name, ORIGINS[entry.origin], f"{entry.size_bytes / 1e6:.0f} MB", entry.licence)
+    return result

@@ -1,0 +1,52 @@
+"""The entry point of ``diamond-play``: runs a command of ``play.commands`` and turns what goes wrong into one line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from typing import NoReturn
+
+EXIT_FAILED, EXIT_USAGE, EXIT_SIGINT = 1, 2, 130
+
+
+def main() -> None:
+    """Runs the command and exits: 0 good, 1 failed, 2 wrong usage, 130 after Ctrl-C."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell started us with Ctrl-C ignored
+    try:
+        code, line = _run()
+    except KeyboardInterrupt:
+        code, line = EXIT_SIGINT, "interrupted"
+    _exit(code, line)
+
+
+def _run() -> tuple[int, str | None]:
+    """The exit code and what to say of it. The imports are in here so that Ctrl-C is answered from the start."""
+    from diamond_engine.errors import DiamondError, UsageError
+    from play.commands import app
+
+    try:
+        app()
+    except UsageError as error:
+        return EXIT_USAGE, f"error: {error}"
+    except DiamondError as error:
+        return EXIT_FAILED, f"error: {error}"
+    except OSError as error:
+        return EXIT_FAILED, f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+    except SystemExit as end:  # Typer's own way out, silent after Ctrl-C
+        code = end.code if isinstance(end.code, int) else 0
+        return code, "interrupted" if code == EXIT_SIGINT else None
+    return 0, None
+
+
+def _exit(code: int, line: str | None) -> NoReturn:
+    """Ends the process. A session thread that is still loading cannot be interrupted, so it is not waited for."""
+    if line is not None:
+        print(line, file=sys.stderr)
+    if any(thread.name == "session" for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

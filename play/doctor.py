@@ -1,0 +1,108 @@
+"""``diamond-play doctor``: what this machine will run on, how fast to expect, and what is wrong."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pygame
+import torch
+from huggingface_hub import constants
+
+from diamond_engine import WorldModelEnv
+from diamond_engine.actions import ATARI_GAMES, atari_game
+from diamond_engine.diffusion import Denoiser
+from diamond_engine.emulator import has_rom
+from diamond_engine.runtime import Runtime
+from diamond_engine.worlds import World, atari_world_config
+from play.window import DISPLAY_VARIABLES, has_display
+from weights import catalogue
+
+TIMED_FRAMES = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination."""
+
+    subject: str
+    """What was looked at."""
+    state: str
+    """What was found."""
+    problem: str | None = None
+    """What is wrong with it and what to do, if anything."""
+
+
+def examine() -> Iterator[Finding]:
+    """Looks at the machine, one finding after the other."""
+    runtime = Runtime.choose()
+    yield Finding("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield Finding("torch", torch.__version__, _idle_card(runtime))
+    yield Finding("runs on", runtime.describe())
+    yield Finding(
+        "speed", f"about {_frames_per_second(runtime):.0f} frames/s (estimated: the paper's denoiser, 3 steps a frame)"
+    )
+    yield _display()
+    yield Finding("gamepads", _gamepads())
+    yield _roms()
+    yield _worlds()
+    yield Finding("hub", f"{_reach()}, cache in {constants.HF_HUB_CACHE}")
+
+
+def _idle_card(runtime: Runtime) -> str | None:
+    card = Path("/proc/driver/nvidia").exists() or shutil.which("nvidia-smi") is not None
+    if runtime.device.type != "cpu" or not card:
+        return None
+    return "there is an NVIDIA card that this torch cannot use: install a GPU build, see https://pytorch.org"
+
+
+def _frames_per_second(runtime: Runtime) -> float:
+    """Times a few dreamed frames of an untrained denoiser: speed does not depend on what the weights are."""
+    config = atari_world_config(atari_game("Breakout"))
+    env = WorldModelEnv(World(config, Denoiser(config.denoiser)), 1, str(runtime.device), dtype=runtime.dtype_name)
+    length, height, width = config.denoiser.inner_model.num_steps_conditioning, config.frame_height, config.frame_width
+    frames = torch.zeros((1, length, height, width, 3), dtype=torch.uint8).numpy()
+    env.reset(options={"frames": frames, "actions": torch.zeros((1, length - 1), dtype=torch.int64).numpy()})
+    action = torch.zeros(1, dtype=torch.int64)
+    env.step(action)[0].cpu()
+    began = time.perf_counter()
+    for _ in range(TIMED_FRAMES):
+        env.step(action)[0].cpu()  # waits for the device
+    return TIMED_FRAMES / (time.perf_counter() - began)
+
+
+def _display() -> Finding:
+    if not has_display():
+        return Finding("display", "none", "no display: play writes a video in place of opening a window")
+    named = [f"{name}={os.environ[name]}" for name in DISPLAY_VARIABLES if os.environ.get(name)]
+    return Finding("display", ", ".join(named) or "yes")
+
+
+def _gamepads() -> str:
+    pygame.joystick.init()
+    names = [pygame.joystick.Joystick(i).get_name() for i in range(pygame.joystick.get_count())]
+    pygame.joystick.quit()
+    return ", ".join(names) or "none"
+
+
+def _roms() -> Finding:
+    missing = [game.name for game in ATARI_GAMES.values() if not has_rom(game)]
+    state = f"{len(ATARI_GAMES) - len(missing)} of {len(ATARI_GAMES)} games"
+    if not missing:
+        return Finding("ROMs", state)
+    return Finding("ROMs", state, f"no ROM of {', '.join(missing)}: pip install --upgrade ale-py")
+
+
+def _worlds() -> Finding:
+    offline = [entry.name for entry in catalogue() if entry.path is not None]
+    state = f"{', '.join(offline) or 'none'} on this machine, the others from the hub"
+    return Finding("worlds", state)
+
+
+def _reach() -> str:
+    return "offline (HF_HUB_OFFLINE is set)" if constants.HF_HUB_OFFLINE else "online"

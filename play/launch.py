@@ -1,0 +1,76 @@
+"""From options to a session on its thread, in a window or without one, and to the files that are left of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from diamond_engine.emulator import FRAMES_PER_SECOND
+from diamond_engine.errors import DiamondError
+from play.headless import watch
+from play.options import AtariOptions, Outputs, check
+from play.report import Report, write_report
+from play.runner import SessionThread
+from play.video import VideoWriter
+from play.view import Player
+from play.window import has_display, show
+
+if TYPE_CHECKING:
+    from play.session import Session
+
+HEADLESS_SECONDS = 20
+PATIENCE_SECONDS = 5.0
+
+
+def play(options: AtariOptions, outputs: Outputs, console: Console) -> None:
+    """Plays. Where there is no display it does so headless, and then leaves a video in any case.
+
+    Raises ``UsageError`` and ``DiamondError``; where anything is raised, neither video nor report is left.
+    """
+    check(options, outputs)
+    if not outputs.headless and not has_display():
+        video = outputs.video or Path(f"diamond-{options.game}.mp4")
+        console.print(f"no display: playing without one, the video goes to {video}", highlight=False, soft_wrap=True)
+        outputs = replace(outputs, headless=True, video=video)
+    if outputs.headless:
+        outputs = replace(outputs, frames=outputs.frames or round(HEADLESS_SECONDS * FRAMES_PER_SECOND))
+    elif options.player is None:
+        options = replace(options, player=Player.PERSON)
+    with nullcontext() if outputs.video is None else VideoWriter(outputs.video, FRAMES_PER_SECOND) as writer:
+        report = _run(options, outputs, writer, console)
+    if outputs.report is not None:
+        if report is None:
+            raise DiamondError("nothing was played: there is nothing to report")
+        write_report(outputs.report, report)
+    if report is not None:
+        written = "".join(f", wrote {path}" for path in (outputs.video, outputs.report) if path is not None)
+        console.print(f"{report.frames} frames at {report.fps:.1f} frames/s{written}", highlight=False, soft_wrap=True)
+
+
+def _run(options: AtariOptions, outputs: Outputs, writer: VideoWriter | None, console: Console) -> Report | None:
+    on_frame = writer.write if writer is not None else lambda frame: None
+    session = SessionThread(partial(_load, options), options.seed, limit=outputs.frames, on_frame=on_frame)
+    session.start()
+    try:
+        if outputs.headless and outputs.frames is not None:
+            watch(session, outputs.frames, console)
+        else:
+            show(session, f"{options.game} | diamond-engine")
+    finally:
+        session.stop(PATIENCE_SECONDS)
+    session.raise_error()
+    return session.report
+
+
+def _load(options: AtariOptions, progress: Callable[[str], None]) -> Session:
+    """Runs on the session thread, so that the window is open while torch is imported."""
+    progress("loading torch")
+    from play.atari import load_session
+
+    return load_session(options, progress)

@@ -1,0 +1,159 @@
+"""Recordings: a video to watch, and beside it a session file from which the same frames can be made again.
+
+A session file is an ``.npz`` read without pickle: ``header`` (JSON in UTF-8 bytes); one entry an episode in
+``origins``, ``seeds`` and ``lengths`` (steps); one entry a step in ``actions``; and ``digests``, the CRC-32 of every
+frame of every episode, its start included. Shapes: H height, W width.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from diamond_engine.errors import DiamondError
+from diamond_engine.files import atomic_path
+from play.video import VideoWriter
+from play.view import Origin
+
+FORMAT = 1
+SESSION_SUFFIX = ".session.npz"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a replay must set up to see the same frames."""
+
+    world: str
+    """Name of the world, such as ``atari/Breakout``."""
+    weights: str | None
+    """The ``--weights`` of the session."""
+    preset: str
+    """Name of the sampler preset."""
+    steps: int
+    """Denoising steps."""
+    device: str
+    """Torch device."""
+    dtype: str
+    """``float32`` or ``bfloat16``."""
+    torch: str = torch.__version__
+    """Version of torch; another may round differently."""
+    format: int = FORMAT
+    """Version of this file."""
+
+
+@dataclass
+class EpisodeLog:
+    """How an episode came about."""
+
+    origin: Origin
+    """What made the frames."""
+    seed: int
+    """What the source was reset with."""
+    actions: list[int]
+    """Actions of the game, one a step."""
+    digests: list[int]
+    """Digest of the start frame, then of the frame after each action."""
+
+    @classmethod
+    def starting(cls, origin: Origin, seed: int, frame: NDArray[np.uint8]) -> EpisodeLog:
+        """An episode of which only the first frame ``(H, W, 3)`` has been seen."""
+        return cls(origin, seed, [], [digest(frame)])
+
+    def append(self, action: int, frame: NDArray[np.uint8]) -> None:
+        """Adds an action and the frame ``(H, W, 3)`` that it led to."""
+        self.actions.append(action)
+        self.digests.append(digest(frame))
+
+
+def digest(frame: NDArray[np.uint8]) -> int:
+    """CRC-32 of a frame's bytes."""
+    return zlib.crc32(np.ascontiguousarray(frame).tobytes())
+
+
+class Recorder:
+    """A recording in progress: ``path`` (MP4) holds what was played since it began, the session file whole episodes."""
+
+    def __init__(self, path: Path, frame_rate: float, header: Header) -> None:
+        self.path = path
+        self.episodes: list[EpisodeLog] = []
+        self._header = header
+        self._video = VideoWriter(path, frame_rate)
+
+    def write(self, frame: NDArray[np.uint8]) -> None:
+        """Adds a frame ``(H, W, 3)`` RGB to the video."""
+        self._video.write(frame)
+
+    def finish(self) -> None:
+        """Completes both files. Raises ``DiamondError`` where one cannot be written."""
+        self._video.finish()
+        write_recording(session_path(self.path), Recording(self._header, self.episodes))
+
+
+def session_path(video: Path) -> Path:
+    """Where the session file of a video lies: beside it."""
+    return video.with_suffix(SESSION_SUFFIX)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a session file holds."""
+
+    header: Header
+    """What to set up."""
+    episodes: list[EpisodeLog]
+    """In the order played."""
+
+
+def write_recording(path: Path, recording: Recording) -> None:
+    """Writes a session file atomically."""
+    episodes = recording.episodes
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        header=np.frombuffer(json.dumps(asdict(recording.header)).encode(), dtype=np.uint8),
+        origins=np.array([episode.origin.value for episode in episodes]),
+        seeds=np.array([episode.seed for episode in episodes], dtype=np.int64),
+        lengths=np.array([len(episode.actions) for episode in episodes], dtype=np.int64),
+        actions=_joined((episode.actions for episode in episodes), np.int64),
+        digests=_joined((episode.digests for episode in episodes), np.uint32),
+    )
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+
+
+def read_recording(path: Path) -> Recording:
+    """Reads a session file, given by its own name or its video's. Raises ``DiamondError`` where it is none."""
+    path = session_path(path) if path.suffix == ".mp4" else path
+    if not path.is_file():
+        raise DiamondError(f"no such session file: {path}")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            header = Header(**json.loads(arrays["header"].tobytes()))
+            if header.format != FORMAT:
+                raise DiamondError(f"{path} is a session of format {header.format}; this version reads format {FORMAT}")
+            return Recording(header, _split(dict(arrays)))
+    except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DiamondError(f"{path} is not a readable session file (truncated or damaged)") from error
+
+
+def _joined(rows: Iterable[list[int]], dtype: type[np.generic]) -> NDArray[np.generic]:
+    return np.array([value for row in rows for value in row], dtype=dtype)
+
+
+def _split(arrays: dict[str, NDArray[np.generic]]) -> list[EpisodeLog]:
+    lengths = arrays["lengths"].astype(np.int64)
+    if lengths.sum() != len(arrays["actions"]) or lengths.sum() + len(lengths) != len(arrays["digests"]):
+        raise ValueError("lengths do not fit")
+    actions = np.split(arrays["actions"], lengths.cumsum()[:-1])
+    digests = np.split(arrays["digests"], (lengths + 1).cumsum()[:-1])
+    rows = zip(arrays["origins"].tolist(), arrays["seeds"].tolist(), actions, digests, strict=False)
+    return [EpisodeLog(Origin(origin), seed, a.tolist(), d.tolist()) for origin, seed, a, d in rows]

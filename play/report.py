@@ -1,0 +1,117 @@
+"""How a session ran: measured while it runs, written as one flat JSON object."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from diamond_engine.files import write_text
+from play import STARTED
+
+if TYPE_CHECKING:
+    from play.session import Session
+
+
+@dataclass(frozen=True)
+class Report:
+    """One session in numbers."""
+
+    fps: float
+    """Frames a second achieved, pauses not counted."""
+    step_ms_p50: float
+    """Median of the milliseconds a step took: agent, world model, reward/end model, and the frame's way back."""
+    step_ms_p95: float
+    """95th percentile of the same."""
+    step_ms_p99: float
+    """99th percentile of the same."""
+    deadline_misses: int
+    """Steps that could not begin on time because the one before took longer than a frame may."""
+    time_to_first_frame_s: float
+    """From the start of the command to the first frame the model made."""
+    frames: int
+    """Steps played."""
+    device: str
+    """Torch device."""
+    dtype: str
+    """``float32`` or ``bfloat16``."""
+    preset: str
+    """Sampler preset."""
+    steps: int
+    """Denoising steps."""
+    seed: int
+    """The session's seed."""
+    world: str
+    """Such as ``atari/Breakout``."""
+    source: str
+    """``dream`` or ``emulator``, at the end."""
+    player: str
+    """``person`` or ``agent``, at the end."""
+    episode_return: float
+    """Sum of the rewards of the last episode."""
+
+
+class Meter:
+    """Times the steps of a session."""
+
+    def __init__(self, frame_rate: float) -> None:
+        self.step_ms: list[float] = []
+        self._recent: deque[float] = deque(maxlen=max(1, round(frame_rate)))
+        self._intervals, self._interval_sum = 0, 0.0
+        self._last: float | None = None
+        self._first_frame_s = 0.0
+
+    def add(self, began: float) -> None:
+        """A step that began at ``began`` (``time.perf_counter``) has just ended."""
+        now = time.perf_counter()
+        self.step_ms.append(1000 * (now - began))
+        if len(self.step_ms) == 1:
+            self._first_frame_s = now - STARTED
+        if self._last is not None:
+            self._recent.append(now - self._last)
+            self._intervals += 1
+            self._interval_sum += now - self._last
+        self._last = now
+
+    def pause(self) -> None:
+        """The time until the next step does not count."""
+        self._last = None
+
+    @property
+    def recent_fps(self) -> float:
+        """Frames a second over about the last second, 0 before there are two."""
+        return len(self._recent) / sum(self._recent) if self._recent else 0.0
+
+    def report(self, session: Session, seed: int, deadline_misses: int) -> Report:
+        """The whole session so far, of at least one step."""
+        p50, p95, p99 = np.percentile(self.step_ms, (50, 95, 99))
+        fps = self._intervals / self._interval_sum if self._intervals else 1000 / self.step_ms[0]
+        header, last = session.stage.header, session.snapshot()
+        return Report(
+            fps=round(fps, 3),
+            step_ms_p50=round(float(p50), 3),
+            step_ms_p95=round(float(p95), 3),
+            step_ms_p99=round(float(p99), 3),
+            deadline_misses=deadline_misses,
+            time_to_first_frame_s=round(self._first_frame_s, 3),
+            frames=session.frames,
+            device=header.device,
+            dtype=header.dtype,
+            preset=header.preset,
+            steps=header.steps,
+            seed=seed,
+            world=header.world,
+            source=last.origin,
+            player=last.player,
+            episode_return=last.episode_return,
+        )
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Writes a report atomically."""
+    write_text(path, json.dumps(asdict(report), indent=2) + "\n")

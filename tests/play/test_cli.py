@@ -1,0 +1,195 @@
+"""The command itself, as a process: what it writes, says and exits with."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import pytest
+
+from diamond_engine.actions import ATARI_GAMES
+from play.recording import read_recording, write_recording
+
+REPORT_KEYS = {
+    "fps",
+    "step_ms_p50",
+    "step_ms_p95",
+    "step_ms_p99",
+    "deadline_misses",
+    "time_to_first_frame_s",
+    "frames",
+    "device",
+    "dtype",
+    "preset",
+    "seed",
+}
+DISPLAY_VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """This process's, without a display."""
+    kept = {name: value for name, value in os.environ.items() if name not in DISPLAY_VARIABLES}
+    return kept | {"OMP_NUM_THREADS": "1", "COLUMNS": "200", **extra}
+
+
+def run(folder: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "play", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=environment(**extra), capture_output=True, text=True, timeout=600, check=False
+    )
+
+
+def frame_count(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_headless_play_writes_video_and_report(world_folder: Path, tmp_path: Path) -> None:
+    outputs = ("--video", "out.mp4", "--report", "out.json")
+    options = ("--headless", "--frames", "12", "--preset", "fast", "--dtype", "float32", "--seed", "3")
+    done = run(tmp_path, "atari", "breakout", "--weights", str(world_folder), *options, *outputs)
+    assert done.returncode == 0, done.stderr
+    assert frame_count(tmp_path / "out.mp4") == 12
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert report.keys() >= REPORT_KEYS
+    assert all(isinstance(value, (str, int, float)) for value in report.values())
+    settings = {name: report[name] for name in ("frames", "device", "dtype", "preset", "steps", "seed", "player")}
+    assert settings == {
+        "frames": 12,
+        "device": "cpu",
+        "dtype": "float32",
+        "preset": "fast",
+        "steps": 1,
+        "seed": 3,
+        "player": "agent",
+    }
+    assert 0 < report["fps"] < 16  # paced to 15 Hz
+    assert 0 < report["step_ms_p50"] <= report["step_ms_p95"] <= report["step_ms_p99"]
+    assert report["time_to_first_frame_s"] > 0
+    assert files_in(tmp_path) == {"out.mp4", "out.json"}
+
+
+def test_without_a_display_it_writes_a_video_and_says_where(world_folder: Path, tmp_path: Path) -> None:
+    done = run(tmp_path, "atari", "Breakout", "--weights", str(world_folder), "--frames", "5")
+    assert done.returncode == 0, done.stderr
+    assert "no display" in done.stdout
+    assert "diamond-Breakout.mp4" in done.stdout
+    assert frame_count(tmp_path / "diamond-Breakout.mp4") == 5
+
+
+def test_a_window_without_a_screen_plays_and_records(world_folder: Path, tmp_path: Path) -> None:
+    options = ("--agent", "--frames", "6", "--horizon", "4", "--record", "play.mp4", "--report", "out.json")
+    done = run(tmp_path, "atari", "Breakout", "--weights", str(world_folder), *options, SDL_VIDEODRIVER="dummy")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "out.json").read_text())["frames"] == 6
+    assert files_in(tmp_path) == {"play.mp4", "play.session.npz", "out.json"}
+
+
+def test_a_recording_replays_to_identical_frames_or_says_which_differs(world_folder: Path, tmp_path: Path) -> None:
+    options = ("--headless", "--frames", "8", "--horizon", "3", "--record", "play.mp4")
+    played = run(tmp_path, "atari", "Breakout", "--weights", str(world_folder), *options)
+    assert played.returncode == 0, played.stderr
+    replayed = run(tmp_path, "replay", "play.mp4", "--video", "again.mp4")
+    assert replayed.returncode == 0, replayed.stderr
+    assert "8 frames" in replayed.stdout
+    assert (tmp_path / "again.mp4").read_bytes() == (tmp_path / "play.mp4").read_bytes()
+
+    recording = read_recording(tmp_path / "play.mp4")
+    recording.episodes[1].digests[1] ^= 1
+    write_recording(tmp_path / "other.session.npz", recording)
+    refused = run(tmp_path, "replay", "other.session.npz", "--video", "other.mp4")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: frame 1 of episode 2 differs from the recording")
+    assert not (tmp_path / "other.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--frames", "0"), 2, "--frames must be at least 1, not 0"),
+        (("--steps", "0"), 2, "--steps must be at least 1, not 0"),
+        (("--horizon", "-1"), 2, "--horizon must be at least 1, not -1"),
+        (("--preset", "best"), 2, "unknown preset 'best'"),
+        (("--dtype", "int8"), 2, "unknown dtype 'int8'"),
+        (("--device", "toaster"), 2, "unknown device 'toaster'"),
+        (("--weights", "nowhere"), 1, "nowhere"),
+    ],
+)
+def test_wrong_options_are_one_line_and_leave_nothing(
+    world_folder: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    weights = () if "--weights" in arguments else ("--weights", str(world_folder))
+    outputs = ("--headless", "--video", "out.mp4", "--report", "out.json")
+    done = run(tmp_path, "atari", "Breakout", *weights, *outputs, *arguments)
+    assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), done.stderr
+    assert words in done.stderr
+    assert files_in(tmp_path) == set()
+
+
+def test_an_unknown_game_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    done = run(tmp_path, "atari", "Brekout")
+    assert done.returncode == 2
+    assert done.stderr == "error: unknown Atari game 'Brekout': did you mean Breakout, Qbert, Seaquest?\n"
+
+
+def test_a_missing_recording_is_one_line(tmp_path: Path) -> None:
+    done = run(tmp_path, "replay", "nothing.mp4")
+    assert (done.returncode, done.stderr) == (1, "error: no such session file: nothing.session.npz\n")
+
+
+@pytest.mark.parametrize("driver", [{}, {"SDL_VIDEODRIVER": "dummy"}], ids=["headless", "window"])
+def test_ctrl_c_exits_130_and_leaves_nothing_half_written(
+    world_folder: Path, tmp_path: Path, driver: dict[str, str]
+) -> None:
+    arguments = ["--weights", str(world_folder), "--frames", "100000", "--video", "out.mp4", "--report", "out.json"]
+    command = [sys.executable, "-m", "play", "atari", "Breakout", *arguments]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(**driver), stdout=pipe, stderr=pipe, text=True
+    ) as player:
+        while player.poll() is None and not any(path.stat().st_size for path in tmp_path.glob(".out.mp4.*")):
+            time.sleep(0.05)
+        player.send_signal(signal.SIGINT)
+        _, errors = player.communicate(timeout=600)
+    assert (player.returncode, errors) == (130, "interrupted\n")
+    assert files_in(tmp_path) == set()
+
+
+def test_list_shows_every_game_and_its_origin(tmp_path: Path) -> None:
+    done = run(tmp_path, "list")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if "atari/" in line]
+    assert {row[0] for row in rows} >= {f"atari/{game}" for game in ATARI_GAMES}
+    assert {row[1].rstrip(":") for row in rows} <= {"bundled", "downloaded", "hub"}
+
+
+def test_doctor_says_what_this_machine_will_do(tmp_path: Path) -> None:
+    done = run(tmp_path, "doctor")
+    assert done.returncode == 0, done.stderr
+    subjects = [line.split()[0] for line in done.stdout.splitlines()]
+    assert subjects[:9] == ["python", "torch", "runs", "speed", "display", "gamepads", "ROMs", "worlds", "hub"]
+    assert "problem   no display" in done.stdout
+    assert "26 of 26 games" in done.stdout
+
+
+@pytest.mark.parametrize("command", [(), ("atari",), ("replay",), ("list",), ("doctor",)])
+def test_help_needs_no_torch(tmp_path: Path, command: tuple[str, ...]) -> None:
+    probe = (
+        "import sys; sys.argv = ['diamond-play', *sys.argv[1:], '--help']\n"
+        "from play.cli import main\n"
+        "try: main()\n"
+        "finally: print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe, *command], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "False"
