@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from diamond_engine.checkpoints import load_strictly
 from diamond_engine.diffusion import SamplerConfig, Segment, SigmaDistribution, denoiser_loss, sample
 from diamond_engine.diffusion.denoiser import Denoiser
-from diamond_engine.checkpoints import load_strictly
 from diamond_engine.networks import ActorCritic, ActorCriticConfig, RewardEndModel, RewardEndModelConfig
 from diamond_engine.networks.reward_end import RewardEndBatch, reward_end_loss
 from diamond_engine.reinforcement import ActorCriticLossConfig, actor_critic_loss, lambda_returns

@@ -59,7 +59,9 @@ class RecordedNoise:
     """A noise source that gives back recorded draws in order and checks their shapes."""
 
     def __init__(self, group: dict[str, Tensor]) -> None:
-        self._draws: Iterator[Tensor] = (group[f"noise{i}"] for i in range(sum(k.startswith("noise") and k != "noisy" for k in group)))
+        self._draws: Iterator[Tensor] = (
+            group[f"noise{i}"] for i in range(sum(k.startswith("noise") and k != "noisy" for k in group))
+        )
         self.left = sum(name.startswith("noise") and name != "noisy" for name in group)
 
     def __call__(self, shape: tuple[int, ...]) -> Tensor:
