@@ -118,6 +118,7 @@ class EpisodeFolder:
         self._cache: OrderedDict[Path, Episode] = OrderedDict()
         self._cached_bytes = 0
         self._cache_bytes = cache_bytes
+        self._events: dict[Path, tuple[NDArray[np.int64], ...]] = {}
         self.paths: list[Path] = []
         self.lengths: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self.refresh()
@@ -145,6 +146,18 @@ class EpisodeFolder:
             self._cached_bytes -= dropped.frames.nbytes
         return episode
 
+    def events(self) -> list[NDArray[np.int64]]:
+        """The rewarded steps and the ends, each as pairs ``(K, 2)`` of episode index and step; without empty kinds.
+
+        Reads two columns of every episode it has not read yet. Raises ``DiamondError`` naming a damaged file.
+        """
+        for path in self.paths:
+            if path not in self._events:
+                self._events[path] = _events(path)
+        by_kind = zip(*(self._events[path] for path in self.paths), strict=True)
+        pairs = [[(i, step) for i, steps in enumerate(kind) for step in steps.tolist()] for kind in by_kind]
+        return [np.asarray(kind, dtype=np.int64) for kind in pairs if kind]
+
     @property
     def num_steps(self) -> int:
         """Steps in all episodes together."""
@@ -163,6 +176,11 @@ class EpisodeFolder:
 def _length(path: Path) -> int:
     with _reading(path) as file:
         return len(file["actions"])
+
+
+def _events(path: Path) -> tuple[NDArray[np.int64], ...]:
+    with _reading(path) as file:
+        return np.flatnonzero(file["rewards"]), np.flatnonzero(file["terminated"])
 
 
 @dataclass(frozen=True)
@@ -185,7 +203,7 @@ class SegmentBatch:
 
 @dataclass(frozen=True)
 class SegmentSampler:
-    """Draws segments: an episode by age and length, then a place in it.
+    """Draws segments: an episode by age and length, then a place in it; or a place over an event.
 
     With ``beyond_end`` a segment may run past the end of its episode (padding follows the final frame); otherwise only
     the start may be padded.
@@ -198,6 +216,8 @@ class SegmentSampler:
     """Share of the samples that each equal part of the episodes gets, oldest first."""
     beyond_end: bool = False
     """Whether padding may follow the end."""
+    event_share: float = 0.0
+    """Share of the segments placed over a rewarded step or an end, the two kinds alike, instead."""
 
     def episode_probabilities(self) -> NDArray[np.float64]:
         """Probability of every episode ``(N,)``: by length within its age group, groups by ``age_weights``."""
@@ -214,14 +234,24 @@ class SegmentSampler:
     def draw(self, rng: np.random.Generator, batch_size: int, device: torch.device) -> SegmentBatch:
         """Draws ``batch_size`` segments onto ``device``; frames cross to it as uint8."""
         indices = rng.choice(len(self.folder), size=batch_size, p=self.episode_probabilities())
-        return self._stack([self._place(rng, self.folder[index]) for index in indices], device)
+        places = [self._place(rng, self.folder[index]) for index in indices]
+        if self.event_share > 0 and (kinds := self.folder.events()):
+            for i in np.flatnonzero(rng.random(batch_size) < self.event_share):
+                places[i] = self._place_over_event(rng, kinds[rng.integers(len(kinds))])
+        return self._stack(places, device)
 
     def _place(self, rng: np.random.Generator, episode: Episode) -> tuple[Episode, int]:
         covered = rng.integers(len(episode) + 1)
-        start = int(covered - rng.integers(self.length))
-        if not self.beyond_end:
-            start = min(start, len(episode) + 1 - self.length)
-        return episode, start
+        return episode, self._within(episode, int(covered - rng.integers(self.length)))
+
+    def _place_over_event(self, rng: np.random.Generator, events: NDArray[np.int64]) -> tuple[Episode, int]:
+        """A place that holds the frame of an event's step and, unless segments are of one step, the frame after it."""
+        index, step = events[rng.integers(len(events))]
+        episode = self.folder[int(index)]
+        return episode, self._within(episode, int(step - rng.integers(max(1, self.length - 1))))
+
+    def _within(self, episode: Episode, start: int) -> int:
+        return start if self.beyond_end else min(start, len(episode) + 1 - self.length)
 
     def _stack(self, places: list[tuple[Episode, int]], device: torch.device) -> SegmentBatch:
         rows = [cut(episode, start, self.length) for episode, start in places]

@@ -117,6 +117,16 @@ def world_model(
     reward_end_size: Annotated[
         str, typer.Option(help="Of the reward/end model: paper, or small, which learns much faster on a CPU.")
     ] = "paper",
+    transitions: Annotated[int, typer.Option(help="Reward/end model: transitions of a segment.")] = (
+        RewardEndTrainingConfig.transitions
+    ),
+    event_share: Annotated[
+        float,
+        typer.Option(
+            help="Reward/end model: share of segments placed over a reward or an end. Finds rare events sooner; "
+            "finish with 0, as it foretells them too often."
+        ),
+    ] = 0.0,
     init: Annotated[
         str | None, typer.Option(metavar="WORLD", help="Start from this world's weights.", show_default=False)
     ] = None,
@@ -137,9 +147,11 @@ def world_model(
     OUT/world the world so far: playable once both exist.
     """
     atari = atari_game(game)
-    _check_positive(updates=updates, batch_size=batch_size, learning_rate=learning_rate)
-    if autoregressive_steps < 0 or not 0 <= ema < 1:
-        raise UsageError("--autoregressive-steps must be at least 0, --ema at least 0 and below 1")
+    _check_positive(updates=updates, batch_size=batch_size, learning_rate=learning_rate, transitions=transitions)
+    if autoregressive_steps < 0 or not 0 <= ema < 1 or not 0 <= event_share <= 1:
+        raise UsageError(
+            "--autoregressive-steps must be at least 0, --ema at least 0 and below 1, --event-share from 0 to 1"
+        )
     denoiser = DenoiserTrainingConfig(
         batch_size=batch_size,
         autoregressive_steps=autoregressive_steps,
@@ -147,7 +159,9 @@ def world_model(
         age_weights=EVERY_STEP_ALIKE,
         ema_decay=ema,
     )
-    reward_end = RewardEndTrainingConfig(batch_size=batch_size, age_weights=EVERY_STEP_ALIKE)
+    reward_end = RewardEndTrainingConfig(
+        batch_size=batch_size, transitions=transitions, age_weights=EVERY_STEP_ALIKE, event_share=event_share
+    )
     known = {
         "denoiser": Component(
             "denoiser",

@@ -99,11 +99,12 @@ class SegmentStream:
         *,
         age_weights: Sequence[float],
         beyond_end: bool = False,
+        event_share: float = 0.0,
         on_growth: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Segments of ``length`` steps S; ``on_growth`` gets a line to print when new episodes are found."""
         self._folder = folder
-        self._sampler = SegmentSampler(folder, length, age_weights, beyond_end)
+        self._sampler = SegmentSampler(folder, length, age_weights, beyond_end, event_share)
         self._rng = np.random.default_rng(seed)
         self._on_growth = on_growth
         self._drawn = 0

@@ -30,6 +30,8 @@ class RewardEndTrainingConfig:
     """Transitions T of a segment."""
     age_weights: tuple[float, ...] = PAPER_AGE_WEIGHTS
     """Sampling weights of the episodes' age quarters, oldest first."""
+    event_share: float = 0.0
+    """Share of the segments placed over a reward or an end: they are found sooner, and foretold too often."""
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(max_grad_norm=100.0))
     """Step size, clipping, decay."""
 
@@ -54,7 +56,13 @@ class RewardEndTrainer:
         self.optimiser = Optimiser(network, cfg.optimiser, runtime)
         self._export = export
         self._segments = SegmentStream(
-            folder, cfg.transitions + 1, seed, age_weights=cfg.age_weights, beyond_end=True, on_growth=on_growth
+            folder,
+            cfg.transitions + 1,
+            seed,
+            age_weights=cfg.age_weights,
+            beyond_end=True,
+            event_share=cfg.event_share,
+            on_growth=on_growth,
         )
 
     def update(self) -> Metrics:

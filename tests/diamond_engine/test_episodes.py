@@ -260,6 +260,33 @@ class TestSampler:
             seen = to_uint8(batch.obs[batch.is_frame]).numpy().reshape(-1, 1, whole.shape[1])
             assert (seen == whole).all(axis=2).any(axis=0).all()
 
+    @pytest.mark.parametrize("beyond_end", [False, True])
+    def test_places_segments_over_events(self, tmp_path: Path, beyond_end: bool) -> None:
+        folder = EpisodeFolder(tmp_path)
+        for seed, rewarded in ((0, [50]), (1, []), (2, [3, 20])):
+            rewards = np.isin(np.arange(60), rewarded).astype(np.float32)
+            folder.append(replace(make_episode(60, seed, terminated=seed < 2), rewards=rewards))
+        sampler = SegmentSampler(folder, 4, beyond_end=beyond_end, event_share=1.0)
+        batch = sampler.draw(np.random.default_rng(0), 400, CPU)
+        transitions = batch.is_step[:, :-1] & batch.is_frame[:, 1:]
+        rewarded = (transitions & (batch.rewards[:, :-1] != 0)).any(dim=1)
+        ended = (transitions & batch.ends[:, :-1]).any(dim=1)
+        assert (rewarded | ended).all()
+        assert 0.4 < rewarded.float().mean() < 0.6
+
+    def test_without_events_segments_are_drawn_as_ever(self, tmp_path: Path) -> None:
+        folder = EpisodeFolder(tmp_path)
+        folder.append(replace(make_episode(9, terminated=False), rewards=np.zeros(9, dtype=np.float32)))
+        one = SegmentSampler(folder, 4, event_share=1.0).draw(np.random.default_rng(0), 8, CPU)
+        other = SegmentSampler(folder, 4).draw(np.random.default_rng(0), 8, CPU)
+        assert torch.equal(one.obs, other.obs)
+
+    def test_notices_the_events_of_new_episodes(self, tmp_path: Path) -> None:
+        folder = folder_of(tmp_path, 5)
+        assert [len(kind) for kind in folder.events()] == [5, 1]
+        folder.append(make_episode(7, seed=1))
+        assert [kind.max(axis=0).tolist() for kind in folder.events()] == [[1, 6], [1, 6]]
+
     def test_probabilities_follow_age_and_length(self, tmp_path: Path) -> None:
         sampler = SegmentSampler(folder_of(tmp_path, 10, 30, 10, 10, 10, 10, 40, 10), 4)
         expected = [0.025, 0.075, 0.05, 0.05, 0.05, 0.05, 0.56, 0.14]
