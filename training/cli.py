@@ -114,6 +114,13 @@ def world_model(
     ema: Annotated[
         float, typer.Option(help="Denoiser: decay an update of the average of weights to export; 0 for none.")
     ] = 0.0,
+    motion_weight: Annotated[
+        float,
+        typer.Option(
+            help="Denoiser: how many times more errors near moving things count; finds small ones, such as a ball, "
+            "sooner. Finish with 0."
+        ),
+    ] = 0.0,
     reward_end_size: Annotated[
         str, typer.Option(help="Of the reward/end model: paper, or small, which learns much faster on a CPU.")
     ] = "paper",
@@ -148,9 +155,10 @@ def world_model(
     """
     atari = atari_game(game)
     _check_positive(updates=updates, batch_size=batch_size, learning_rate=learning_rate, transitions=transitions)
-    if autoregressive_steps < 0 or not 0 <= ema < 1 or not 0 <= event_share <= 1:
+    if autoregressive_steps < 0 or motion_weight < 0 or not 0 <= ema < 1 or not 0 <= event_share <= 1:
         raise UsageError(
-            "--autoregressive-steps must be at least 0, --ema at least 0 and below 1, --event-share from 0 to 1"
+            "--autoregressive-steps and --motion-weight must be at least 0, --ema at least 0 and below 1, "
+            "--event-share from 0 to 1"
         )
     denoiser = DenoiserTrainingConfig(
         batch_size=batch_size,
@@ -158,6 +166,7 @@ def world_model(
         sigma=SigmaDistribution(loc=noise_mean),
         age_weights=EVERY_STEP_ALIKE,
         ema_decay=ema,
+        motion_weight=motion_weight,
     )
     reward_end = RewardEndTrainingConfig(
         batch_size=batch_size, transitions=transitions, age_weights=EVERY_STEP_ALIKE, event_share=event_share

@@ -34,6 +34,8 @@ class DenoiserTrainingConfig:
     """Sampling weights of the episodes' age quarters, oldest first."""
     ema_decay: float = 0.0
     """Decay per update of the exponential moving average of the weights that is exported; 0 exports the raw weights."""
+    motion_weight: float = 0.0
+    """How many times more the error near recent motion counts; small things are learned sooner. Not in the paper."""
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     """Step size, clipping, decay."""
 
@@ -71,7 +73,7 @@ class DenoiserTrainer:
     def _loss(self) -> tuple[Tensor, Metrics]:
         batch = self._segments.draw(self.cfg.batch_size, self.runtime.device)
         segment = Segment(batch.obs, batch.act, batch.is_frame)
-        return denoiser_loss(self.denoiser, segment, self.cfg.sigma, self._draw_noise), {}
+        return denoiser_loss(self.denoiser, segment, self.cfg.sigma, self._draw_noise, self.cfg.motion_weight), {}
 
     def _draw_noise(self, shape: tuple[int, ...]) -> Tensor:
         return torch.randn(shape, generator=self._noise, device=self.runtime.device)

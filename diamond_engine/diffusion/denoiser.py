@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from diamond_engine.diffusion.sampler import Denoise, Noise
 from diamond_engine.networks.denoiser import InnerModel, InnerModelConfig
 
+MOTION_THRESHOLD = 2 * 16 / 255
+MOTION_REACH = 4
+
 
 @dataclass(frozen=True)
 class SigmaDistribution:
@@ -142,11 +145,18 @@ def add_noise(x: Tensor, sigma: Tensor, offset_scale: float, noise: Noise) -> Te
     return x + offset_scale * offset + sigma.reshape(-1, 1, 1, 1) * pixels
 
 
-def denoiser_loss(denoiser: Denoiser, segment: Segment, distribution: SigmaDistribution, noise: Noise) -> Tensor:
+def denoiser_loss(
+    denoiser: Denoiser,
+    segment: Segment,
+    distribution: SigmaDistribution,
+    noise: Noise,
+    motion_weight: float = 0.0,
+) -> Tensor:
     """Mean squared error between F_θ and EDM's target (Equation 8), over all frames after the context.
 
     The first L frames are context. Each further frame is predicted in turn, and D's prediction takes its place in the
-    context of the following ones, so that the model learns to recover from its own errors. Returns a scalar.
+    context of the following ones, so that the model learns to recover from its own errors. With ``motion_weight`` the
+    square errors are weighted by ``motion_weights`` (not in the paper). Returns a scalar.
     """
     cfg = denoiser.cfg
     length = cfg.inner_model.num_steps_conditioning
@@ -161,7 +171,7 @@ def denoiser_loss(denoiser: Denoiser, segment: Segment, distribution: SigmaDistr
         sigma_cond = None
         if cfg.noise_previous_obs:
             sigma_cond = distribution.from_normal(noise((b,)))
-            context = add_noise(context, sigma_cond, 0.0, noise)
+            context = add_noise(context, sigma_cond, cfg.sigma_offset_noise, noise)
         if segment.low_res is not None and cfg.upsampling_factor is not None:
             context = torch.cat((context, enlarge(segment.low_res[:, i], cfg.upsampling_factor)), dim=1)
         sigma = distribution.from_normal(noise((b,)))
@@ -169,13 +179,28 @@ def denoiser_loss(denoiser: Denoiser, segment: Segment, distribution: SigmaDistr
         c = denoiser.conditioners(sigma)
         output = denoiser.network_output(noisy, c, context, act, sigma_cond)
         target = (target_frame - c.c_skip * noisy) / c.c_out
-        losses.append(_masked_mean_square(output - target, segment.mask[:, i]))
+        square_error = (output - target).square()
+        if motion_weight > 0:
+            square_error = square_error * motion_weights(past[-2], past[-1], motion_weight)
+        losses.append(_masked_mean(square_error, segment.mask[:, i]))
         if i + 1 < t:
             frames[i] = denoiser.wrap(noisy, output, c)
     return torch.stack(losses).mean()
 
 
-def _masked_mean_square(error: Tensor, mask: Tensor) -> Tensor:
+def motion_weights(before: Tensor, newest: Tensor, weight: float) -> Tensor:
+    """Weights of mean 1 by which pixels near recent motion count ``1 + weight`` times as much as the others.
+
+    They depend on the context alone, so the minimiser of the loss stays the posterior mean: only the gradient's noise
+    from the still background shrinks. before, newest ``(B, C, H, W)`` → ``(B, 1, H, W)``.
+    """
+    moved = (newest - before).abs().amax(dim=1, keepdim=True) > MOTION_THRESHOLD
+    near = F.max_pool2d(moved.float(), 2 * MOTION_REACH + 1, stride=1, padding=MOTION_REACH)
+    weights = 1 + weight * near
+    return weights / weights.mean(dim=(1, 2, 3), keepdim=True)
+
+
+def _masked_mean(per_value: Tensor, mask: Tensor) -> Tensor:
     """Mean over the samples where mask ``(B,)`` holds (0 where none does), without a host synchronisation."""
-    per_sample = error.square().flatten(1).mean(1)
+    per_sample = per_value.flatten(1).mean(1)
     return (per_sample * mask).sum() / mask.sum().clamp(min=1)

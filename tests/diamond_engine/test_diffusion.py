@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from diamond_engine.diffusion import Denoiser, DenoiserConfig, SamplerConfig, SigmaDistribution, karras_schedule, sample
-from diamond_engine.diffusion.denoiser import Conditioners, Segment, add_noise, denoiser_loss
+from diamond_engine.diffusion.denoiser import Conditioners, Segment, add_noise, denoiser_loss, motion_weights
 from diamond_engine.diffusion.sampler import MAX_CHURN
 from diamond_engine.networks import InnerModelConfig
 
@@ -154,3 +154,31 @@ class TestDenoiser:
         torch.testing.assert_close(loss(obs, mask), loss(changed, mask))
         assert loss(obs, torch.ones_like(mask)) != loss(changed, torch.ones_like(mask))
         assert loss(obs, torch.zeros_like(mask)) == 0
+
+    def test_motion_counts_more_nearby_and_the_mean_stays(self) -> None:
+        before, newest = torch.zeros(2, 3, 32, 32), torch.zeros(2, 3, 32, 32)
+        newest[0, 1, 10, 20] = 1.0
+        newest[1, 1, 10, 20] = 0.05
+        weights = motion_weights(before, newest, 9.0)
+        assert weights.shape == (2, 1, 32, 32)
+        torch.testing.assert_close(weights.mean(dim=(1, 2, 3)), torch.ones(2))
+        near = weights[0, 0] > 1
+        assert near[6:15, 16:25].all()
+        assert near.sum() == 81
+        torch.testing.assert_close(weights[0, 0, 10, 20] / weights[0, 0, 0, 0], torch.tensor(10.0))
+        assert (weights[1] == 1).all()
+
+    def test_motion_weight_leaves_the_loss_of_still_segments(self) -> None:
+        torch.manual_seed(0)
+        denoiser = Denoiser(DenoiserConfig(inner_model=INNER))
+        nn.init.normal_(denoiser.inner_model.conv_out.weight)
+        still = torch.rand(3, 1, 3, 8, 8).expand(3, 5, 3, 8, 8) * 2 - 1
+        moving = still.clone()
+        moving[:, 3, :, :1, :1] = 1.0
+
+        def loss(frames: Tensor, weight: float) -> Tensor:
+            segment = Segment(frames, torch.zeros(3, 5).long(), torch.ones(3, 5, dtype=torch.bool))
+            return denoiser_loss(denoiser, segment, SigmaDistribution(), Noise(), weight)
+
+        torch.testing.assert_close(loss(still, 30.0), loss(still, 0.0))
+        assert loss(moving, 30.0) != loss(moving, 0.0)
