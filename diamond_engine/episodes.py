@@ -11,6 +11,7 @@ Shapes: B batch, T steps of an episode, S steps of a segment, C channels, H heig
 
 from __future__ import annotations
 
+import io
 import re
 from collections import OrderedDict
 from collections.abc import Generator, Mapping, Sequence
@@ -30,7 +31,15 @@ from diamond_engine.files import atomic_path
 from diamond_engine.frames import to_float
 
 FORMAT = 1
-COLUMNS = ("actions", "rewards", "terminated", "truncated", "final_frame")
+DTYPES = {
+    "frames": np.uint8,
+    "actions": np.int64,
+    "rewards": np.float32,
+    "terminated": np.bool_,
+    "truncated": np.bool_,
+    "final_frame": np.uint8,
+}
+COLUMNS = tuple(name for name in DTYPES if name != "frames")
 EPISODE_NAME = re.compile(r"episode_(\d{6})\.h5")
 PAPER_AGE_WEIGHTS = (0.1, 0.1, 0.1, 0.7)
 """Sampling weights of the quarters of the episodes by age, oldest first (Table 4)."""
@@ -58,9 +67,17 @@ class Episode:
         return float(self.rewards.sum())
 
 
-def write_episode(path: Path, episode: Episode) -> None:
-    """Writes an episode atomically."""
-    with atomic_path(path) as temporary, _open(temporary, "w") as file:
+def write_episode(path: Path, episode: Episode, *, exclusive: bool = False) -> None:
+    """Writes an episode atomically; ``exclusive`` raises ``FileExistsError`` rather than replace a file."""
+    content = _encode(episode)
+    with atomic_path(path, exclusive=exclusive) as temporary:
+        temporary.write_bytes(content)
+
+
+def _encode(episode: Episode) -> bytes:
+    """The file in memory: HDF5 cannot be relied upon to survive a disk that fills under it."""
+    buffer = io.BytesIO()
+    with _open(buffer, "w") as file:
         chunk = (1, *episode.frames.shape[1:])
         file.create_dataset("frames", data=episode.frames, chunks=chunk, compression="gzip", compression_opts=1)
         for name in COLUMNS:
@@ -68,6 +85,7 @@ def write_episode(path: Path, episode: Episode) -> None:
         file.attrs["format"] = FORMAT
         for name, value in episode.attributes.items():
             file.attrs[name] = value
+    return buffer.getvalue()
 
 
 def read_episode(path: Path) -> Episode:
@@ -80,8 +98,11 @@ def read_episode(path: Path) -> Episode:
     shapes = {name: array.shape for name, array in arrays.items()}
     steps, *image = shapes["frames"] if len(shapes["frames"]) == 4 else (0,)
     expected = {"frames": (steps, *image), **dict.fromkeys(COLUMNS, (steps,)), "final_frame": tuple(image)}
-    if steps == 0 or shapes != expected or arrays["frames"].dtype != np.uint8:
+    if steps == 0 or shapes != expected:
         raise DiamondError(f"{path} is not a valid episode: shapes {shapes}")
+    dtypes = {name: array.dtype for name, array in arrays.items()}
+    if any(dtypes[name] != dtype for name, dtype in DTYPES.items()):
+        raise DiamondError(f"{path} is not a valid episode: {', '.join(f'{k} {v}' for k, v in dtypes.items())}")
     return Episode(**arrays, attributes=attributes)
 
 
@@ -90,9 +111,9 @@ def _plain(value: Any) -> str | int | float:
     return plain if isinstance(plain, (str, int, float)) else str(plain)
 
 
-def _open(path: Path, mode: str) -> Any:
+def _open(file: Path | io.BytesIO, mode: str) -> Any:
     """An HDF5 file; h5py carries no types."""
-    return h5py.File(path, mode)
+    return h5py.File(file, mode)
 
 
 @contextmanager
@@ -101,6 +122,8 @@ def _reading(path: Path) -> Generator[Any]:
     try:
         with _open(path, "r") as file:
             yield file
+    except (FileNotFoundError, PermissionError) as error:
+        raise DiamondError(f"{path} cannot be read: {error.strerror}") from error
     except (OSError, KeyError, RuntimeError, TypeError) as error:
         raise DiamondError(
             f"{path} is not a readable episode (truncated or damaged): delete it or collect it again"
@@ -164,10 +187,16 @@ class EpisodeFolder:
         return int(self.lengths.sum())
 
     def append(self, episode: Episode) -> Path:
-        """Writes an episode under the next number."""
-        number = 1 + int(self.paths[-1].stem.rpartition("_")[2]) if self.paths else 0
-        path = self.folder / f"episode_{number:06d}.h5"
-        write_episode(path, episode)
+        """Writes an episode under the next number that no other process has taken."""
+        while True:
+            number = 1 + int(self.paths[-1].stem.rpartition("_")[2]) if self.paths else 0
+            path = self.folder / f"episode_{number:06d}.h5"
+            try:
+                write_episode(path, episode, exclusive=True)
+            except FileExistsError:
+                self.refresh()
+            else:
+                break
         self.paths.append(path)
         self.lengths = np.append(self.lengths, len(episode))
         return path

@@ -4,22 +4,42 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 @contextmanager
-def atomic_path(path: Path) -> Generator[Path]:
-    """Yields a temporary name beside ``path``; renames it to ``path`` on success and removes it on any failure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def atomic_path(path: Path, *, exclusive: bool = False) -> Generator[Path]:
+    """Yields a temporary name beside ``path``; renames it to ``path`` on success and removes it on any failure.
+
+    With ``exclusive`` a file that came into being under the name meanwhile is kept and ``FileExistsError`` raised. An
+    ``OSError`` names ``path``.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        _link(temporary, path) if exclusive else temporary.replace(path)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """Gives a file a name that must be new; where the file system has no links, the check is not airtight."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        if path.exists():
+            raise FileExistsError(path) from None
+        temporary.replace(path)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -61,12 +61,7 @@ class GameEpisodes:
     def _take_notice(self) -> None:
         for index in range(self._known, len(self.episodes)):
             path = self.episodes.paths[index]
-            with h5py.File(path, "r") as file:
-                game = str(file.attrs.get("game", "unknown"))
-                policy, epsilon, seed = (file.attrs.get(name, default) for name, default in UNKNOWN._asdict().items())
-            if game != self.game.name:
-                raise UsageError(f"{path} is an episode of {game}, not of {self.game.name}: use another folder")
-            self._steps[Source(str(policy), float(epsilon), int(seed))] += int(self.episodes.lengths[index])
+            self._steps[_source(path, self.game)] += int(self.episodes.lengths[index])
         self._known = len(self.episodes)
 
     def steps_from(self, source: Source) -> int:
@@ -86,6 +81,25 @@ class GameEpisodes:
     def memory(self) -> int:
         """Bytes that the decoded frames take once all were seen."""
         return min(self.episodes.num_steps * FRAME_BYTES, CACHE_BYTES)
+
+
+def _source(path: Path, game: AtariGame) -> Source:
+    """Who played an episode. Raises ``UsageError`` for one of another game, ``DiamondError`` for an invalid one."""
+    with h5py.File(path, "r") as file:
+        played = str(file.attrs.get("game", "unknown"))
+        policy, epsilon, seed = (file.attrs.get(name, default) for name, default in UNKNOWN._asdict().items())
+        actions, image = np.asarray(file["actions"]), np.asarray(file["final_frame"]).shape
+    if played != game.name:
+        raise UsageError(f"{path} is an episode of {played}, not of {game.name}: use another folder")
+    if not np.isin(actions, range(len(game.actions))).all() or image != (FRAME_SIZE, FRAME_SIZE, 3):
+        raise DiamondError(
+            f"{path} is no episode of {game.name}: it needs actions from 0 to {len(game.actions) - 1} and frames of "
+            f"{FRAME_SIZE}x{FRAME_SIZE}, not {'x'.join(map(str, image[:2]))}"
+        )
+    try:
+        return Source(str(policy), float(epsilon), int(seed))
+    except (TypeError, ValueError) as error:
+        raise DiamondError(f"{path} says nonsense of who played it: epsilon {epsilon!r}, seed {seed!r}") from error
 
 
 class SegmentStream:

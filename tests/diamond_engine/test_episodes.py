@@ -95,6 +95,8 @@ class TestFile:
             {"frames": np.zeros((5, 6, 8), dtype=np.uint8)},
             {"frames": np.zeros((5, 6, 8, 3), dtype=np.float32)},
             {"final_frame": np.zeros((4, 8, 3), dtype=np.uint8)},
+            {"actions": np.zeros(5, dtype=np.float32)},
+            {"rewards": np.full(5, b"one")},
         ],
     )
     def test_arrays_that_do_not_fit_together(self, tmp_path: Path, wrong: dict[str, np.ndarray]) -> None:
@@ -120,20 +122,44 @@ from tests.diamond_engine.test_episodes import make_episode
 folder = EpisodeFolder(Path({str(tmp_path)!r}))
 folder.append(make_episode(5))
 
-class Deadly(dict):
-    def items(self):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-object.__setattr__(episode := make_episode(5), "attributes", Deadly())
-folder.append(episode)
+os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
+folder.append(make_episode(5))
 """
         killed = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=Path(__file__).parents[2])
         assert killed.returncode == -signal.SIGKILL
-        assert len(list(tmp_path.iterdir())) == 2  # the first episode and a half-written hidden one
+        assert len(list(tmp_path.iterdir())) == 2  # the first episode and a hidden one that has no name yet
         folder = EpisodeFolder(tmp_path)
         assert [path.name for path in folder.paths] == ["episode_000000.h5"]
         assert_same(folder[0], make_episode(5))
         assert folder.append(make_episode(5)).name == "episode_000001.h5"
+
+    def test_a_full_disk_is_one_error_and_loses_nothing(self, tmp_path: Path) -> None:
+        code = f"""
+import resource, signal
+from pathlib import Path
+from diamond_engine.episodes import EpisodeFolder
+from tests.diamond_engine.test_episodes import make_episode
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+folder = EpisodeFolder(Path({str(tmp_path)!r}))
+folder.append(make_episode(5))
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+try:
+    folder.append(make_episode(50))
+except OSError as error:
+    print(error.filename)
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, cwd=Path(__file__).parents[2], text=True, check=True
+        )
+        assert done.stdout.strip() == str(tmp_path / "episode_000001.h5")
+        assert [path.name for path in tmp_path.iterdir()] == ["episode_000000.h5"]
+
+    def test_two_writers_never_take_the_same_number(self, tmp_path: Path) -> None:
+        one, other = EpisodeFolder(tmp_path), EpisodeFolder(tmp_path)
+        one.append(make_episode(5))
+        assert other.append(make_episode(6)).name == "episode_000001.h5"
+        assert one.append(make_episode(7)).name == "episode_000002.h5"
+        assert EpisodeFolder(tmp_path).lengths.tolist() == [5, 6, 7]
 
 
 class TestFolder:

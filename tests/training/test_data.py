@@ -1,6 +1,8 @@
 """Episodes as training sees them: checked, described, growing, and places to dream from."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +42,21 @@ def test_corrupt_episode_is_named(tmp_path: Path) -> None:
     path = tmp_path / "episode_000000.h5"
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(DiamondError, match=r"episode_000000\.h5 is not a readable episode"):
+        GameEpisodes(tmp_path, BREAKOUT)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"actions": np.full(6, 17)}, "no episode of Breakout: it needs actions from 0 to 3"),
+        ({"actions": np.full(6, -1)}, "no episode of Breakout"),
+        ({"frames": np.zeros((6, 32, 32, 3), np.uint8), "final_frame": np.zeros((32, 32, 3), np.uint8)}, "not 32x32"),
+        ({"attributes": {"game": "Breakout", "seed": "abc"}}, "nonsense of who played it.*seed 'abc'"),
+    ],
+)
+def test_invalid_episodes_are_refused(tmp_path: Path, wrong: dict[str, Any], said: str) -> None:
+    EpisodeFolder(tmp_path).append(replace(_still(9, steps=6), **{"attributes": {"game": "Breakout"}, **wrong}))
+    with pytest.raises(DiamondError, match=rf"episode_000000\.h5 .*{said}"):
         GameEpisodes(tmp_path, BREAKOUT)
 
 
