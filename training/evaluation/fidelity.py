@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from diamond_engine.episodes import Episode, EpisodeFolder, cut
 from diamond_engine.errors import DiamondError
-from diamond_engine.frames import from_numpy, to_uint8
-from diamond_engine.imagination import WorldModelEnv
+from diamond_engine.frames import from_numpy
 from diamond_engine.networks import RewardEndModel
 from diamond_engine.networks.reward_end import LSTMState
 from diamond_engine.runtime import Runtime
-from diamond_engine.worlds import Preset, World
+from diamond_engine.worlds import World
+from training.evaluation.dreams import Dreaming, dream
 from training.evaluation.metrics import Detection, Frames, psnr, wrong_pixel_ratio
 from training.progress import Show
 
@@ -27,22 +27,6 @@ MEASURED_STEPS = (1, 5, 15, 50)
 """Steps of a dream at which it is compared with the real game."""
 HORIZON = max(MEASURED_STEPS)
 TRANSITIONS_AT_ONCE = 32
-
-
-@dataclass(frozen=True)
-class Dreaming:
-    """How dreams are made."""
-
-    preset: Preset
-    """Sampler."""
-    seed: int = 0
-    """Of the noise."""
-    num_envs: int = 16
-    """Dreams side by side."""
-    device: str = "auto"
-    """See ``Runtime.choose``."""
-    dtype: str = "auto"
-    """See ``Runtime.choose``."""
 
 
 @dataclass(frozen=True)
@@ -107,19 +91,6 @@ def draw_starts(folder: EpisodeFolder, context: int, per_episode: int, seed: int
     if not starts:
         raise DiamondError(f"no episode is longer than a context of {context} frames: collect more with --episodes")
     return starts
-
-
-def dream(world: World, how: Dreaming, frames: Frames, actions: NDArray[np.int64]) -> Frames:
-    """Dreams on from real contexts with given actions; nothing ends or rewards.
-
-    frames uint8 ``(B, L, H, W, 3)``, oldest first; actions ``(B, L-1+S)``: those between the frames, then those to
-    play. Returns the dreamed frames, uint8 ``(B, S, H, W, 3)``.
-    """
-    between, played = np.split(actions, [frames.shape[1] - 1], axis=1)
-    env = WorldModelEnv(replace(world, reward_end=None), len(frames), how.device, how.preset, how.seed, dtype=how.dtype)
-    env.reset(options={"frames": frames, "actions": between})
-    steps = torch.from_numpy(played).to(env.runtime.device).unbind(1)
-    return np.stack([to_uint8(env.step(step)[0]).cpu().numpy() for step in steps], axis=1)
 
 
 def measure_dreams(

@@ -1,13 +1,22 @@
-"""Real episodes that no training has seen: from emulator seeds of their own, played by a mix of policies."""
+"""Real play that no training has seen: from emulator seeds of its own, by the world's agent and at random.
+
+Shapes: B games side by side, H height, W width.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from diamond_engine.agents import EpsilonPolicy, Policy, RandomPolicy
 from diamond_engine.emulator import AtariEmulator
 from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.errors import DiamondError
+from diamond_engine.frames import from_numpy
 from diamond_engine.worlds import World
 from training.collect import Collector
 from training.progress import Show
@@ -15,6 +24,7 @@ from training.progress import Show
 HELD_OUT_SEEDS = 1_100_000_000
 """Emulator seeds from here on are for evaluation; training takes its below 2^30."""
 SEEDS_APART = 1000
+"""Emulator seeds that belong to one evaluation seed."""
 MAX_SEED = 1_000_000
 """Largest ``--seed``: the emulator's seeds are 31-bit numbers."""
 POLICY_EPSILONS = (1.0, 0.3, 0.1, 0.01)
@@ -61,6 +71,28 @@ def collect_held_out(
             show(len(filed))
         emulator.close()
     return filed
+
+
+def play_held_out(
+    world: World, games: int, epsilon: float, seed: int, device: str, dtype: str
+) -> Generator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    """Plays without end: yields each step's frames, uint8 ``(B, H, W, 3)``, and the actions ``(B,)`` taken at them.
+
+    Games go on through lost lives, and a new one follows one that is over.
+    """
+    emulator = AtariEmulator(world.game, games, seed=held_out_seed(seed))
+    policy = _policy(world, epsilon, seed, device, dtype)
+    frames = emulator.reset()
+    try:
+        while True:
+            actions = policy.act(from_numpy(frames, torch.device("cpu"))).cpu().numpy()
+            yield frames, actions
+            result = emulator.step(actions)
+            frames = result.frames
+            if result.game_over.any():
+                policy.reset(torch.from_numpy(result.game_over))
+    finally:
+        emulator.close()
 
 
 def _policy(world: World, epsilon: float, seed: int, device: str, dtype: str) -> Policy:

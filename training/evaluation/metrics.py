@@ -42,6 +42,50 @@ def psnr(frames: Frames, real: Frames) -> NDArray[np.float64]:
     return 10 * np.log10(255**2 / mean_square)
 
 
+class PixelMoments:
+    """Mean and standard deviation of every value of a stream of frames, from exact sums: no frame is kept."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sum: NDArray[np.float64] | float = 0.0
+        self._sum_of_squares: NDArray[np.float64] | float = 0.0
+
+    def add(self, frames: Frames) -> None:
+        """Takes in frames ``(N, H, W, 3)``."""
+        values = frames.astype(np.float64)
+        self.count += len(frames)
+        self._sum = self._sum + values.sum(axis=0)
+        self._sum_of_squares = self._sum_of_squares + (values**2).sum(axis=0)
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """``(H, W, 3)``, levels of 256."""
+        return np.asarray(self._sum / self.count)
+
+    @property
+    def std(self) -> NDArray[np.float64]:
+        """``(H, W, 3)``, levels of 256."""
+        return np.sqrt(np.maximum(self._sum_of_squares / self.count - self.mean**2, 0))
+
+    def distance(self, other: PixelMoments) -> float:
+        """√mean((μ − μ')² + (σ − σ')²) over all values, levels of 256; 0 for equal moments.
+
+        The Fréchet distance between two normal distributions with independent values, over the root of their number.
+        """
+        return float(np.sqrt(((self.mean - other.mean) ** 2 + (self.std - other.std) ** 2).mean()))
+
+
+def sharpness(frames: Frames, where: NDArray[np.bool_]) -> float:
+    """Sum of the absolute differences between neighbouring pixels of frames ``(N, H, W, 3)``, levels of 256.
+
+    Only pixels ``where`` ``(N, H, W)``, each against its neighbours to the right and below.
+    """
+    values = frames.astype(np.float64)
+    right = np.abs(np.diff(values, axis=2)).sum(axis=-1)[where[:, :, :-1]]
+    below = np.abs(np.diff(values, axis=1)).sum(axis=-1)[where[:, :-1]]
+    return float(right.sum() + below.sum())
+
+
 @dataclass(frozen=True)
 class Detection:
     """How well rare events are predicted. A hit names the right event: −1 predicted where +1 came is none."""

@@ -13,7 +13,9 @@ from rich.table import Table
 from diamond_engine.actions import AtariGame
 from diamond_engine.files import write_text
 from training.evaluation.agent import Games
-from training.evaluation.benchmark import REFERENCE_SCORES, human_normalised
+from training.evaluation.benchmark import table1
+from training.evaluation.denoising_steps import Comparison
+from training.evaluation.drift import Drift
 from training.evaluation.fidelity import DreamFidelity, JudgementFidelity
 from training.evaluation.inspection import EpisodeFacts, Inspection
 from training.evaluation.metrics import Detection
@@ -31,7 +33,7 @@ def table_of(report: Report) -> Table:
     """A report as names and values."""
     table = Table.grid(padding=(0, 2))
     for name, value in report.items():
-        table.add_row(name.replace("_", " "), _shown(value))
+        table.add_row(name.replace("_", " "), shown(value))
     return table
 
 
@@ -49,7 +51,7 @@ def dream_table(dreams: DreamFidelity) -> Table:
     """One row a measured step."""
     table = Table("step", "dreams", "wrong-pixel ratio", "PSNR (dB)")
     for result in dreams.steps:
-        table.add_row(str(result.step), str(result.n), _shown(result.wrong_pixel_ratio), _shown(result.psnr))
+        table.add_row(str(result.step), str(result.n), shown(result.wrong_pixel_ratio), shown(result.psnr))
     return table
 
 
@@ -71,7 +73,47 @@ def judgement_table(judgement: JudgementFidelity | None) -> Table | str:
     table = Table("event", "real", "predicted", "precision", "recall", "F1")
     for name, found in _detections(judgement).items():
         shares = (found.precision, found.recall, found.f1)
-        table.add_row(name, str(found.events), str(found.predicted), *map(_shown, shares))
+        table.add_row(name, str(found.events), str(found.predicted), *map(shown, shares))
+    return table
+
+
+def drift_report(drift: Drift) -> Report:
+    """``real_distance_10`` (10: last step of the window), ``world_1``, ``world_1_3_steps_distance_10``, and so on."""
+    report: Report = dict(zip((f"real_distance_{mark}" for mark in drift.marks), drift.real.distances, strict=True))
+    for number, (label, courses) in enumerate(drift.dreams.items(), start=1):
+        report[f"world_{number}"] = label
+        for course in courses:
+            for mark, distance in zip(drift.marks, course.distances, strict=True):
+                report[f"world_{number}_{course.label.replace(' ', '_')}_distance_{mark}"] = distance
+    return report
+
+
+def drift_table(drift: Drift) -> Table:
+    """One row a window, one column for real play and for every dream."""
+    dreams = [(label, course) for label, courses in drift.dreams.items() for course in courses]
+    titles = [course.label if len(drift.dreams) == 1 else f"{label}: {course.label}" for label, course in dreams]
+    table = Table("up to step", "real", *titles, title="distance to other real games (levels of 256)")
+    for window, mark in enumerate(drift.marks):
+        distances = [course.distances[window] for course in (drift.real, *(course for _, course in dreams))]
+        table.add_row(f"{mark:,}", *map(shown, distances))
+    return table
+
+
+def comparison_report(comparison: Comparison) -> Report:
+    """``sharpness_1``, ``spread_1``, ``psnr_1``, and so on for every number of denoising steps."""
+    report: Report = {}
+    for draws in comparison.draws:
+        report[f"sharpness_{draws.denoising_steps}"] = draws.sharpness
+        report[f"spread_{draws.denoising_steps}"] = draws.spread
+        report[f"psnr_{draws.denoising_steps}"] = draws.psnr
+    return report
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """One row for every number of denoising steps."""
+    table = Table("denoising steps", "sharpness (real = 1)", "spread (levels)", "PSNR (dB)")
+    for draws in comparison.draws:
+        table.add_row(str(draws.denoising_steps), *map(shown, (draws.sharpness, draws.spread, draws.psnr)))
     return table
 
 
@@ -81,11 +123,11 @@ def _detections(judgement: JudgementFidelity | None) -> dict[str, Detection]:
 
 def agent_report(game: AtariGame, games: Games) -> Report:
     """Scores, lengths, and the scale they are normalised with."""
-    reference = REFERENCE_SCORES[game.name]
+    reference = table1()[game.name]
     return {
         "games": len(games.scores),
         **_spread("score", games.scores.tolist()),
-        "human_normalised_score": human_normalised(game, float(games.scores.mean())),
+        "human_normalised_score": reference.normalise(float(games.scores.mean())),
         "random_score": reference.random,
         "human_score": reference.human,
         "length_mean": float(games.lengths.mean()),
@@ -140,7 +182,8 @@ def _distinct(names: Sequence[str]) -> str:
     return ", ".join(sorted(set(names)))
 
 
-def _shown(value: Value) -> str:
+def shown(value: Value) -> str:
+    """A value in a table: three decimals, thousands apart, a dash where undefined."""
     if value is None:
         return "–"
     return f"{value:.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,6 +44,56 @@ def test_fidelity_prints_tables_and_writes_report_and_strip(world_folder: Path, 
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_drift_shows_worlds_side_by_side(world_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(world_folder, tmp_path / "other")
+    options = ["--steps", 12, "-n", 2, "-n", 1, "--dreams", 2, "--real-games", 2, "--policy-epsilon", 1]
+    result = run("drift", world_folder, "other", *options, "--report", "d.json", "--picture", "d.png", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "dreaming, calls of the denoiser 72/72" in result.stderr
+    report = json.loads((tmp_path / "d.json").read_text())
+    assert {"steps": 12, "dreams": 2, "policy_epsilon": 1, "world_2": "other"}.items() <= report.items()
+    assert report["world_1_1_step_distance_10"] > report["real_distance_10"]
+    assert report["world_1_2_steps_distance_12"] == report["world_2_2_steps_distance_12"]
+    assert (tmp_path / "d.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_denoising_steps_compares_draws(world_folder: Path, tmp_path: Path) -> None:
+    options = ["-n", 1, "-n", 2, "--episodes", 1, "--contexts-per-episode", 2, "--draws", 2, "--policy-epsilon", 1]
+    written = ["--report", "n.json", "--picture", "n.png"]
+    result = run("denoising-steps", world_folder, *options, *written, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "sharpness" in result.stdout
+    report = json.loads((tmp_path / "n.json").read_text())
+    assert {"contexts": 2, "draws": 2, "preset": "quality"}.items() <= report.items()
+    assert {"sharpness_1", "spread_1", "psnr_1", "sharpness_2", "spread_2", "psnr_2"} <= report.keys()
+    assert (tmp_path / "n.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_suite_reproduces_the_paper(tmp_path: Path) -> None:
+    result = run("suite", "paper", "--report", "s.json", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    report = json.loads((tmp_path / "s.json").read_text())
+    found = [round(report[name], 3) for name in ("mean", "median", "iqm", "optimality_gap", "superhuman")]
+    assert found == [1.459, 0.373, 0.641, 0.480, 11]
+    assert report["iqm_low"] < report["iqm"] < report["iqm_high"]
+    assert {"games": 26, "missing_games": 0, "runs": 130, "improvement_over_DIAMOND": 0.5}.items() <= report.items()
+
+
+def test_suite_reads_runs_and_names_unfinished_ones(tmp_path: Path) -> None:
+    for name in ("finished", "unfinished"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "config.yaml").write_text("")
+    final = {"game": "Pong", "seed": 0, "scores": [14.6, 14.6], "mean": 14.6}
+    (tmp_path / "runs" / "finished" / "final.json").write_text(json.dumps(final))
+    result = run("suite", "runs", "--report", "s.json", "--plots", "plots", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "unfinished, not counted: runs/unfinished" in result.stdout
+    report = json.loads((tmp_path / "s.json").read_text())
+    assert {"games": 1, "missing_games": 25, "unfinished": 1, "mean": 1, "mean_low": None}.items() <= report.items()
+    assert len(list((tmp_path / "plots").glob("*.png"))) == 4
+    assert_one_line_error(run("suite", "nowhere", cwd=tmp_path), 1, "no such folder or file of scores: nowhere")
+
+
 def test_agent_scores_whole_games(world_folder: Path, tmp_path: Path) -> None:
     options = ["--episodes", 2, "--max-steps", 40, "--device", "cpu", "--report", "a.json"]
     result = run("agent", world_folder, *options, cwd=tmp_path)
@@ -75,6 +126,10 @@ def test_inspect_names_damaged_files_and_fails(episode_folder: Path, tmp_path: P
 def test_wrong_usage_is_one_line_and_exit_code_2(world_folder: Path, tmp_path: Path) -> None:
     assert_one_line_error(run("agent", "atari/Breakuot", cwd=tmp_path), 2, "Breakout")
     assert_one_line_error(run("fidelity", world_folder, "--preset", "best", cwd=tmp_path), 2, "unknown preset 'best'")
+    twice = run("drift", world_folder, world_folder, cwd=tmp_path)
+    assert_one_line_error(twice, 2, "every world once")
+    weights = run("drift", "atari/Breakout", world_folder, "--weights", world_folder, cwd=tmp_path)
+    assert_one_line_error(weights, 2, "--weights goes with one world")
     zero = run("agent", world_folder, "--episodes", 0, cwd=tmp_path)
     assert zero.returncode == 2
     assert "--episodes" in zero.stderr

@@ -7,39 +7,22 @@ import numpy as np
 import pytest
 import torch
 
-from diamond_engine.episodes import EpisodeFolder, cut, read_episode
+from diamond_engine.episodes import EpisodeFolder, read_episode
 from diamond_engine.errors import DiamondError
 from diamond_engine.frames import from_numpy
 from diamond_engine.runtime import Runtime
-from diamond_engine.worlds import World, read_world
+from diamond_engine.worlds import World
+from training.evaluation.dreams import Dreaming
 from training.evaluation.fidelity import (
     HORIZON,
     TRANSITIONS_AT_ONCE,
-    Dreaming,
     Start,
     draw_starts,
-    dream,
     judge,
     measure_dreams,
     measure_judgement,
 )
 from training.evaluation.held_out import collect_held_out, usable_epsilons
-
-
-@pytest.fixture
-def world(world_folder: Path) -> World:
-    """One whose frames depend on the actions, unlike those of a freshly initialised network."""
-    world = read_world(world_folder)
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for weights in world.denoiser.parameters():
-            weights.add_(0.2 * torch.randn_like(weights))
-    return world
-
-
-@pytest.fixture
-def how(world: World) -> Dreaming:
-    return Dreaming(world.config.preset("fast"), seed=1, num_envs=3, device="cpu", dtype="float32")
 
 
 def test_starts_have_a_full_context_and_a_real_successor(episode_folder: Path) -> None:
@@ -59,20 +42,6 @@ def test_short_episodes_give_as_many_starts_as_fit(episode_folder: Path) -> None
     assert sum(start.episode == int(folder.lengths.argmin()) for start in starts) == 2
     with pytest.raises(DiamondError, match="longer than a context"):
         draw_starts(folder, context=int(folder.lengths.max()) + 1, per_episode=5, seed=1)
-
-
-def test_dreams_follow_context_actions_and_seed(world: World, how: Dreaming, episode_folder: Path) -> None:
-    row = cut(EpisodeFolder(episode_folder)[0], 0, 4 + 6)
-    frames, actions = row["frames"][None, :4].astype(np.uint8), row["actions"][None, :-1].astype(np.int64)
-    first = dream(world, how, frames, actions)
-    assert first.shape == (1, 6, 64, 64, 3)
-    assert np.array_equal(first, dream(world, how, frames, actions))
-    assert not np.array_equal(first, dream(world, replace(how, seed=2), frames, actions))
-    changed = actions.copy()
-    changed[0, 3 + 2] = (changed[0, 3 + 2] + 1) % 4
-    other = dream(world, how, frames, changed)
-    assert np.array_equal(first[0, :2], other[0, :2])
-    assert not np.array_equal(first[0, 2], other[0, 2])
 
 
 def test_dreams_are_compared_with_the_frames_that_really_followed(

@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
-from diamond_engine.actions import ATARI_GAMES
-from training.evaluation.benchmark import REFERENCE_SCORES, human_normalised
-from training.evaluation.metrics import Detection, Frames, psnr, wrong_pixel_ratio, wrong_pixels
+from training.evaluation.metrics import (
+    Detection,
+    Frames,
+    PixelMoments,
+    psnr,
+    sharpness,
+    wrong_pixel_ratio,
+    wrong_pixels,
+)
 
 
 def grey(level: int, count: int = 1) -> Frames:
@@ -63,12 +69,36 @@ def test_detection_is_undefined_without_events() -> None:
     assert (found.precision, found.recall, found.f1) == (None, None, None)
 
 
-def test_all_games_of_the_benchmark_have_reference_scores() -> None:
-    assert REFERENCE_SCORES.keys() == ATARI_GAMES.keys()
+def moments(*frames: Frames) -> PixelMoments:
+    result = PixelMoments()
+    for some in frames:
+        result.add(some)
+    return result
 
 
-def test_human_normalised_scores() -> None:
-    breakout = ATARI_GAMES["Breakout"]
-    assert human_normalised(breakout, 1.7) == 0
-    assert human_normalised(breakout, 30.5) == 1
-    assert human_normalised(breakout, 132.5) == pytest.approx(4.542, abs=1e-3)
+def test_moments_are_those_of_all_frames_added() -> None:
+    frames = np.random.default_rng(1).integers(256, size=(12, 4, 4, 3)).astype(np.uint8)
+    found = moments(frames[:5], frames[5:])
+    assert found.count == 12
+    np.testing.assert_allclose(found.mean, frames.mean(axis=0))
+    np.testing.assert_allclose(found.std, frames.std(axis=0))
+
+
+def test_distance_of_known_moments() -> None:
+    still, brighter = moments(grey(100, 4)), moments(grey(103, 4))
+    flickering = moments(grey(96, 2), grey(104, 2))
+    assert still.distance(still) == 0
+    assert still.distance(brighter) == pytest.approx(3)
+    assert still.distance(flickering) == pytest.approx(4)
+    assert brighter.distance(flickering) == flickering.distance(brighter) == pytest.approx(5)
+
+
+def test_sharpness_counts_the_edges_of_the_chosen_pixels() -> None:
+    frames = grey(0)
+    frames[0, :, 2:] = 10
+    everywhere = np.ones((1, 4, 4), dtype=bool)
+    assert sharpness(frames, everywhere) == 4 * 3 * 10
+    first_row = np.zeros_like(everywhere)
+    first_row[0, 0] = True
+    assert sharpness(frames, first_row) == 3 * 10
+    assert sharpness(grey(9), everywhere) == 0

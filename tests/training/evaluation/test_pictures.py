@@ -1,11 +1,11 @@
-"""The strip picture."""
+"""Pictures of frames."""
 
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from training.evaluation.strips import LABEL_HEIGHT, LABEL_WIDTH, strip_picture, write_png
+from training.evaluation.pictures import GAP, LABEL_HEIGHT, LABEL_WIDTH, Row, grid_picture, strip_picture, write_png
 
 
 def test_real_frames_stand_above_dreamed_ones(tmp_path: Path) -> None:
@@ -26,3 +26,12 @@ def test_a_short_episode_fills_the_first_columns_only() -> None:
     frames = np.full((2, 8, 8, 3), 255, dtype=np.uint8)
     picture = strip_picture(frames, frames)
     assert (picture == 255).all(axis=-1).sum() == 2 * 2 * 16 * 16
+
+
+def test_a_grid_has_a_row_for_each_and_a_column_for_every_label() -> None:
+    white = np.full((3, 8, 8, 3), 255, dtype=np.uint8)
+    picture = grid_picture(["1", "2", "3"], [Row("a", white), Row("b", white[:1])], title="title")
+    tops = [2 * LABEL_HEIGHT, 2 * LABEL_HEIGHT + 16 + GAP]
+    lefts = [LABEL_WIDTH + column * (16 + GAP) for column in range(3)]
+    is_white = [[(picture[top : top + 16, left : left + 16] == 255).all() for left in lefts] for top in tops]
+    assert is_white == [[True, True, True], [True, False, False]]

@@ -1,0 +1,58 @@
+"""Dreaming on from real frames with given actions. Shapes: B dreams, L context length, S steps, H height, W width."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from diamond_engine.frames import to_numpy
+from diamond_engine.imagination import WorldModelEnv
+from diamond_engine.worlds import Preset, World
+from training.evaluation.metrics import Frames
+
+
+@dataclass(frozen=True)
+class Dreaming:
+    """How dreams are made."""
+
+    preset: Preset
+    """Sampler."""
+    seed: int = 0
+    """Of the noise."""
+    num_envs: int = 16
+    """Dreams side by side."""
+    device: str = "auto"
+    """See ``Runtime.choose``."""
+    dtype: str = "auto"
+    """See ``Runtime.choose``."""
+
+    def with_steps(self, steps: int) -> Dreaming:
+        """The same with another number of denoising steps."""
+        return replace(self, preset=self.preset.with_steps(steps))
+
+
+def dream_on(world: World, how: Dreaming, frames: Frames, actions: NDArray[np.int64]) -> Iterator[Frames]:
+    """Dreams on from real contexts with given actions, one step at a time; nothing ends or rewards.
+
+    frames uint8 ``(B, L, H, W, 3)``, oldest first; actions ``(B, L-1+S)``: those between the frames, then those to
+    play. Yields S times the dreamed frames, uint8 ``(B, H, W, 3)``.
+    """
+    between, played = np.split(actions, [frames.shape[1] - 1], axis=1)
+    env = WorldModelEnv(replace(world, reward_end=None), len(frames), how.device, how.preset, how.seed, dtype=how.dtype)
+    env.reset(options={"frames": frames, "actions": between})
+    for step in torch.from_numpy(played).to(env.runtime.device).unbind(1):
+        yield to_numpy(env.step(step)[0])
+
+
+def dream(world: World, how: Dreaming, frames: Frames, actions: NDArray[np.int64]) -> Frames:
+    """All frames of ``dream_on`` at once, uint8 ``(B, S, H, W, 3)``."""
+    return np.stack(list(dream_on(world, how, frames, actions)), axis=1)
+
+
+def steps_label(steps: int) -> str:
+    """Such as ``3 steps``."""
+    return "1 step" if steps == 1 else f"{steps} steps"
