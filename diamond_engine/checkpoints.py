@@ -5,19 +5,25 @@ Nothing is unpickled: ``.pt`` files are read with ``weights_only``, and every ke
 
 from __future__ import annotations
 
+import json
 import pickle
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save  # pyright: ignore[reportUnknownVariableType]
+from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from diamond_engine.errors import DiamondError
 from diamond_engine.files import atomic_path
 
 StateDict = dict[str, Tensor]
+
+SAFETENSORS_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16"}
 
 PUBLISHED_COMPONENTS = {
     "denoiser": "denoiser",
@@ -68,13 +74,39 @@ def read_component(path: Path) -> StateDict:
 
 
 def write_component(path: Path, network: nn.Module, dtype: torch.dtype) -> None:
-    """Writes a network's weights atomically as safetensors; Fourier features keep float32."""
-    state = {
-        key: value.detach().cpu().contiguous() if "noise" in key else value.detach().to("cpu", dtype).contiguous()
-        for key, value in network.state_dict().items()
+    """Writes a network's weights atomically as safetensors, in ``dtype`` where ``stored_dtype`` agrees."""
+    write_state(path, network.state_dict(), dtype)
+
+
+def write_state(path: Path, state: StateDict, dtype: torch.dtype) -> None:
+    """``write_component`` for weights alone; only one tensor at a time is in memory if ``state`` is memory-mapped.
+
+    The file is a header (its length in 8 bytes, then JSON) and the tensors' bytes, wide types first to be aligned.
+    """
+    dtypes = {
+        key: stored_dtype(key, dtype) for key in sorted(state, key=lambda key: -stored_dtype(key, dtype).itemsize)
     }
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(save(state))  # not save_file: it reports a full disk as an error of its own
+    header: dict[str, Any] = {}
+    end = 0
+    for key, stored in dtypes.items():
+        start, end = end, end + state[key].numel() * stored.itemsize
+        header[key] = {
+            "dtype": SAFETENSORS_NAMES[stored],
+            "shape": list(state[key].shape),
+            "data_offsets": [start, end],
+        }
+    described = json.dumps(header).encode()
+    described += b" " * (-len(described) % 8)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(len(described).to_bytes(8, "little") + described)
+        for key, stored in dtypes.items():
+            tensor = state[key].detach().to("cpu", stored).contiguous()
+            file.write(tensor.flatten().view(torch.uint8).numpy().data)
+
+
+def stored_dtype(key: str, dtype: torch.dtype) -> torch.dtype:
+    """The precision a tensor keeps where the others have ``dtype``: Fourier features stay float32."""
+    return torch.float32 if "noise" in key else dtype
 
 
 def load_strictly(network: nn.Module, state: StateDict, origin: str) -> None:
@@ -82,6 +114,40 @@ def load_strictly(network: nn.Module, state: StateDict, origin: str) -> None:
 
     Raises ``DiamondError`` naming the first difference; ``origin`` says in it where the weights came from.
     """
+    _check_fit(network, state, origin)
+    network.load_state_dict(state)
+
+
+class _Uninitialised(TorchFunctionMode):
+    """Skips ``torch.nn.init``: it is slow, more so on the meta device, and of no use to weights that are replaced."""
+
+    def __torch_function__(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        named = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return named["tensor"] if "tensor" in named else args[0]
+        return func(*args, **named)
+
+
+@contextmanager
+def without_weights() -> Generator[None]:
+    """Networks made inside have shapes only, on the meta device: ``adopt`` gives them weights."""
+    with torch.device("meta"), _Uninitialised():
+        yield
+
+
+def adopt(network: nn.Module, state: StateDict, origin: str, dtype: torch.dtype) -> None:
+    """Makes checked weights those of a network, in ``dtype`` (see ``stored_dtype``).
+
+    What has this precision already is not copied: memory-mapped weights stay on disk until they are used. Raises as
+    ``load_strictly`` does.
+    """
+    _check_fit(network, state, origin)
+    network.load_state_dict({key: value.to(stored_dtype(key, dtype)) for key, value in state.items()}, assign=True)
+
+
+def _check_fit(network: nn.Module, state: StateDict, origin: str) -> None:
     expected = network.state_dict()
     missing, unexpected = expected.keys() - state.keys(), state.keys() - expected.keys()
     if missing or unexpected:
@@ -97,4 +163,3 @@ def load_strictly(network: nn.Module, state: StateDict, origin: str) -> None:
                 f"{origin} is for another architecture: {key} has shape {tuple(state[key].shape)}, "
                 f"expected {tuple(value.shape)}"
             )
-    network.load_state_dict(state)

@@ -4,10 +4,11 @@
     gymnasium.make_vec("diamond_engine:diamond/Breakout-v0", num_envs=8)
 
 Observations are frames uint8 ``(H, W, 3)`` RGB, rewards the signs of the game's (-1, 0 or 1), actions indices into its
-minimal set. ``reset(seed=…, options={"frames": …, "actions": …})`` starts from given real frames. The same seed,
-device, dtype and actions give the same frames as ``WorldModelEnv``.
+minimal set, or in a first-person world vectors ``(A,)`` of zeros and ones. ``reset(seed=…, options=…)`` starts from
+given real frames, with the options of ``WorldModelEnv.reset``. The same seed, device, dtype and actions give the same
+frames as ``WorldModelEnv``.
 
-Shapes: B environments, L context length, H height, W width.
+Shapes: B environments, L context length, A entries of an action vector, H height, W width.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, cast
 import gymnasium
 import numpy as np
 import torch
-from gymnasium.spaces import Box, Discrete, Space
+from gymnasium.spaces import Box, Discrete, MultiBinary, Space
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
@@ -26,16 +27,18 @@ from numpy.typing import NDArray
 from diamond_engine.errors import UsageError
 from diamond_engine.frames import to_numpy
 from diamond_engine.imagination import WorldModelEnv
-from diamond_engine.worlds import Preset, World, load_world
+from diamond_engine.loading import load_world
+from diamond_engine.worlds import Preset, World
 
 HORIZON = 1000
 """Steps after which a dream is truncated unless another ``horizon`` is asked for: few worlds stay sharp longer."""
 
 METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}
 Frames = NDArray[np.uint8]
+Action = np.integer | NDArray[np.integer]
 
 
-class DreamEnv(gymnasium.Env[Frames, np.int64]):
+class DreamEnv(gymnasium.Env[Frames, Action]):
     """One dream. ``options`` of ``reset`` have no batch axis: frames ``(L, H, W, 3)``, actions ``(L-1,)``."""
 
     metadata = METADATA
@@ -75,7 +78,7 @@ class DreamEnv(gymnasium.Env[Frames, np.int64]):
         self._frame = to_numpy(obs[0])
         return self._frame, {}
 
-    def step(self, action: np.int64) -> tuple[Frames, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Action) -> tuple[Frames, float, bool, bool, dict[str, Any]]:
         """Dreams the frame ``(H, W, 3)`` that the action leads to, its reward, end and truncation."""
         obs, rewards, ends, truncs, _ = self._dream.step(_to_tensor(np.asarray([action]), self._dream))
         self._frame = to_numpy(obs[0])
@@ -88,7 +91,7 @@ class DreamEnv(gymnasium.Env[Frames, np.int64]):
         return self._frame.copy()
 
 
-class DreamVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
+class DreamVectorEnv(VectorEnv[Frames, NDArray[np.integer], NDArray[Any]]):
     """B dreams in one batch; one that ends starts anew in the same step (``AutoresetMode.SAME_STEP``).
 
     Where that happened ``info["_final_obs"]`` ``(B,)`` is true and ``info["final_obs"]`` ``(B, H, W, 3)`` holds the
@@ -126,9 +129,8 @@ class DreamVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
     ) -> tuple[Frames, dict[str, Any]]:
         """Starts all dreams from drawn contexts or from ``options``: frames ``(B, H, W, 3)`` and info.
 
-        ``options``: ``frames`` uint8 ``(B, L, H, W, 3)``, oldest first, and ``actions`` ``(B, L-1)`` between them.
-        Without a seed the randomness goes on from where it was. Raises ``UsageError`` for options that do not fit and
-        for a list of seeds.
+        ``options``: those of ``WorldModelEnv.reset``. Without a seed the randomness goes on from where it was. Raises
+        ``UsageError`` for options that do not fit and for a list of seeds.
         """
         if isinstance(seed, (list, tuple, np.ndarray)):
             raise UsageError("the dreams of a batch share one source of randomness: give one seed, not a list")
@@ -138,9 +140,9 @@ class DreamVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         return self._frames, {}
 
     def step(
-        self, actions: NDArray[np.int64]
+        self, actions: NDArray[np.integer]
     ) -> tuple[Frames, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """Takes actions ``(B,)``: next frames ``(B, H, W, 3)``, rewards, ends and truncations ``(B,)``, and info."""
+        """Takes actions ``(B,)`` or ``(B, A)``: frames ``(B, H, W, 3)``, rewards, ends, truncations ``(B,)``, info."""
         obs, rewards, ends, truncs, info = self._dreams.step(_to_tensor(np.asarray(actions), self._dreams))
         self._frames = to_numpy(obs)
         over = (ends | truncs).cpu().numpy()
@@ -165,14 +167,17 @@ def _opened(world: str | Path | World, weights: str | Path | None) -> World:
     return world if isinstance(world, World) else load_world(world, weights=weights)
 
 
-def _spaces(world: World) -> tuple[Space[Frames], Space[np.int64]]:
-    shape = (world.config.frame_height, world.config.frame_width, 3)
-    return cast(Space[Frames], Box(0, 255, shape, np.uint8)), Discrete(len(world.game.actions))
+def _spaces(world: World) -> tuple[Space[Frames], Space[Any]]:
+    config = world.config
+    frames = cast(Space[Frames], Box(0, 255, (config.frame_height, config.frame_width, 3), np.uint8))
+    return frames, MultiBinary(config.action_shape[0]) if config.action_shape else Discrete(len(world.game.actions))
 
 
-def _to_tensor(actions: NDArray[np.int64], dreams: WorldModelEnv) -> torch.Tensor:
-    """Actions ``(B,)`` as a tensor on the dreams' device."""
-    if actions.shape != (dreams.num_envs,) or not np.isin(actions, range(dreams.num_actions)).all():
-        game = dreams.world.game.name
-        raise UsageError(f"{game} takes {dreams.num_envs} actions from 0 to {dreams.num_actions - 1}, not {actions}")
+def _to_tensor(actions: NDArray[np.integer], dreams: WorldModelEnv) -> torch.Tensor:
+    """Actions ``(B,)`` or ``(B, A)`` as a tensor on the dreams' device."""
+    config, count = dreams.world.config, dreams.num_envs
+    values = 2 if config.action_shape else dreams.num_actions
+    if actions.shape != (count, *config.action_shape) or not np.isin(actions, range(values)).all():
+        kind = f"vectors of {dreams.num_actions}" if config.action_shape else "actions"
+        raise UsageError(f"{config.name} takes {count} {kind} from 0 to {values - 1}, not {actions.tolist()}")
     return torch.as_tensor(actions, dtype=torch.int64, device=dreams.runtime.device)

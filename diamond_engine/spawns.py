@@ -1,6 +1,7 @@
 """Start contexts: short pieces of real play from which a dream goes on.
 
-Shapes: N contexts, L context length, B games side by side, H height, W width.
+Shapes: N contexts, L context length, K full-resolution frames, M recorded actions, A entries of an action vector,
+B games side by side, H height, W width (h, w before upsampling).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -24,31 +25,84 @@ class Spawns:
     """Real contexts to start from."""
 
     frames: NDArray[np.uint8]
-    """``(N, L, H, W, 3)``, oldest first."""
-    actions: NDArray[np.int64]
-    """Actions between the frames, ``(N, L-1)``."""
+    """What the dynamics model sees, ``(N, L, h, w, 3)`` RGB, oldest first."""
+    actions: NDArray[np.integer]
+    """Actions between the frames: indices ``(N, L-1)``, or vectors ``(N, L-1, A)`` of zeros and ones."""
+    full_res: NDArray[np.uint8] | None = None
+    """For a world with an upsampler: the newest frames at full resolution, ``(N, K, H, W, 3)``, oldest first."""
+    recorded: NDArray[np.integer] | None = None
+    """What the recorded player did next, ``(N, M)`` or ``(N, M, A)``: entry t is the action of step t of the dream."""
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    def take(self, chosen: NDArray[np.integer]) -> Spawns:
+        """The contexts with the given indices ``(n,)``."""
+        return Spawns(
+            **{name: array[chosen] for name, array in self.arrays().items()}  # pyright: ignore[reportArgumentType]
+        )
+
+    def arrays(self) -> dict[str, NDArray[np.integer]]:
+        """The arrays that are there, by name."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: array for name, array in named.items() if array is not None}
 
 
 def read_spawns(path: Path) -> Spawns:
     """Reads start contexts. Raises ``DiamondError`` where the file is damaged or its arrays do not fit together."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            spawns = Spawns(arrays["frames"], arrays["actions"])
+            spawns = Spawns(arrays["frames"], arrays["actions"], arrays.get("full_res"), arrays.get("recorded"))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DiamondError(f"{path} holds no start contexts (truncated or damaged)") from error
     frames, actions = spawns.frames, spawns.actions
-    if frames.ndim != 5 or frames.dtype != np.uint8 or actions.shape != (len(frames), frames.shape[1] - 1):
+    if frames.ndim != 5 or frames.dtype != np.uint8 or actions.shape[:2] != (len(frames), frames.shape[1] - 1):
         raise DiamondError(f"{path} holds no valid start contexts: frames {frames.shape}, actions {actions.shape}")
     return spawns
+
+
+def read_spawn_folders(folder: Path) -> Spawns:
+    """Reads start contexts in the authors' layout: one folder each, ``0``, ``1``, …, of four ``.npy`` files, all uint8.
+
+    ``low_res`` ``(L, 3, h, w)``, ``full_res`` ``(K, 3, H, W)``, ``act`` ``(L, A)``, the action taken at each frame,
+    and ``next_act`` ``(M, A)``, those that followed. Raises ``DiamondError`` naming the file that is missing, damaged
+    or of another shape than that of the other folders.
+    """
+    spawns = sorted((path for path in folder.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
+    if not spawns:
+        raise DiamondError(f"{folder} holds no start contexts: it needs the folders 0, 1, … of the published spawns")
+    low_res, full_res = (
+        np.ascontiguousarray(np.moveaxis(_stack(spawns, name, axes=4), 2, -1)) for name in ("low_res", "full_res")
+    )
+    act, next_act = (_stack(spawns, name, axes=2) for name in ("act", "next_act"))
+    if act.shape[1] != low_res.shape[1] or act.shape[2] != next_act.shape[2]:
+        shapes = f"low_res {low_res.shape}, act {act.shape}, next_act {next_act.shape}"
+        raise DiamondError(f"{folder} holds no valid start contexts: {shapes}")
+    return Spawns(low_res, act[:, :-1], full_res, np.concatenate((act[:, -1:], next_act), axis=1))
+
+
+def _stack(spawns: list[Path], name: str, axes: int) -> NDArray[np.uint8]:
+    """One array of all spawn folders, stacked in front."""
+    arrays: list[NDArray[np.uint8]] = []
+    for folder in spawns:
+        path = folder / f"{name}.npy"
+        try:
+            array = np.load(path, allow_pickle=False)
+        except FileNotFoundError as error:
+            raise DiamondError(f"missing {path}") from error
+        except (OSError, ValueError, EOFError) as error:
+            raise DiamondError(f"{path} is not a readable array (truncated or damaged): download it again") from error
+        expected = arrays[0].shape if arrays else array.shape
+        if array.dtype != np.uint8 or array.ndim != axes or array.shape != expected:
+            raise DiamondError(f"{path} holds {array.dtype} {array.shape}, expected uint8 {expected} in {axes} axes")
+        arrays.append(array)
+    return np.stack(arrays)
 
 
 def write_spawns(path: Path, spawns: Spawns) -> None:
     """Writes start contexts atomically."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, frames=spawns.frames, actions=spawns.actions)
+    np.savez_compressed(buffer, allow_pickle=False, **spawns.arrays())
     with atomic_path(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
 

@@ -1,11 +1,12 @@
 """A world: trained networks, their configuration, and contexts to start from; a folder on disk.
 
-``world.yaml``, ``denoiser.safetensors``, optional ``reward_end.safetensors`` and ``actor_critic.safetensors``, and
-``spawns.npz`` (``frames`` uint8 ``(N, L, H, W, 3)``, ``actions`` int64 ``(N, L-1)``).
+``world.yaml``, ``denoiser.safetensors``, optional ``upsampler.safetensors``, ``reward_end.safetensors`` and
+``actor_critic.safetensors``, and ``spawns.npz`` (the arrays of ``Spawns``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,9 +15,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from diamond_engine.actions import AtariGame, atari_game
+from diamond_engine.actions import AtariGame, atari_game, csgo
 from diamond_engine.agents import Agent
-from diamond_engine.checkpoints import StateDict, load_strictly, read_component, read_published, write_component
+from diamond_engine.checkpoints import StateDict, adopt, read_component, without_weights, write_component
 from diamond_engine.configs import read_config, to_yaml
 from diamond_engine.diffusion import Denoiser, DenoiserConfig, SamplerConfig
 from diamond_engine.errors import DiamondError, UsageError
@@ -29,13 +30,14 @@ from diamond_engine.networks import (
     RewardEndModelConfig,
 )
 from diamond_engine.runtime import Runtime
-from diamond_engine.spawns import Spawns, collect_spawns, read_spawns, write_spawns
-from weights import locate
+from diamond_engine.spawns import Spawns, read_spawns, write_spawns
 
 FORMAT = 1
-ATARI = "atari/"
-COMPONENTS = ("denoiser", "reward_end", "actor_critic")
+COMPONENTS = ("denoiser", "upsampler", "reward_end", "actor_critic")
+CHURNED = SamplerConfig(num_steps_denoising=10, sigma_min=1.0, s_churn=10.0, s_tmin=1.0, s_tmax=5.0, s_noise=0.9)
+"""The upsampler's sampler in the paper: stochastic, and never below σ = 1."""
 Network = TypeVar("Network", bound=nn.Module)
+Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,33 @@ class Preset:
     upsampler: SamplerConfig | None = None
     """Sampler of the upsampler, where the world has one."""
 
-    def with_steps(self, steps: int) -> Preset:
-        """The same with another number of dynamics denoising steps. Raises ``UsageError`` below 1."""
-        if steps < 1:
-            raise UsageError(f"--steps must be at least 1, not {steps}")
-        return replace(self, dynamics=replace(self.dynamics, num_steps_denoising=steps))
+    def with_steps(self, steps: int | None = None, upsampler_steps: int | None = None) -> Preset:
+        """The same with other numbers of denoising steps. Raises ``UsageError`` below 1 and for a missing upsampler."""
+        dynamics, upsampler = self.dynamics, self.upsampler
+        if steps is not None:
+            dynamics = _with_steps(dynamics, steps, "--steps")
+        if upsampler_steps is not None:
+            if upsampler is None:
+                raise UsageError("--upsampler-steps: this world has no upsampler")
+            upsampler = _with_steps(upsampler, upsampler_steps, "--upsampler-steps")
+        return Preset(dynamics, upsampler)
+
+
+def _with_steps(sampler: SamplerConfig, steps: int, option: str) -> SamplerConfig:
+    if steps < 1:
+        raise UsageError(f"{option} must be at least 1, not {steps}")
+    return replace(sampler, num_steps_denoising=steps)
 
 
 ATARI_PRESETS = {"quality": Preset(), "fast": Preset(dynamics=SamplerConfig(num_steps_denoising=1))}
+TWO_STAGE_PRESETS = {
+    "fast": Preset(
+        dynamics=SamplerConfig(num_steps_denoising=1, s_cond=0.005),
+        upsampler=replace(CHURNED, num_steps_denoising=1, order=2),
+    ),
+    "quality": Preset(dynamics=SamplerConfig(s_cond=0.005), upsampler=CHURNED),
+}
+"""The published ones for CS:GO: 1 + 1 steps, and the paper's 3 + 10."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +84,13 @@ class WorldConfig:
 
     name: str
     """Such as ``atari/Breakout``."""
-    game: str
-    """Atari game whose action set the world understands."""
+    game: str | None
+    """Atari game whose action set the world understands; None for a first-person world, which takes the vectors of
+    ``diamond_engine.actions.csgo``."""
     denoiser: DenoiserConfig
     """The dynamics model."""
+    upsampler: DenoiserConfig | None = None
+    """The second stage, which draws the frame from the dynamics model's smaller one, if the world has one."""
     reward_end: RewardEndModelConfig | None = None
     """The reward/end model, if the world has one."""
     actor_critic: ActorCriticConfig | None = None
@@ -74,10 +98,10 @@ class WorldConfig:
     frame_rate: float = 15.0
     """Frames a second at which the world plays at its natural speed."""
     frame_height: int = 64
-    """Pixels."""
+    """Pixels of a frame as it is shown."""
     frame_width: int = 64
-    """Pixels."""
-    presets: dict[str, Preset] = field(default_factory=lambda: dict(ATARI_PRESETS))
+    """Pixels of a frame as it is shown."""
+    presets: dict[str, Preset] = field(default_factory=dict[str, Preset])
     """Sampler presets by name."""
     default_preset: str = "quality"
     """The preset used unless another is asked for."""
@@ -85,6 +109,18 @@ class WorldConfig:
     """Where the weights come from: data, policies, updates, hardware, measured fidelity, licence."""
     format: int = FORMAT
     """Version of this file."""
+
+    @property
+    def action_shape(self) -> tuple[int, ...]:
+        """Shape of one action: () for an index, (A,) for a vector of zeros and ones."""
+        inner = self.denoiser.inner_model
+        return (inner.num_actions or 0,) if inner.multi_hot_actions else ()
+
+    @property
+    def dynamics_size(self) -> tuple[int, int]:
+        """Height and width of the frames the dynamics model draws."""
+        factor = 1 if self.upsampler is None else self.upsampler.upsampling_factor or 1
+        return self.frame_height // factor, self.frame_width // factor
 
     def preset(self, name: str | None) -> Preset:
         """A preset by name (None: the default). Raises ``UsageError`` for an unknown one."""
@@ -101,13 +137,16 @@ class World:
 
     config: WorldConfig
     denoiser: Denoiser
+    upsampler: Denoiser | None = None
     reward_end: RewardEndModel | None = None
     actor_critic: ActorCritic | None = None
     spawns: Spawns | None = None
 
     @property
     def game(self) -> AtariGame:
-        """The action space."""
+        """The Atari game. Raises ``DiamondError`` for a world of another kind."""
+        if self.config.game is None:
+            raise DiamondError(f"{self.config.name} is a first-person world, not one of an Atari game")
         return atari_game(self.config.game)
 
     @property
@@ -117,43 +156,9 @@ class World:
 
     def agent(self, device: str = "auto", dtype: str = "auto", seed: int = 0) -> Agent:
         """The world's agent, ready to act. Raises ``DiamondError`` where it has none."""
-        return _agent(self.config, self.actor_critic, device, dtype, seed)
-
-
-def load_world(name_or_path: str | Path, *, weights: str | Path | None = None) -> World:
-    """Loads a world by name (``atari/Breakout``), from its folder, or from the folder of a training run.
-
-    By name, the bundled world is taken, or else the published checkpoint, downloaded once. ``weights`` chooses others:
-    ``"hub"`` the published checkpoint, a path a world folder of the same game or a published ``.pt``. A checkpoint has
-    no start contexts: they are collected from the emulator.
-
-    Raises ``UsageError`` for an unknown name, ``DiamondError`` for weights that are missing, damaged or do not fit.
-    """
-    path, game = _find(name_or_path, weights)
-    if game is None or path.is_dir():
-        return read_world(path, game)
-    world = read_published_world(path, game)
-    return replace(world, spawns=collect_spawns(game, world.context_length))
-
-
-def load_agent(
-    name_or_path: str | Path,
-    *,
-    weights: str | Path | None = None,
-    device: str = "auto",
-    dtype: str = "auto",
-    seed: int = 0,
-) -> Agent:
-    """Loads only the agent of a world, from where ``load_world`` would take it, and places it on a device.
-
-    Raises what ``load_world`` raises, and ``DiamondError`` where the world has no agent.
-    """
-    path, game = _find(name_or_path, weights)
-    if game is None or path.is_dir():
-        config, states = _open_folder(path, game, ("actor_critic",))
-    else:
-        config, states = _open_published(path, game)
-    return _agent(config, _actor_critic(config, states, str(path)), device, dtype, seed)
+        if self.actor_critic is None:
+            raise DiamondError(f"{self.config.name} has no agent: train one with 'diamond-train agent'")
+        return Agent(self.actor_critic, Runtime.choose(device, dtype), seed)
 
 
 def atari_world_config(game: AtariGame) -> WorldConfig:
@@ -165,38 +170,62 @@ def atari_world_config(game: AtariGame) -> WorldConfig:
         denoiser=DenoiserConfig(inner_model=InnerModelConfig(num_actions=actions)),
         reward_end=RewardEndModelConfig(num_actions=actions),
         actor_critic=ActorCriticConfig(num_actions=actions),
+        presets=dict(ATARI_PRESETS),
     )
 
 
-def read_world(folder: Path, game: AtariGame | None = None) -> World:
-    """Loads a world folder (of ``game``, if given), checking every key and shape.
+def read_world(folder: Path, game: AtariGame | None = None, dtype: torch.dtype = torch.float32) -> World:
+    """Loads a world folder (of ``game``, if given), checking every key and shape; ``dtype`` as in ``build_world``.
 
     Raises ``DiamondError`` saying what is wrong.
     """
-    config, states = _open_folder(folder, game, COMPONENTS)
+    config, states = open_folder(folder, game, COMPONENTS)
     spawns = folder / "spawns.npz"
-    return build_world(config, states, str(folder), _read_fitting_spawns(spawns, config) if spawns.exists() else None)
+    return build_world(
+        config, states, str(folder), read_fitting_spawns(spawns, config) if spawns.exists() else None, dtype
+    )
 
 
-def read_published_world(path: Path, game: AtariGame, spawns: Spawns | None = None) -> World:
-    """Loads a published Atari checkpoint of the paper's architecture.
+def build_world(
+    config: WorldConfig,
+    states: dict[str, StateDict],
+    origin: str,
+    spawns: Spawns | None,
+    dtype: torch.dtype = torch.float32,
+) -> World:
+    """Networks of a configuration whose weights are state dicts by component name, in ``dtype``.
 
-    Raises ``DiamondError`` where it is damaged or made for another game's number of actions.
+    Weights that have this precision are not copied. Raises ``DiamondError`` where keys or shapes differ.
     """
-    config, states = _open_published(path, game)
-    return build_world(config, states, str(path), spawns)
 
+    def build(component: str, make: Callable[[Config], Network], cfg: Config | None) -> Network | None:
+        return None if cfg is None else built(make, cfg, component, states, origin, dtype)
 
-def build_world(config: WorldConfig, states: dict[str, StateDict], origin: str, spawns: Spawns | None) -> World:
-    """Networks of a configuration filled with state dicts by component name."""
-    reward_end = None if config.reward_end is None else RewardEndModel(config.reward_end)
     return World(
         config=config,
-        denoiser=_filled(Denoiser(config.denoiser), "denoiser", states, origin),
-        reward_end=None if reward_end is None else _filled(reward_end, "reward_end", states, origin),
-        actor_critic=_actor_critic(config, states, origin),
+        denoiser=built(Denoiser, config.denoiser, "denoiser", states, origin, dtype),
+        upsampler=build("upsampler", Denoiser, config.upsampler),
+        reward_end=build("reward_end", RewardEndModel, config.reward_end),
+        actor_critic=build("actor_critic", ActorCritic, config.actor_critic),
         spawns=spawns,
     )
+
+
+def built(
+    make: Callable[[Config], Network],
+    cfg: Config,
+    component: str,
+    states: dict[str, StateDict],
+    origin: str,
+    dtype: torch.dtype = torch.float32,
+) -> Network:
+    """One network of ``build_world``."""
+    if component not in states:
+        raise DiamondError(f"{origin} has no {component}")
+    with without_weights():
+        network = make(cfg)
+    adopt(network, states[component], f"{component} of {origin}", dtype)
+    return network.eval()
 
 
 def write_world(folder: Path, world: World, dtype: torch.dtype = torch.float32) -> None:
@@ -210,20 +239,11 @@ def write_world(folder: Path, world: World, dtype: torch.dtype = torch.float32) 
     write_text(folder / "world.yaml", to_yaml(world.config))
 
 
-def _find(name_or_path: str | Path, weights: str | Path | None) -> tuple[Path, AtariGame | None]:
-    """A world folder, or the published checkpoint of the game returned with it; the game is None for a folder given."""
-    if isinstance(name_or_path, str) and name_or_path.startswith(ATARI):
-        game = atari_game(name_or_path.removeprefix(ATARI))
-        if weights is None or weights == "hub":
-            return locate(ATARI + game.name, hub_only=weights == "hub"), game
-        path = Path(weights)
-        return _world_folder(path) if path.is_dir() else path, game
-    if weights is not None:
-        raise UsageError(f"weights go with the name of a world, such as 'atari/Breakout', not with {name_or_path}")
-    return _world_folder(Path(name_or_path)), None
+def world_folder(path: Path) -> Path:
+    """The world folder at ``path``: itself, or the one that a training run made in it.
 
-
-def _world_folder(path: Path) -> Path:
+    Raises ``UsageError`` where nothing is there or a file is, ``DiamondError`` where the folder holds no world.
+    """
     for folder in (path, path / "world"):
         if (folder / "world.yaml").is_file():
             return folder
@@ -234,63 +254,84 @@ def _world_folder(path: Path) -> Path:
     raise DiamondError(f"{path} is no world: it holds neither world.yaml nor world/world.yaml")
 
 
-def _open_folder(
+def open_folder(
     folder: Path, game: AtariGame | None, components: tuple[str, ...]
 ) -> tuple[WorldConfig, dict[str, StateDict]]:
-    """The configuration of a world folder, checked, and the weights of those of ``components`` that it has."""
+    """The configuration of a world folder, checked, and the weights of those of ``components`` that it has.
+
+    Raises ``DiamondError`` saying what is wrong, such as a world of another game than ``game``.
+    """
     config = read_config(WorldConfig, folder / "world.yaml")
     if config.format != FORMAT:
         raise DiamondError(f"{folder} is a world of format {config.format}; this version reads format {FORMAT}")
-    own = atari_game(config.game)
+    own = None if config.game is None else atari_game(config.game)
     if game is not None and own != game:
-        raise DiamondError(f"{folder} is a world of {own.name}, not of {game.name}: use the weights of this game")
-    for part in (config.denoiser.inner_model, config.reward_end, config.actor_critic):
-        if part is not None and part.num_actions != len(own.actions):
-            raise DiamondError(
-                f"{folder / 'world.yaml'} is wrong: {part.num_actions} actions, {own.name} has {len(own.actions)}"
-            )
+        kind = own.name if own is not None else "the first person"
+        raise DiamondError(f"{folder} is a world of {kind}, not of {game.name}: use the weights of this game")
+    problem = _wrong_actions(config, own) or _wrong_stages(config)
+    if problem is not None:
+        raise DiamondError(f"{folder / 'world.yaml'} is wrong: {problem}")
     present = [component for component in components if getattr(config, component) is not None]
     return config, {component: read_component(folder / f"{component}.safetensors") for component in present}
 
 
-def _open_published(path: Path, game: AtariGame) -> tuple[WorldConfig, dict[str, StateDict]]:
-    states = read_published(path)
-    table = states.get("denoiser", {}).get("inner_model.act_emb.0.weight")
-    if table is not None and len(table) != len(game.actions):
-        raise DiamondError(
-            f"{path} was trained for a game of {len(table)} actions, {game.name} has {len(game.actions)}: "
-            "use the weights of this game"
-        )
-    provenance = {"source": "checkpoint in the form published by the authors of the paper", "file": path.name}
-    return replace(atari_world_config(game), provenance=provenance), states
-
-
-def _actor_critic(config: WorldConfig, states: dict[str, StateDict], origin: str) -> ActorCritic | None:
-    if config.actor_critic is None:
+def _wrong_actions(config: WorldConfig, game: AtariGame | None) -> str | None:
+    if game is None:
+        if config.action_shape != (csgo.NUM_ACTIONS,):
+            return f"a first-person world needs multi-hot actions of {csgo.NUM_ACTIONS} entries"
+        if config.reward_end is not None or config.actor_critic is not None:
+            return "a first-person world has neither a reward/end model nor an agent"
         return None
-    return _filled(ActorCritic(config.actor_critic), "actor_critic", states, origin)
+    for part in (config.denoiser.inner_model, config.reward_end, config.actor_critic):
+        if part is not None and part.num_actions != len(game.actions):
+            return f"{part.num_actions} actions, {game.name} has {len(game.actions)}"
+    return "an Atari world has no multi-hot actions" if config.action_shape else None
 
 
-def _filled(network: Network, component: str, states: dict[str, StateDict], origin: str) -> Network:
-    if component not in states:
-        raise DiamondError(f"{origin} has no {component}")
-    load_strictly(network, states[component], f"{component} of {origin}")
-    return network.eval()
+def _wrong_stages(config: WorldConfig) -> str | None:
+    stages = 1 if config.upsampler is None else 2
+    if config.default_preset not in config.presets:
+        return f"it has no preset {config.default_preset}"
+    for name, preset in config.presets.items():
+        if (preset.upsampler is None) != (config.upsampler is None):
+            return f"preset {name} samples {3 - stages} of {stages} stages"
+    if config.upsampler is not None:
+        factor = config.upsampler.upsampling_factor
+        if not factor or config.frame_height % factor or config.frame_width % factor:
+            return f"the upsampling factor {factor} does not divide {config.frame_height}x{config.frame_width}"
+    return None
 
 
-def _agent(config: WorldConfig, network: ActorCritic | None, device: str, dtype: str, seed: int) -> Agent:
-    if network is None:
-        raise DiamondError(f"{config.name} has no agent: train one with 'diamond-train agent'")
-    return Agent(network, Runtime.choose(device, dtype), seed)
-
-
-def _read_fitting_spawns(path: Path, config: WorldConfig) -> Spawns:
+def read_fitting_spawns(path: Path, config: WorldConfig) -> Spawns:
+    """Start contexts of a world. Raises ``DiamondError`` where they are damaged or not for this world."""
     spawns = read_spawns(path)
-    expected = (config.denoiser.inner_model.num_steps_conditioning, config.frame_height, config.frame_width, 3)
-    actions = len(atari_game(config.game).actions)
-    if not len(spawns) or spawns.frames.shape[1:] != expected or not np.isin(spawns.actions, range(actions)).all():
-        raise DiamondError(
-            f"{path} does not fit its world: it needs frames of shape (N, {', '.join(map(str, expected))}) and actions "
-            f"below {actions}"
-        )
+    problem = misfit(spawns, config)
+    if problem is not None:
+        raise DiamondError(f"{path} does not fit its world: {problem}")
     return spawns
+
+
+def misfit(spawns: Spawns, config: WorldConfig) -> str | None:
+    """What of start contexts a world cannot start from, in words; None where all fits."""
+    arrays, count = spawns.arrays(), config.denoiser.inner_model.num_actions or 0
+    length, action = config.denoiser.inner_model.num_steps_conditioning, config.action_shape
+    images = {"frames": (length, *config.dynamics_size, 3)}
+    if config.upsampler is not None:
+        kept = config.upsampler.inner_model.num_steps_conditioning
+        images["full_res"] = (kept, config.frame_height, config.frame_width, 3)
+    if not spawns.frames.size:
+        return "it holds none"
+    for name, shape in images.items():
+        array = arrays.get(name)
+        if array is None or array.shape != (len(spawns), *shape) or array.dtype != np.uint8:
+            found = "none" if array is None else f"{array.dtype} {array.shape}"
+            return f"it needs {name} uint8 (N, {', '.join(map(str, shape))}), found {found}"
+    for name, steps in (("actions", length - 1), ("recorded", None)):
+        array = arrays.get(name)
+        if array is None:
+            continue
+        shape = (len(spawns), array.shape[1] if steps is None else steps, *action)
+        if array.shape != shape or not np.isin(array, range(2 if action else count)).all():
+            kind = "zeros and ones" if action else f"actions below {count}"
+            return f"it needs {name} of shape {shape}, {kind}; found {array.shape}"
+    return None

@@ -15,12 +15,35 @@ app = typer.Typer(
     help="Play inside diffusion world models.",
 )
 
+FIRST_PERSON_HELP = """F1 in the window shows the keys.
+
+A click into the window captures the mouse to look around with; Esc frees it, a second Esc quits.
+Without a display a video of 20 seconds is written instead; --headless --frames 32 --replay follows the recorded human.
+"""
+
 Weights = Annotated[
     str | None,
     typer.Option(help="World folder, published checkpoint, or 'hub' (default: the bundled world, else the hub's)."),
 ]
 Device = Annotated[str, typer.Option(help="Torch device, or 'auto' for the fastest.")]
 Dtype = Annotated[str, typer.Option(help="float32, bfloat16, or 'auto' for bfloat16 where it is native.")]
+Preset = Annotated[str | None, typer.Option(help="Sampler preset of the world: quality or fast.")]
+Steps = Annotated[int | None, typer.Option(help="Denoising steps, in place of the preset's.")]
+UpsamplerSteps = Annotated[int | None, typer.Option(help="Denoising steps of the upsampler, in place of the preset's.")]
+Seed = Annotated[int, typer.Option(help="Same seed and actions, same frames.")]
+Horizon = Annotated[int, typer.Option(help="Steps after which a dream ends and the next begins.")]
+Spawn = Annotated[int, typer.Option(help="Number of the start context; Enter goes to the next.")]
+FollowRecording = Annotated[
+    bool, typer.Option("--replay", help="The human recorded at the spawn plays first; M hands control over.")
+]
+Sensitivity = Annotated[float, typer.Option(help="How far the mouse turns the view; + and - in the window change it.")]
+Record = Annotated[
+    Path | None, typer.Option(help="Record from the start: this MP4, and beside it a file for 'replay'.")
+]
+Headless = Annotated[bool, typer.Option("--headless", help="No window.")]
+Frames = Annotated[int | None, typer.Option(help="Stop after so many frames (headless: those of 20 s).")]
+Video = Annotated[Path | None, typer.Option(help="Write an MP4 of the whole session.")]
+Report = Annotated[Path | None, typer.Option(help="Write a JSON report of speed and settings.")]
 
 
 @app.command()
@@ -29,25 +52,23 @@ def atari(
     agent: Annotated[bool, typer.Option("--agent", help="The agent plays first; M hands control over.")] = False,
     real: Annotated[bool, typer.Option("--real", help="Start in the real emulator; Tab switches.")] = False,
     weights: Weights = None,
-    preset: Annotated[str | None, typer.Option(help="Sampler preset of the world: quality or fast.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps, in place of the preset's.")] = None,
+    preset: Preset = None,
+    steps: Steps = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
-    seed: Annotated[int, typer.Option(help="Same seed and actions, same frames.")] = 0,
+    seed: Seed = 0,
     compile_: Annotated[
         bool,
         typer.Option("--no-compile", help="Stay on the plain path. So far it is the only one: this changes nothing."),
     ] = False,
-    horizon: Annotated[int, typer.Option(help="Steps after which a dream ends and the next begins.")] = 50,
-    record: Annotated[
-        Path | None, typer.Option(help="Record from the start: this MP4, and beside it a file for 'replay'.")
-    ] = None,
+    horizon: Horizon = 50,
+    record: Record = None,
     headless: Annotated[
         bool, typer.Option("--headless", help="No window; the agent plays where the world has one.")
     ] = False,
-    frames: Annotated[int | None, typer.Option(help="Stop after so many frames (headless: 300, or 20 s).")] = None,
-    video: Annotated[Path | None, typer.Option(help="Write an MP4 of the whole session.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Write a JSON report of speed and settings.")] = None,
+    frames: Frames = None,
+    video: Video = None,
+    report: Report = None,
 ) -> None:
     """Play an Atari game dreamed by a world model. F1 in the window shows the keys.
 
@@ -55,11 +76,11 @@ def atari(
     """
     from diamond_engine.actions import atari_game
     from play.launch import play
-    from play.options import AtariOptions, Outputs
+    from play.options import Options, Outputs
     from play.view import Origin, Player
 
-    options = AtariOptions(
-        game=atari_game(game).name,
+    options = Options(
+        world=f"atari/{atari_game(game).name}",
         weights=weights,
         preset=preset,
         steps=steps,
@@ -72,6 +93,54 @@ def atari(
         record=record,
     )
     play(options, Outputs(headless, frames, video, report), Console())
+
+
+def _add_first_person(world: str, summary: str) -> None:
+    """Adds the command of a first-person world; they differ in nothing but the world."""
+
+    @app.command(world, help=f"{summary} {FIRST_PERSON_HELP}")
+    def command(
+        follow: FollowRecording = False,
+        spawn: Spawn = 0,
+        weights: Weights = None,
+        preset: Preset = None,
+        steps: Steps = None,
+        upsampler_steps: UpsamplerSteps = None,
+        device: Device = "auto",
+        dtype: Dtype = "auto",
+        seed: Seed = 0,
+        horizon: Horizon = 1000,
+        sensitivity: Sensitivity = 1.0,
+        record: Record = None,
+        headless: Headless = False,
+        frames: Frames = None,
+        video: Video = None,
+        report: Report = None,
+    ) -> None:
+        from play.launch import play
+        from play.options import Options, Outputs
+        from play.view import Player
+
+        options = Options(
+            world=world,
+            weights=weights,
+            preset=preset,
+            steps=steps,
+            upsampler_steps=upsampler_steps,
+            device=device,
+            dtype=dtype,
+            seed=seed,
+            spawn=spawn,
+            horizon=horizon,
+            player=Player.RECORDED if follow else Player.PERSON,
+            record=record,
+            sensitivity=sensitivity,
+        )
+        play(options, Outputs(headless, frames, video, report), Console())
+
+
+_add_first_person("csgo", "Play Counter-Strike (Dust II) dreamed by the published world model.")
+_add_first_person("doom", "Play Doom dreamed by a world model.")
 
 
 @app.command()

@@ -1,44 +1,82 @@
-"""Where the window thread leaves what is pressed, and the session thread picks it up."""
+"""Where the window thread leaves what a person does, and the session thread picks it up."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Hashable
+from dataclasses import dataclass
 
-from diamond_engine.actions import Button
+Motion = tuple[float, float]
+"""How far the view is to turn: to the right and down, in mouse counts."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a person did since the last step."""
+
+    pressed: tuple[str, ...] = ()
+    """Buttons down now or tapped since, in the order pressed, each once."""
+    motion: Motion = (0.0, 0.0)
+    """The sum of all motion since."""
 
 
 class InputLatch:
-    """Buttons held now, plus those tapped since the last read: a tap shorter than a frame is not lost.
+    """Adds up what happens between two steps, so that nothing shorter than a frame is lost.
 
-    A *switch* is one physical key or gamepad control. Several may stand for the same button, which is held until the
-    last of them is released. Any thread may call any method.
+    A *switch* is one physical key, mouse button or gamepad control and stands for a *button*, such as ``FIRE``. Several
+    may stand for the same one, which is held until the last of them is released. A *tilt* is a stick held to a side: it
+    moves by the same amount every step. Any thread may call any method.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._held: dict[Hashable, Button] = {}
-        self._tapped: set[Button] = set()
+        self._held: dict[Hashable, str] = {}
+        self._heard: dict[tuple[Hashable, str], bool] = {}  # in the order pressed; whether it was read already
+        self._motion: Motion = (0.0, 0.0)
+        self._tilts: dict[Hashable, Motion] = {}
 
-    def press(self, switch: Hashable, button: Button) -> None:
+    def press(self, switch: Hashable, button: str) -> None:
         """A switch went down and stands for ``button`` until it is released."""
         with self._lock:
-            self._held[switch] = button
-            self._tapped.add(button)
+            if self._held.get(switch) != button:
+                self._let_go(switch)
+                self._heard.pop((switch, button), None)  # tapped before: now it comes last
+                self._held[switch] = button
+                self._heard[switch, button] = False
 
     def release(self, switch: Hashable) -> None:
         """A switch went up; one that was not down is ignored."""
         with self._lock:
-            self._held.pop(switch, None)
+            self._let_go(switch)
+
+    def move(self, right: float, down: float) -> None:
+        """The mouse moved."""
+        with self._lock:
+            self._motion = (self._motion[0] + right, self._motion[1] + down)
+
+    def tilt(self, switch: Hashable, right: float, down: float) -> None:
+        """A stick now moves by so much every step; by nothing where it rests."""
+        with self._lock:
+            self._tilts[switch] = (right, down)
 
     def release_all(self) -> None:
         """Lets go of everything: the window lost the keyboard or a gamepad was unplugged."""
         with self._lock:
-            self._held.clear()
+            for switch in tuple(self._held):
+                self._let_go(switch)
+            self._tilts.clear()
 
-    def read(self) -> frozenset[Button]:
-        """Buttons held now or tapped since the last read; forgets the taps."""
+    def read(self) -> Input:
+        """All of it since the last read; forgets taps and motion."""
         with self._lock:
-            pressed = frozenset(self._held.values()) | self._tapped
-            self._tapped.clear()
-        return pressed
+            pressed = tuple(dict.fromkeys(button for _, button in self._heard))
+            moves = (self._motion, *self._tilts.values())
+            self._heard = {(s, button): True for s, button in self._heard if self._held.get(s) == button}
+            self._motion = (0.0, 0.0)
+        return Input(pressed, (sum(right for right, _ in moves), sum(down for _, down in moves)))
+
+    def _let_go(self, switch: Hashable) -> None:
+        """What was read already is over; what was not is a tap and stays until it is."""
+        button = self._held.pop(switch, None)
+        if button is not None and self._heard[switch, button]:
+            del self._heard[switch, button]

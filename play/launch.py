@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from diamond_engine.emulator import FRAMES_PER_SECOND
 from diamond_engine.errors import DiamondError
+from play.genres import file_name, genre_of
 from play.headless import watch
-from play.options import AtariOptions, Outputs, check
+from play.options import Options, Outputs, check
 from play.report import Report, write_report
 from play.runner import SessionThread
 from play.video import VideoWriter
@@ -28,21 +28,22 @@ HEADLESS_SECONDS = 20
 PATIENCE_SECONDS = 5.0
 
 
-def play(options: AtariOptions, outputs: Outputs, console: Console) -> None:
+def play(options: Options, outputs: Outputs, console: Console) -> None:
     """Plays. Where there is no display it does so headless, and then leaves a video in any case.
 
     Raises ``UsageError`` and ``DiamondError``; where anything is raised, neither video nor report is left.
     """
     check(options, outputs)
+    frame_rate = genre_of(options.world).frame_rate
     if not outputs.headless and not has_display():
-        video = outputs.video or Path(f"diamond-{options.game}.mp4")
+        video = outputs.video or Path(f"diamond-{file_name(options.world)}.mp4")
         console.print(f"no display: playing without one, the video goes to {video}", highlight=False, soft_wrap=True)
         outputs = replace(outputs, headless=True, video=video)
     if outputs.headless:
-        outputs = replace(outputs, frames=outputs.frames or round(HEADLESS_SECONDS * FRAMES_PER_SECOND))
+        outputs = replace(outputs, frames=outputs.frames or round(HEADLESS_SECONDS * frame_rate))
     elif options.player is None:
         options = replace(options, player=Player.PERSON)
-    with nullcontext() if outputs.video is None else VideoWriter(outputs.video, FRAMES_PER_SECOND) as writer:
+    with nullcontext() if outputs.video is None else VideoWriter(outputs.video, frame_rate) as writer:
         report = _run(options, outputs, writer, console)
     if outputs.report is not None:
         if report is None:
@@ -53,7 +54,7 @@ def play(options: AtariOptions, outputs: Outputs, console: Console) -> None:
         console.print(f"{report.frames} frames at {report.fps:.1f} frames/s{written}", highlight=False, soft_wrap=True)
 
 
-def _run(options: AtariOptions, outputs: Outputs, writer: VideoWriter | None, console: Console) -> Report | None:
+def _run(options: Options, outputs: Outputs, writer: VideoWriter | None, console: Console) -> Report | None:
     on_frame = writer.write if writer is not None else lambda frame: None
     session = SessionThread(partial(_load, options), options.seed, limit=outputs.frames, on_frame=on_frame)
     session.start()
@@ -61,16 +62,16 @@ def _run(options: AtariOptions, outputs: Outputs, writer: VideoWriter | None, co
         if outputs.headless and outputs.frames is not None:
             watch(session, outputs.frames, console)
         else:
-            show(session, f"{options.game} | diamond-engine")
+            show(session, genre_of(options.world), options.sensitivity)
     finally:
         session.stop(PATIENCE_SECONDS)
     session.raise_error()
     return session.report
 
 
-def _load(options: AtariOptions, progress: Callable[[str], None]) -> Session:
+def _load(options: Options, progress: Callable[[str], None]) -> Session:
     """Runs on the session thread, so that the window is open while torch is imported."""
     progress("loading torch")
-    from play.atari import load_session
+    from play.stage import load_session
 
     return load_session(options, progress)

@@ -1,33 +1,39 @@
-"""What ``diamond-play atari`` is asked."""
+"""What a command of play is asked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from diamond_engine.actions import atari_game
-from diamond_engine.errors import UsageError
+from diamond_engine.errors import DiamondError, UsageError
+from play.genres import genre_of
 from play.view import Origin, Player
+from weights import bundled_folder
+from weights.manifest import MANIFEST
 
 
 @dataclass(frozen=True)
-class AtariOptions:
-    """The options of ``diamond-play atari``."""
+class Options:
+    """Which world is played, and how."""
 
-    game: str
-    """Name of the game, in any case."""
+    world: str
+    """Its name, such as ``atari/Breakout`` or ``csgo``."""
     weights: str | None = None
     """None: bundled, else from the hub; ``hub``; or the path of a world folder or published checkpoint."""
     preset: str | None = None
     """Sampler preset; None: the world's default."""
     steps: int | None = None
-    """Denoising steps in place of the preset's."""
+    """Denoising steps of the dynamics model in place of the preset's."""
+    upsampler_steps: int | None = None
+    """Denoising steps of the upsampler in place of the preset's."""
     device: str = "auto"
     """Torch device."""
     dtype: str = "auto"
     """``float32`` or ``bfloat16``."""
     seed: int = 0
     """Episode k starts from seed + k."""
+    spawn: int | None = None
+    """Number of the first start context, the next ones follow; None: the seed chooses each."""
     horizon: int = 50
     """Steps after which a dream ends."""
     player: Player | None = None
@@ -36,6 +42,8 @@ class AtariOptions:
     """The first source."""
     record: Path | None = None
     """Where the first recording goes; it then starts at once."""
+    sensitivity: float = 1.0
+    """How far the mouse turns the view."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +60,29 @@ class Outputs:
     """JSON of how it ran."""
 
 
-def check(options: AtariOptions, outputs: Outputs) -> None:
-    """Raises ``UsageError`` for what can be seen to be wrong before anything is loaded."""
-    atari_game(options.game)
-    counts = {"frames": outputs.frames, "steps": options.steps, "horizon": options.horizon}
+def check(options: Options, outputs: Outputs) -> None:
+    """Raises ``UsageError`` or ``DiamondError`` for what can be seen to be wrong before anything is loaded."""
+    genre_of(options.world)
+    check_exists(options.world, options.weights)
+    counts = {
+        "frames": outputs.frames,
+        "steps": options.steps,
+        "upsampler-steps": options.upsampler_steps,
+        "horizon": options.horizon,
+    }
     for name, value in counts.items():
         if value is not None and value < 1:
             raise UsageError(f"--{name} must be at least 1, not {value}")
+    if options.spawn is not None and options.spawn < 0:
+        raise UsageError(f"--spawn must be at least 0, not {options.spawn}")
+    if not 0 < options.sensitivity < float("inf"):
+        raise UsageError(f"--sensitivity must be above 0, not {options.sensitivity:g}")
+
+
+def check_exists(world: str, weights: str | None) -> None:
+    """Raises ``DiamondError`` for a world that is neither bundled nor published, where no other weights are given."""
+    found = world in MANIFEST or (weights is None and bundled_folder(world) is not None)
+    if not found and weights in (None, "hub"):
+        raise DiamondError(
+            f"there is no world {world!r} yet, neither bundled nor published: pass the folder of one with --weights"
+        )

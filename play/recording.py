@@ -1,8 +1,9 @@
 """Recordings: a video to watch, and beside it a session file from which the same frames can be made again.
 
 A session file is an ``.npz`` read without pickle: ``header`` (JSON in UTF-8 bytes); one entry an episode in
-``origins``, ``seeds`` and ``lengths`` (steps); one entry a step in ``actions``; and ``digests``, the CRC-32 of every
-frame of every episode, its start included. Shapes: H height, W width.
+``origins``, ``seeds``, ``spawns`` (-1 where the source chose by the seed) and ``lengths`` (steps); one entry a step in
+``actions``, an index or a vector of zeros and ones; and ``digests``, the CRC-32 of every frame of every episode, its
+start included. Shapes: H height, W width.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,10 +22,13 @@ from numpy.typing import NDArray
 
 from diamond_engine.errors import DiamondError
 from diamond_engine.files import atomic_path
+from play.actions import Action
+from play.sources import Start, actions_of
 from play.video import VideoWriter
-from play.view import Origin
+from play.view import Frame, Origin
 
-FORMAT = 1
+FORMAT = 2
+NO_SPAWN = -1
 SESSION_SUFFIX = ".session.npz"
 
 
@@ -39,7 +43,9 @@ class Header:
     preset: str
     """Name of the sampler preset."""
     steps: int
-    """Denoising steps."""
+    """Denoising steps of the dynamics model."""
+    upsampler_steps: int
+    """Denoising steps of the upsampler; 0 without one."""
     device: str
     """Torch device."""
     dtype: str
@@ -56,25 +62,25 @@ class EpisodeLog:
 
     origin: Origin
     """What made the frames."""
-    seed: int
+    start: Start
     """What the source was reset with."""
-    actions: list[int]
+    actions: list[Action]
     """Actions of the game, one a step."""
     digests: list[int]
     """Digest of the start frame, then of the frame after each action."""
 
     @classmethod
-    def starting(cls, origin: Origin, seed: int, frame: NDArray[np.uint8]) -> EpisodeLog:
+    def starting(cls, origin: Origin, start: Start, frame: Frame) -> EpisodeLog:
         """An episode of which only the first frame ``(H, W, 3)`` has been seen."""
-        return cls(origin, seed, [], [digest(frame)])
+        return cls(origin, start, [], [digest(frame)])
 
-    def append(self, action: int, frame: NDArray[np.uint8]) -> None:
+    def append(self, action: Action, frame: Frame) -> None:
         """Adds an action and the frame ``(H, W, 3)`` that it led to."""
         self.actions.append(action)
         self.digests.append(digest(frame))
 
 
-def digest(frame: NDArray[np.uint8]) -> int:
+def digest(frame: Frame) -> int:
     """CRC-32 of a frame's bytes."""
     return zlib.crc32(np.ascontiguousarray(frame).tobytes())
 
@@ -88,7 +94,7 @@ class Recorder:
         self._header = header
         self._video = VideoWriter(path, frame_rate)
 
-    def write(self, frame: NDArray[np.uint8]) -> None:
+    def write(self, frame: Frame) -> None:
         """Adds a frame ``(H, W, 3)`` RGB to the video."""
         self._video.write(frame)
 
@@ -121,7 +127,8 @@ def write_recording(path: Path, recording: Recording) -> None:
         buffer,
         header=np.frombuffer(json.dumps(asdict(recording.header)).encode(), dtype=np.uint8),
         origins=np.array([episode.origin.value for episode in episodes]),
-        seeds=np.array([episode.seed for episode in episodes], dtype=np.int64),
+        seeds=np.array([episode.start.seed for episode in episodes], dtype=np.int64),
+        spawns=np.array([NO_SPAWN if e.start.spawn is None else e.start.spawn for e in episodes], dtype=np.int64),
         lengths=np.array([len(episode.actions) for episode in episodes], dtype=np.int64),
         actions=_joined((episode.actions for episode in episodes), np.int64),
         digests=_joined((episode.digests for episode in episodes), np.uint32),
@@ -137,15 +144,15 @@ def read_recording(path: Path) -> Recording:
         raise DiamondError(f"no such session file: {path}")
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            header = Header(**json.loads(arrays["header"].tobytes()))
-            if header.format != FORMAT:
-                raise DiamondError(f"{path} is a session of format {header.format}; this version reads format {FORMAT}")
-            return Recording(header, _split(dict(arrays)))
+            fields = json.loads(arrays["header"].tobytes())
+            if fields["format"] != FORMAT:
+                raise DiamondError(f"{path} is a session of format {fields['format']}; this version reads {FORMAT}")
+            return Recording(Header(**fields), _split(dict(arrays)))
     except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DiamondError(f"{path} is not a readable session file (truncated or damaged)") from error
 
 
-def _joined(rows: Iterable[list[int]], dtype: type[np.generic]) -> NDArray[np.generic]:
+def _joined(rows: Iterable[Sequence[Action]], dtype: type[np.generic]) -> NDArray[np.generic]:
     return np.array([value for row in rows for value in row], dtype=dtype)
 
 
@@ -153,7 +160,9 @@ def _split(arrays: dict[str, NDArray[np.generic]]) -> list[EpisodeLog]:
     lengths = arrays["lengths"].astype(np.int64)
     if lengths.sum() != len(arrays["actions"]) or lengths.sum() + len(lengths) != len(arrays["digests"]):
         raise ValueError("lengths do not fit")
-    actions = np.split(arrays["actions"], lengths.cumsum()[:-1])
+    actions = np.split(arrays["actions"].astype(np.int64), lengths.cumsum()[:-1])
     digests = np.split(arrays["digests"], (lengths + 1).cumsum()[:-1])
-    rows = zip(arrays["origins"].tolist(), arrays["seeds"].tolist(), actions, digests, strict=False)
-    return [EpisodeLog(Origin(origin), seed, a.tolist(), d.tolist()) for origin, seed, a, d in rows]
+    spawns = [None if spawn == NO_SPAWN else spawn for spawn in arrays["spawns"].tolist()]
+    starts = [Start(seed, spawn) for seed, spawn in zip(arrays["seeds"].tolist(), spawns, strict=True)]
+    rows = zip(arrays["origins"].tolist(), starts, actions, digests, strict=False)
+    return [EpisodeLog(Origin(origin), start, list(actions_of(a)), d.tolist()) for origin, start, a, d in rows]

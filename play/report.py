@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ import numpy as np
 
 from diamond_engine.files import write_text
 from play import STARTED
+from play.view import Origin
 
 if TYPE_CHECKING:
     from play.session import Session
@@ -30,6 +32,10 @@ class Report:
     """95th percentile of the same."""
     step_ms_p99: float
     """99th percentile of the same."""
+    dynamics_ms_p50: float
+    """Median of the milliseconds that the dynamics model took in a step; 0 where nothing was dreamed."""
+    upsampler_ms_p50: float
+    """Median of the milliseconds that the upsampler took; 0 without one."""
     deadline_misses: int
     """Steps that could not begin on time because the one before took longer than a frame may."""
     time_to_first_frame_s: float
@@ -43,7 +49,9 @@ class Report:
     preset: str
     """Sampler preset."""
     steps: int
-    """Denoising steps."""
+    """Denoising steps of the dynamics model."""
+    upsampler_steps: int
+    """Denoising steps of the upsampler; 0 without one."""
     seed: int
     """The session's seed."""
     world: str
@@ -51,9 +59,9 @@ class Report:
     source: str
     """``dream`` or ``emulator``, at the end."""
     player: str
-    """``person`` or ``agent``, at the end."""
+    """``person``, ``agent`` or ``recorded human``, at the end."""
     episode_return: float
-    """Sum of the rewards of the last episode."""
+    """Sum of the rewards of the last episode; 0 in a world without rewards."""
 
 
 class Meter:
@@ -61,15 +69,18 @@ class Meter:
 
     def __init__(self, frame_rate: float) -> None:
         self.step_ms: list[float] = []
+        self._stage_ms: dict[str, list[float]] = {}
         self._recent: deque[float] = deque(maxlen=max(1, round(frame_rate)))
         self._intervals, self._interval_sum = 0, 0.0
         self._last: float | None = None
         self._first_frame_s = 0.0
 
-    def add(self, began: float) -> None:
-        """A step that began at ``began`` (``time.perf_counter``) has just ended."""
+    def add(self, began: float, stage_ms: Mapping[str, float]) -> None:
+        """A step that began at ``began`` (``time.perf_counter``) has just ended; its stages took ``stage_ms``."""
         now = time.perf_counter()
         self.step_ms.append(1000 * (now - began))
+        for stage, milliseconds in stage_ms.items():
+            self._stage_ms.setdefault(stage, []).append(milliseconds)
         if len(self.step_ms) == 1:
             self._first_frame_s = now - STARTED
         if self._last is not None:
@@ -97,6 +108,8 @@ class Meter:
             step_ms_p50=round(float(p50), 3),
             step_ms_p95=round(float(p95), 3),
             step_ms_p99=round(float(p99), 3),
+            dynamics_ms_p50=self._median("dynamics"),
+            upsampler_ms_p50=self._median("upsampler"),
             deadline_misses=deadline_misses,
             time_to_first_frame_s=round(self._first_frame_s, 3),
             frames=session.frames,
@@ -104,12 +117,16 @@ class Meter:
             dtype=header.dtype,
             preset=header.preset,
             steps=header.steps,
+            upsampler_steps=header.upsampler_steps,
             seed=seed,
             world=header.world,
-            source=last.origin,
+            source=last.origin or Origin.DREAM,
             player=last.player,
-            episode_return=last.episode_return,
+            episode_return=last.episode_return or 0.0,
         )
+
+    def _median(self, stage: str) -> float:
+        return round(float(np.median(self._stage_ms.get(stage, 0.0))), 3)
 
 
 def write_report(path: Path, report: Report) -> None:

@@ -6,21 +6,16 @@ Shapes: H height, W width.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from diamond_engine.actions import AtariGame, Button
-from diamond_engine.agents import Agent
 from diamond_engine.errors import DiamondError
-from diamond_engine.frames import from_numpy
+from play.actions import Action, ActionSpace
+from play.latch import Input
 from play.recording import EpisodeLog, Header, Recorder
-from play.sources import Source, Transition
-from play.view import Command, Origin, Player, Snapshot
+from play.sources import Opening, Source, Start, Transition
+from play.standins import StandIn
+from play.view import Command, Frame, Origin, Player, Snapshot
 
-HORIZON_STEP = 5
 MESSAGE_FRAMES = 45
 
 
@@ -28,26 +23,39 @@ MESSAGE_FRAMES = 45
 class Episode:
     """The episode being played."""
 
-    frame: NDArray[np.uint8]
+    opening: Opening
+    """How it began."""
+    frame: Frame
     """The newest frame, ``(H, W, 3)`` RGB."""
+    low_res: Frame | None
+    """The same before upsampling, where the source has it."""
     log: EpisodeLog
     """How it came about."""
+    action: Action
+    """The last action."""
     total: float = 0.0
     """Sum of the rewards."""
-    action: int = 0
-    """The last action."""
+    stage_ms: Mapping[str, float] = field(default_factory=dict)
+    """Milliseconds of the last step by stage."""
     over: bool = False
     """Whether the next step starts another episode."""
+
+    @property
+    def step(self) -> int:
+        """Steps played."""
+        return len(self.log.actions)
 
 
 @dataclass(frozen=True)
 class Settings:
     """How a session begins."""
 
-    seed: int = 0
-    """Episode k starts from seed + k."""
+    start: Start = field(default_factory=Start)
+    """Where the first episode starts; the others follow from it."""
     horizon: int = 50
     """Steps after which a dream ends."""
+    horizon_step: int = 5
+    """By how much it is made longer or shorter."""
     player: Player = Player.PERSON
     """Who plays first."""
     origin: Origin = Origin.DREAM
@@ -58,16 +66,20 @@ class Settings:
 class Stage:
     """What a session is played on."""
 
-    game: AtariGame
-    """The action space."""
+    title: str
+    """Name of the game."""
+    actions: ActionSpace
+    """What can be done in it."""
     frame_rate: float
     """Frames a second of the game's natural speed."""
     header: Header
     """World, sampler, device and precision in words."""
     sources: Mapping[Origin, Callable[[], Source]]
     """Opens a source; called when it is first wanted."""
-    agent: Agent | None
-    """The world's agent, where it has one."""
+    stand_in: StandIn | None
+    """Who plays when the person does not, where there is someone."""
+    has_rewards: bool
+    """Whether the game counts anything."""
     start_recording: Callable[[], Recorder]
     """Begins a recording."""
 
@@ -83,7 +95,8 @@ class Session:
         self.paused = False
         self.frames = 0
         """Steps played in all episodes."""
-        self._next_seed = settings.seed
+        self._horizon_step = settings.horizon_step
+        self._next = settings.start
         self._opened: dict[Origin, Source] = {}
         self._recorder: Recorder | None = None
         self._single_step = False
@@ -95,8 +108,13 @@ class Session:
         """Whether the session wants to advance now: it is not paused, or a single step was asked for."""
         return not self.paused or self._single_step
 
-    def advance(self, buttons: frozenset[Button]) -> NDArray[np.uint8]:
-        """Plays one step with a person's buttons (the agent ignores them) and returns its frame ``(H, W, 3)``.
+    @property
+    def stage_ms(self) -> Mapping[str, float]:
+        """Milliseconds of the last step by stage of the world model."""
+        return self._episode.stage_ms
+
+    def advance(self, given: Input) -> Frame:
+        """Plays one step with a person's input (a stand-in ignores it) and returns its frame ``(H, W, 3)``.
 
         Where the last episode is over, a new one starts first.
         """
@@ -104,10 +122,11 @@ class Session:
         if self._episode.over:
             self._begin(self._source)
         episode = self._episode
-        episode.action = self._choose(buttons)
+        episode.action = self._choose(given)
         transition = self._source.step(episode.action)
-        episode.frame = transition.frame
+        episode.frame, episode.low_res = transition.frame, transition.low_res
         episode.total += transition.reward
+        episode.stage_ms = transition.stage_ms
         episode.log.append(episode.action, transition.frame)
         self.frames += 1
         if self._recorder is not None:
@@ -124,20 +143,24 @@ class Session:
 
     def snapshot(self) -> Snapshot:
         """The session now."""
-        episode = self._episode
+        episode, spawn = self._episode, self._episode.log.start.spawn
         return Snapshot(
             frame=episode.frame,
-            game=self.stage.game.name,
-            origin=self._source.origin,
+            low_res=episode.low_res,
+            title=self.stage.title,
+            origin=self._source.origin if len(self.stage.sources) > 1 else None,
             player=self.player,
-            action=self.stage.game.actions[episode.action],
-            step=len(episode.log.actions),
+            gesture=self.stage.actions.gesture(episode.action),
+            step=episode.step,
             horizon=self.horizon,
-            episode_return=episode.total,
+            spawn=None if spawn is None else (spawn, self._source.spawns),
+            episode_return=episode.total if self.stage.has_rewards else None,
             paused=self.paused,
             recording=self._recorder is not None,
             message=self._message if self.frames < self._message_until else "",
             frames=self.frames,
+            frame_rate=self.stage.frame_rate,
+            stage_ms=self.stage_ms,
         )
 
     def close(self) -> None:
@@ -146,29 +169,39 @@ class Session:
             source.close()
         self._finish_recording()
 
-    def _choose(self, buttons: frozenset[Button]) -> int:
-        if self.player is Player.AGENT and self.stage.agent is not None:
-            obs = from_numpy(self._episode.frame[None], torch.device("cpu"))
-            return int(self.stage.agent.act(obs)[0])
-        return self.stage.game.action(buttons)
+    def _choose(self, given: Input) -> Action:
+        episode, stand_in = self._episode, self.stage.stand_in
+        if self.player is Player.PERSON or stand_in is None:
+            return self.stage.actions.action(given)
+        if stand_in.ready(episode.step):
+            return stand_in.act(episode.frame, episode.step)
+        self.player = Player.PERSON
+        self._say("nothing was recorded here: you play")
+        return self.stage.actions.action(given)
 
     def _judge(self, transition: Transition) -> None:
-        """Decides whether the episode is over. The horizon bounds dreams only."""
-        episode = self._episode
-        beyond = self._source.origin is Origin.DREAM and len(episode.log.actions) >= self.horizon
-        episode.over = transition.ended or transition.truncated or beyond
+        """Decides whether the episode is over: by its rules, at the horizon of a dream, or with the stand-in's part."""
+        episode, stand_in = self._episode, self.stage.stand_in
+        beyond = self._source.origin is Origin.DREAM and episode.step >= self.horizon
+        played_out = self.player is not Player.PERSON and stand_in is not None and not stand_in.ready(episode.step)
+        episode.over = transition.ended or transition.truncated or beyond or played_out
+        outcome = f", return {episode.total:g}" if self.stage.has_rewards else ""
         if transition.ended:
-            self._say(f"game over, return {episode.total:g}")
-        elif episode.over:
-            self._say(f"horizon reached, return {episode.total:g}")
+            self._say(f"game over{outcome}")
+        elif beyond or transition.truncated:
+            self._say(f"horizon reached{outcome}")
+        elif played_out:
+            self._say("the recording ends here")
 
     def _begin(self, source: Source) -> None:
-        frame = source.reset(self._next_seed)
+        start = self._next
+        opening = source.reset(start)
         self._source = source
-        self._episode = Episode(frame, EpisodeLog.starting(source.origin, self._next_seed, frame))
-        self._next_seed += 1
-        if self.stage.agent is not None:
-            self.stage.agent.reset()
+        log = EpisodeLog.starting(source.origin, start, opening.frame)
+        self._episode = Episode(opening, opening.frame, opening.low_res, log, self.stage.actions.idle)
+        self._next = start.next(source.spawns)
+        if self.stage.stand_in is not None:
+            self.stage.stand_in.begin(opening)
         if self._recorder is not None:
             self._recorder.episodes.append(self._episode.log)
 
@@ -191,36 +224,39 @@ class Session:
             case Command.SINGLE_STEP:
                 self.paused = self._single_step = True
             case Command.LONGER_HORIZON:
-                self._set_horizon(self.horizon + HORIZON_STEP)
+                self._set_horizon(self.horizon + self._horizon_step)
             case Command.SHORTER_HORIZON:
-                self._set_horizon(max(self.horizon - HORIZON_STEP, min(self.horizon, HORIZON_STEP)))
+                self._set_horizon(max(self.horizon - self._horizon_step, min(self.horizon, self._horizon_step)))
             case Command.SWITCH_SOURCE:
                 self._switch_source()
             case Command.RECORD:
                 self._toggle_recording()
 
     def _hand_over(self) -> None:
-        if self.player is Player.AGENT:
+        stand_in = self.stage.stand_in
+        if self.player is not Player.PERSON:
             self.player = Player.PERSON
             self._say("you play")
-        elif self.stage.agent is None:
+        elif stand_in is None:
             self._say("this world has no agent to hand control to")
+        elif not stand_in.ready(self._episode.step):
+            self._say("nothing was recorded here: Enter goes to the next spawn")
         else:
-            self.stage.agent.reset()
-            self.player = Player.AGENT
-            self._say("the agent plays")
+            stand_in.begin(self._episode.opening)
+            self.player = stand_in.player
+            self._say(f"the {stand_in.player} plays")
 
     def _set_horizon(self, steps: int) -> None:
         self.horizon = steps
         self._say(f"dreams last {steps} steps")
 
     def _switch_source(self) -> None:
-        if self._source.origin is Origin.DREAM:
-            self._begin(self._open(Origin.EMULATOR))
-            self._say("the real emulator")
-        else:
-            self._begin(self._open(Origin.DREAM))
-            self._say("the dream of the world model")
+        origin = Origin.EMULATOR if self._source.origin is Origin.DREAM else Origin.DREAM
+        if origin not in self.stage.sources:
+            self._say("this world has no emulator to switch to")
+            return
+        self._begin(self._open(origin))
+        self._say("the real emulator" if origin is Origin.EMULATOR else "the dream of the world model")
 
     def _toggle_recording(self) -> None:
         if self._recorder is None:

@@ -1,31 +1,62 @@
 """Sources of frames: one game that can be reset and stepped, dreamed by a world model or run by the real emulator.
 
-Shapes: H height, W width, L context length.
+Shapes: H height, W width; h, w before upsampling.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from diamond_engine import World, WorldModelEnv
 from diamond_engine.actions import AtariGame
 from diamond_engine.emulator import AtariEmulator, has_rom
 from diamond_engine.errors import DiamondError
-from diamond_engine.frames import to_uint8
+from diamond_engine.frames import to_numpy
 from diamond_engine.worlds import Preset
-from play.view import Origin
+from play.actions import Action
+from play.view import Frame, Origin
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where an episode starts from. Same start and actions, same frames."""
+
+    seed: int = 0
+    """Decides all randomness."""
+    spawn: int | None = None
+    """Number of the start context; None: the source chooses by the seed."""
+
+    def next(self, spawns: int) -> Start:
+        """The start after this one, of a source with so many start contexts to go through."""
+        spawn = None if self.spawn is None else (self.spawn + 1) % spawns
+        return replace(self, seed=self.seed + 1, spawn=spawn)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What there is at the start of an episode."""
+
+    frame: Frame
+    """The frame to act on, ``(H, W, 3)`` RGB."""
+    low_res: Frame | None = None
+    """The same before upsampling, ``(h, w, 3)`` RGB, where the source has it."""
+    recorded: tuple[Action, ...] = ()
+    """What a recorded player did from here, entry t at step t; empty where that is not known."""
 
 
 @dataclass(frozen=True)
 class Transition:
     """What one action led to."""
 
-    frame: NDArray[np.uint8]
+    frame: Frame
     """``(H, W, 3)`` RGB; of the old episode, also where it ended."""
     reward: float
     """In a dream -1, 0 or 1; in the emulator the change of the score."""
@@ -33,18 +64,24 @@ class Transition:
     """The episode is over by the rules of the game."""
     truncated: bool
     """The episode is over by a limit of the source."""
+    low_res: Frame | None = None
+    """The frame before upsampling, ``(h, w, 3)`` RGB, where the source has it."""
+    stage_ms: Mapping[str, float] = field(default_factory=dict)
+    """Milliseconds by stage of the world model, in order; empty in the emulator."""
 
 
 class Source(Protocol):
-    """One game. Same seed and actions, same frames. Used by one thread, the one that made it."""
+    """One game. Used by one thread, the one that made it."""
 
     origin: Origin
+    spawns: int
+    """How many start contexts a start may name by number."""
 
-    def reset(self, seed: int) -> NDArray[np.uint8]:
-        """Starts an episode; returns the frame ``(H, W, 3)`` to act on."""
+    def reset(self, start: Start) -> Opening:
+        """Starts an episode."""
         ...
 
-    def step(self, action: int) -> Transition:
+    def step(self, action: Action) -> Transition:
         """Takes an action of the game; after an end or truncation ``reset`` comes next."""
         ...
 
@@ -59,38 +96,84 @@ class Dream:
     origin = Origin.DREAM
 
     def __init__(self, world: World, preset: Preset, device: str, dtype: str) -> None:
-        self._env = WorldModelEnv(world, num_envs=1, device=device, dtype=dtype, preset=preset)
+        self.spawns = 0 if world.spawns is None else len(world.spawns)
+        self._recorded = None if world.spawns is None else world.spawns.recorded
+        self._clock = _StageClock()
+        self._env = WorldModelEnv(
+            world, num_envs=1, device=device, dtype=dtype, preset=preset, on_stage=self._clock.passed
+        )
 
-    def reset(self, seed: int) -> NDArray[np.uint8]:
-        """See ``Source.reset``. Raises ``DiamondError`` where the world has no start contexts."""
-        obs, _ = self._env.reset(seed)
-        return to_uint8(obs[0]).cpu().numpy()
+    def reset(self, start: Start) -> Opening:
+        """See ``Source.reset``. Raises ``DiamondError`` where the world has no start contexts, or not this one."""
+        obs, info = self._env.reset(start.seed, None if start.spawn is None else {"spawn": start.spawn})
+        recorded: tuple[Action, ...] = ()
+        if start.spawn is not None and self._recorded is not None:
+            recorded = actions_of(self._recorded[start.spawn])
+        return Opening(to_numpy(obs[0]), _low_res(info), recorded)
 
-    def step(self, action: int) -> Transition:
+    def step(self, action: Action) -> Transition:
         """See ``Source.step``."""
+        self._clock.start()
         obs, reward, ended, truncated, info = self._env.step(torch.tensor([action]))
         led_to = info.get("final_obs", obs)
-        return Transition(to_uint8(led_to[0]).cpu().numpy(), float(reward[0]), bool(ended[0]), bool(truncated[0]))
+        return Transition(
+            frame=to_numpy(led_to[0]),
+            reward=float(reward[0]),
+            ended=bool(ended[0]),
+            truncated=bool(truncated[0]),
+            low_res=_low_res(info),
+            stage_ms=dict(self._clock.stage_ms),
+        )
 
     def close(self) -> None:
         """See ``Source.close``."""
+
+
+class _StageClock:
+    """Times the stages of a world model."""
+
+    def __init__(self) -> None:
+        self.stage_ms: dict[str, float] = {}
+        self._last = 0.0
+
+    def start(self) -> None:
+        """A step begins."""
+        self.stage_ms.clear()
+        self._last = time.perf_counter()
+
+    def passed(self, stage: str, drawn: Tensor) -> None:
+        """A stage has drawn its frame, or asked the device to."""
+        drawn[0, 0, 0, 0].item()  # waits for the device
+        now = time.perf_counter()
+        self.stage_ms[stage] = 1000 * (now - self._last)
+        self._last = now
+
+
+def actions_of(array: NDArray[np.integer]) -> tuple[Action, ...]:
+    """Actions ``(T,)``, indices, or ``(T, A)``, vectors, one by one."""
+    return tuple(tuple(row) if isinstance(row, list) else row for row in array.tolist())
+
+
+def _low_res(info: Mapping[str, Tensor]) -> Frame | None:
+    return to_numpy(info["low_res"][0]) if "low_res" in info else None
 
 
 class Emulator:
     """The real game as a source; an episode is a whole game."""
 
     origin = Origin.EMULATOR
+    spawns = 0
 
     def __init__(self, game: AtariGame) -> None:
         if not has_rom(game):
             raise DiamondError(f"the installed ale-py has no ROM of {game.name}: pip install --upgrade ale-py")
         self._emulator = AtariEmulator(game)
 
-    def reset(self, seed: int) -> NDArray[np.uint8]:
+    def reset(self, start: Start) -> Opening:
         """See ``Source.reset``."""
-        return self._emulator.reset(seed)[0].copy()
+        return Opening(self._emulator.reset(start.seed)[0].copy())
 
-    def step(self, action: int) -> Transition:
+    def step(self, action: Action) -> Transition:
         """See ``Source.step``."""
         result = self._emulator.step(np.array([action]))
         return Transition(

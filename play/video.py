@@ -1,4 +1,4 @@
-"""Videos of play. Shapes: H height, W width."""
+"""Videos of play, in large pixels. Shapes: H height, W width."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from diamond_engine.errors import DiamondError
 from diamond_engine.files import atomic_path
 
-PIXEL_SCALE = 6
+ROWS = 384
+"""Frames are enlarged by a whole number to at most about so many rows of pixels."""
 
 
 class _DiscardError(Exception):
@@ -78,10 +79,11 @@ class VideoWriter:
         with av.open(str(path), "w", format="mp4") as container:
             stream = container.add_stream("libx264", rate=self._frame_rate, options={"preset": "veryfast", "crf": "16"})
             stream.pix_fmt = "yuv420p"
-            stream.height, stream.width = (side * PIXEL_SCALE for side in first.shape[:2])
+            scale = max(1, ROWS // len(first))
+            stream.height, stream.width = (side * scale for side in first.shape[:2])
             frame: NDArray[np.uint8] | None = first
             while frame is not None:
-                pixels = frame.repeat(PIXEL_SCALE, axis=0).repeat(PIXEL_SCALE, axis=1)
+                pixels = frame.repeat(scale, axis=0).repeat(scale, axis=1)
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
                 frame = self._next()
             container.mux(stream.encode(None))

@@ -1,15 +1,20 @@
 """What passes between a session and those who watch and command it: values that need no torch.
 
-Shapes: H height, W width.
+Shapes: H height, W width; h, w before upsampling.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
 
 import numpy as np
 from numpy.typing import NDArray
+
+from play.actions import Gesture
+
+Frame = NDArray[np.uint8]
 
 
 class Origin(StrEnum):
@@ -32,6 +37,7 @@ class Player(StrEnum):
 
     PERSON = "person"
     AGENT = "agent"
+    RECORDED = "recorded human"
 
 
 class Command(Enum):
@@ -47,26 +53,30 @@ class Command(Enum):
     RECORD = auto()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Snapshot:
-    """A session at one moment, for the window to draw."""
+    """A session at one moment, for the window to draw; equal to itself alone."""
 
-    frame: NDArray[np.uint8]
+    frame: Frame
     """The newest frame, ``(H, W, 3)`` RGB."""
-    game: str
+    low_res: Frame | None
+    """The same before upsampling, ``(h, w, 3)`` RGB; None where the world draws its frames in one stage."""
+    title: str
     """Name of the game."""
-    origin: Origin
-    """What made the frame."""
+    origin: Origin | None
+    """What made the frame; None where there is only one source."""
     player: Player
     """Who plays."""
-    action: str
-    """The emulator's name of the last action."""
+    gesture: Gesture
+    """The last action."""
     step: int
     """Steps of this episode."""
     horizon: int
     """Steps after which a dream ends."""
-    episode_return: float
-    """Sum of the rewards of this episode."""
+    spawn: tuple[int, int] | None
+    """Number of the start context, and how many there are; None where the source draws one."""
+    episode_return: float | None
+    """Sum of the rewards of this episode; None where the world has none."""
     paused: bool
     """Whether the session waits."""
     recording: bool
@@ -75,7 +85,16 @@ class Snapshot:
     """One line to show, often empty."""
     frames: int
     """Steps played in all episodes."""
+    frame_rate: float
+    """Frames a second of the world's natural speed."""
+    stage_ms: Mapping[str, float] = field(default_factory=dict)
+    """Milliseconds of the last step by stage of the world model, where it has more than one."""
     fps: float = 0.0
     """Frames a second over the last second, 0 before there are two."""
     step_ms: float = 0.0
     """Milliseconds that the last step took: agent, world model, and the frame's way back."""
+
+    @property
+    def action(self) -> str:
+        """The last action in words."""
+        return self.gesture.words

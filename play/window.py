@@ -8,13 +8,15 @@ import sys
 import pygame
 
 from diamond_engine.errors import DiamondError
-from play.bindings import WindowCommand, translate
-from play.hud import MARGIN, PANEL_WIDTH, Hud
+from play.bindings import WindowCommand
+from play.genres import Genre
+from play.hud import Hud, Looks, window_size
+from play.pointer import Pointer
 from play.runner import SessionThread
 from play.view import Command, Loading, Player, Snapshot
 
-SIZE = (64 * 10 + 2 * MARGIN + PANEL_WIDTH, 64 * 10 + 2 * MARGIN)
 DISPLAY_RATE = 60
+DOTS_RATE = 3
 DISPLAY_VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
 
 
@@ -23,9 +25,9 @@ def has_display() -> bool:
     return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in DISPLAY_VARIABLES)
 
 
-def show(session: SessionThread, title: str) -> None:
+def show(session: SessionThread, genre: Genre, sensitivity: float = 1.0) -> None:
     """Shows a session in a window until it finishes or the window is closed."""
-    window = Window(session, title)
+    window = Window(session, genre, sensitivity)
     try:
         window.run()
     finally:
@@ -35,64 +37,97 @@ def show(session: SessionThread, title: str) -> None:
 class Window:
     """A resizable window on a running session. One thread makes it and calls all of it: the main thread."""
 
-    def __init__(self, session: SessionThread, title: str) -> None:
+    def __init__(self, session: SessionThread, genre: Genre, sensitivity: float = 1.0) -> None:
         """Opens the window. Raises ``DiamondError`` where there is no display after all."""
         self.session = session
-        self.show_help = False
         self.open = True
+        self.pointer = Pointer(genre.keymap.clicks, sensitivity)
+        self._keymap = genre.keymap
+        self._size = window_size(genre.frame_size, genre.scale, genre.keymap)
+        self._full_screen = False
+        self._show_help = self._show_inset = False
         try:
             pygame.display.init()
-            self.screen = pygame.display.set_mode(SIZE, pygame.RESIZABLE)  # follows the window's size
+            self.screen = pygame.display.set_mode(self._size, pygame.RESIZABLE)  # follows the window's size
         except pygame.error as error:
             pygame.display.quit()
             raise DiamondError(f"cannot open a window ({error}): play with --headless") from error
-        pygame.display.set_caption(title)
-        self._hud = Hud(self.screen)
+        pygame.display.set_caption(f"{genre.title} | diamond-engine")
+        self._hud = Hud(genre.keymap, self.screen)
         pygame.joystick.init()
         self._pads: dict[int, pygame.joystick.JoystickType] = {}
-        self._drawn: Loading | Snapshot | None = None
+        self._clock = pygame.time.Clock()
         self._ticks = 0
+        self._drawn: object = None
 
     def run(self) -> None:
         """Shows the session until it finishes or the window is closed."""
-        clock = pygame.time.Clock()
         while self.open and not self.session.finished.is_set():
             self.update()
-            clock.tick(DISPLAY_RATE)
 
     def update(self) -> None:
-        """Handles the events that came in and draws what is new."""
+        """Handles the events that came in, draws what is new, and waits until the display may show something else.
+
+        Without the wait it would take from the session thread the processor, and Python's lock with every frame.
+        """
         events = pygame.event.get()
         for event in events:
             self._handle(event)
-        view = self.session.view
-        if events or view is not self._drawn or isinstance(view, Loading):
-            self._hud.draw(view, self.show_help, self._ticks)
+        view, looks = self.session.view, self._looks()
+        dots = self._ticks * DOTS_RATE // DISPLAY_RATE if isinstance(view, Loading) else 0
+        if events or (view, looks, dots) != self._drawn:
+            self._hud.draw(self.screen, view, looks, dots)
             pygame.display.flip()
-            self._drawn = view
+            self._drawn = (view, looks, dots)
         self._ticks += 1
+        self._clock.tick(DISPLAY_RATE)
 
     def close(self) -> None:
         """Takes the window away."""
+        self.pointer.free()
         pygame.quit()
 
     def _handle(self, event: pygame.event.Event) -> None:
-        if event.type == pygame.JOYDEVICEADDED:
+        if event.type == pygame.QUIT:
+            self.open = False
+        elif event.type == pygame.JOYDEVICEADDED:
             pad = pygame.joystick.Joystick(event.device_index)
             self._pads[pad.get_instance_id()] = pad  # a pad that nobody holds sends no events
         elif event.type == pygame.JOYDEVICEREMOVED:
             self._pads.pop(event.instance_id, None)
-        command = translate(event, self.session.latch, self._arrows_move())
-        match command:
-            case WindowCommand.QUIT:
-                self.open = False
-            case WindowCommand.HELP:
-                self.show_help = not self.show_help
-            case Command():
-                self.session.send(command)
-            case None:
-                pass
-
-    def _arrows_move(self) -> bool:
         view = self.session.view
-        return isinstance(view, Loading) or (view.player is Player.PERSON and not view.paused)
+        moves = isinstance(view, Snapshot) and view.player is Player.PERSON and not view.paused
+        self.pointer.handle(event, self.session.latch, moves)
+        command = self._keymap.translate(event, self.session.latch, moves or isinstance(view, Loading))
+        if isinstance(command, Command):
+            self.session.send(command)
+        elif command is not None:
+            self._obey(command)
+
+    def _obey(self, command: WindowCommand) -> None:
+        match command:
+            case WindowCommand.HELP:
+                self._show_help = not self._show_help
+            case WindowCommand.INSET:
+                self._show_inset = not self._show_inset
+            case WindowCommand.FULL_SCREEN:
+                self._toggle_full_screen()
+            case WindowCommand.MORE_SENSITIVE:
+                self.pointer.more_sensitive()
+            case WindowCommand.LESS_SENSITIVE:
+                self.pointer.more_sensitive(-1)
+            case WindowCommand.LEAVE if self.pointer.captured:
+                self.pointer.free()
+            case WindowCommand.LEAVE:
+                self.open = False
+
+    def _toggle_full_screen(self) -> None:
+        self._full_screen = not self._full_screen
+        if self._full_screen:
+            self._size = self.screen.get_size()
+            self.screen = pygame.display.set_mode((0, 0), pygame.FULLSCREEN)
+        else:
+            self.screen = pygame.display.set_mode(self._size, pygame.RESIZABLE)
+
+    def _looks(self) -> Looks:
+        return Looks(self._show_help, self._show_inset, self.pointer.hint, self.pointer.sensitivity)

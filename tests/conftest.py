@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from diamond_engine.actions import atari_game
+from diamond_engine.actions import CsgoAction, atari_game, csgo
 from diamond_engine.agents import RandomPolicy
+from diamond_engine.counter_strike import csgo_world_config
 from diamond_engine.diffusion import Denoiser, DenoiserConfig
 from diamond_engine.emulator import AtariEmulator
 from diamond_engine.episodes import Episode, EpisodeFolder
@@ -55,6 +56,46 @@ def tiny_world(game: str = "Breakout") -> World:
     )
 
 
+def tiny_first_person_config() -> WorldConfig:
+    """Both stages of the CS:GO world at its frame sizes, with networks that step in milliseconds."""
+    config = csgo_world_config()
+    assert config.upsampler is not None
+    tiny = {"cond_channels": 16, "depths": (1,) * 4, "channels": (8,) * 4, "attn_depths": (False,) * 4}
+    return replace(
+        config,
+        denoiser=replace(config.denoiser, inner_model=replace(config.denoiser.inner_model, **tiny)),
+        upsampler=replace(config.upsampler, inner_model=replace(config.upsampler.inner_model, **tiny)),
+    )
+
+
+def make_first_person_world() -> World:
+    """A world with seeded random weights, every layer doing something, and two start contexts."""
+    torch.manual_seed(0)
+    config = tiny_first_person_config()
+    assert config.upsampler is not None
+    denoiser, upsampler = Denoiser(config.denoiser).eval(), Denoiser(config.upsampler).eval()
+    for parameter in (*denoiser.parameters(), *upsampler.parameters()):
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return World(config=config, denoiser=denoiser, upsampler=upsampler, spawns=first_person_spawns())
+
+
+def first_person_spawns(count: int = 2) -> Spawns:
+    """Contexts of noise at two scales, each followed by 12 recorded actions of which no two neighbours are the same."""
+    rng = np.random.default_rng(0)
+    frames = rng.integers(256, size=(count, 4, 30, 56, 3), dtype=np.uint8)
+    moves = [
+        csgo.encode(CsgoAction(keys=(csgo.KEYS[i % 4],), mouse_x=float(rng.integers(-100, 100)))) for i in range(15)
+    ]
+    actions = np.stack([np.roll(moves, shift, axis=0) for shift in range(count)])
+    return Spawns(
+        frames=frames,
+        actions=actions[:, :3],
+        full_res=frames[:, -1:].repeat(5, axis=2).repeat(5, axis=3),
+        recorded=actions[:, 3:],
+    )
+
+
 def real_spawns(game: str, count: int = 4) -> Spawns:
     """Contexts from the first steps of real games played at random."""
     emulator = AtariEmulator(atari_game(game), count, seed=7)
@@ -72,6 +113,20 @@ def world_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Breakout world on disk."""
     folder = tmp_path_factory.mktemp("world") / "Breakout"
     write_world(folder, tiny_world())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_first_person_world() -> World:
+    """A tiny world of two stages with the frame sizes and actions of CS:GO."""
+    return make_first_person_world()
+
+
+@pytest.fixture(scope="session")
+def first_person_folder(tmp_path_factory: pytest.TempPathFactory, tiny_first_person_world: World) -> Path:
+    """The same on disk."""
+    folder = tmp_path_factory.mktemp("first_person") / "csgo"
+    write_world(folder, tiny_first_person_world)
     return folder
 
 

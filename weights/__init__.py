@@ -2,6 +2,16 @@
 
 from weights.bundle import bundled_folder
 from weights.checksums import write_checksums
-from weights.sources import Entry, catalogue, locate
+from weights.hub import Notice, to_stderr
+from weights.sources import Entry, catalogue, check_published, locate
 
-__all__ = ["Entry", "bundled_folder", "catalogue", "locate", "write_checksums"]
+__all__ = [
+    "Entry",
+    "Notice",
+    "bundled_folder",
+    "catalogue",
+    "check_published",
+    "locate",
+    "to_stderr",
+    "write_checksums",
+]

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from diamond_engine.errors import DiamondError
 from weights.checksums import sha256
 from weights.manifest import HubFile
+
+Notice = Callable[[str], None]
+"""Is told in one line what takes long, before it begins."""
+
+
+class UnreachableError(DiamondError):
+    """A published file is neither in the cache nor to be had from the hub."""
+
+
+def to_stderr(line: str) -> None:
+    """The notice of a program without a better place for it."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def cached(file: HubFile) -> Path | None:
@@ -17,15 +31,16 @@ def cached(file: HubFile) -> Path | None:
     return Path(path) if isinstance(path, str) else None
 
 
-def fetch(file: HubFile) -> Path:
+def fetch(file: HubFile, before: Callable[[], None] | None = None) -> Path:
     """The file with its SHA-256 checked; downloads it, with a progress bar, where the cache lacks an intact copy.
 
-    Raises ``DiamondError`` where it can be neither found nor downloaded, or arrives damaged.
+    ``before`` is called when the hub has answered and a download begins. Raises ``UnreachableError`` where the file can
+    be neither found nor downloaded, ``DiamondError`` where it arrives damaged.
     """
     path = cached(file)
     if path is not None and _is_intact(file, path):
         return path
-    path, stated = _download(file, again=path is not None)
+    path, stated = _download(file, path is not None, before)
     if sha256(path) != (file.sha256 or stated):
         if not path.is_symlink():
             path.unlink()  # without links in the cache nothing would tell later that this copy is damaged
@@ -39,19 +54,18 @@ def _is_intact(file: HubFile, path: Path) -> bool:
     return expected is None or sha256(path) == expected
 
 
-def _download(file: HubFile, again: bool) -> tuple[Path, str | None]:
+def _download(file: HubFile, again: bool, before: Callable[[], None] | None) -> tuple[Path, str | None]:
     """The downloaded file and the SHA-256 that the hub states for it."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
     try:
         url = hf_hub_url(file.repository, file.path, revision=file.revision)
         stated = get_hf_file_metadata(url, token=False).etag
+        if before is not None:
+            before()
         path = hf_hub_download(file.repository, file.path, revision=file.revision, token=False, force_download=again)
     except Exception as error:  # whatever its HTTP library raises comes through, and that library changes by version
-        raise DiamondError(
-            f"cannot download {file.path} from the hub ({_reason(error)}): "
-            f"get {file.url} by other means and pass it with --weights PATH"
-        ) from error
+        raise UnreachableError(f"cannot download {file.path} from the hub ({_reason(error)})") from error
     return Path(path), stated
 
 

@@ -59,5 +59,40 @@ ATARI_100K_GAMES = (
     "UpNDown",
 )
 
-MANIFEST = {f"atari/{game}": HubFile(f"atari_100k/models/{game}.pt", 54_000_000) for game in ATARI_100K_GAMES}
-"""Published checkpoint of every world by the world's name."""
+
+@dataclass(frozen=True)
+class Published:
+    """What was published of one world."""
+
+    checkpoint: HubFile
+    """The weights, a ``.pt``."""
+    spawns: tuple[HubFile, ...] = ()
+    """Contexts to start from, where they were published with it."""
+
+    @property
+    def files(self) -> tuple[HubFile, ...]:
+        """All of it, the checkpoint first."""
+        return self.checkpoint, *self.spawns
+
+    @property
+    def size_bytes(self) -> int:
+        """About what all of it takes."""
+        return sum(file.size_bytes for file in self.files)
+
+
+CSGO = Published(
+    checkpoint=HubFile(
+        "csgo/model/csgo.pt", 1_526_844_223, "9a56a599cec69863717001660871418af1ac3598762167a5cbda73076951bcb6"
+    ),
+    spawns=tuple(
+        HubFile(f"csgo/spawn/{spawn}/{name}.npy", size)
+        for spawn in range(7)
+        for name, size in (("low_res", 20_288), ("full_res", 504_128), ("act", 332), ("next_act", 10_328))
+    ),
+)
+
+MANIFEST = {
+    "csgo": CSGO,
+    **{f"atari/{game}": Published(HubFile(f"atari_100k/models/{game}.pt", 54_000_000)) for game in ATARI_100K_GAMES},
+}
+"""What was published of every world, by the world's name."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import yaml
@@ -11,8 +12,12 @@ import yaml
 from diamond_engine.errors import DiamondError, UsageError
 from weights import hub
 from weights.bundle import bundled_folder, bundled_worlds
-from weights.checksums import check_checksums
-from weights.manifest import LICENCE, MANIFEST, HubFile
+from weights.checksums import check_checksums, sha256
+from weights.hub import Notice, to_stderr
+from weights.manifest import LICENCE, MANIFEST, REPOSITORY, Published
+
+LARGE = 1_000_000_000
+"""Downloads of more bytes are announced."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +40,16 @@ def catalogue() -> list[Entry]:
     """All worlds by name, each from where ``locate`` would take it. Asks no network and checks nothing."""
     bundled = bundled_worlds()
     entries = [_bundled_entry(name, folder) for name, folder in bundled.items()]
-    entries += [_hub_entry(name, file) for name, file in MANIFEST.items() if name not in bundled]
+    entries += [_hub_entry(name, published) for name, published in MANIFEST.items() if name not in bundled]
     return sorted(entries, key=lambda entry: entry.name)
 
 
-def locate(name: str, *, hub_only: bool = False) -> Path:
+def locate(name: str, *, hub_only: bool = False, notice: Notice = to_stderr) -> Path:
     """A bundled world's folder, else the published checkpoint (``.pt``); ``hub_only`` passes over bundled worlds.
 
-    What is returned was checked against its SHA-256. Raises ``UsageError`` for a world that nobody published,
-    ``DiamondError`` where it is damaged or cannot be downloaded.
+    What is returned was checked against its SHA-256. Where start contexts were published with a checkpoint they lie
+    beside it as on the hub. ``notice`` is told the size and licence of a large download before it begins. Raises
+    ``UsageError`` for a world that nobody published, ``DiamondError`` where it is damaged or cannot be downloaded.
     """
     folder = None if hub_only else bundled_folder(name)
     if folder is not None:
@@ -51,11 +57,49 @@ def locate(name: str, *, hub_only: bool = False) -> Path:
         return folder
     if name not in MANIFEST:
         raise UsageError(f"no world named {name!r} is bundled or published: 'diamond-play list' shows those there are")
+    published = MANIFEST[name]
     try:
-        return hub.fetch(MANIFEST[name])
-    except DiamondError as error:
-        offline = ", ".join(bundled_worlds())
-        raise DiamondError(f"{error}; bundled, playable offline: {offline}" if offline else str(error)) from error
+        checkpoint = hub.fetch(published.checkpoint, partial(_announce, name, published, notice))
+        for file in published.spawns:
+            hub.fetch(file)
+    except hub.UnreachableError as error:
+        raise DiamondError(f"{error}: {_by_other_means(published)}{_offline()}") from error
+    return checkpoint
+
+
+def check_published(name: str, path: Path) -> bool:
+    """Whether a file given by a person is the published checkpoint; one of another size is another checkpoint.
+
+    Raises ``DiamondError`` where it has the published size but not the published SHA-256: it was altered or damaged.
+    """
+    file = MANIFEST[name].checkpoint
+    if path.stat().st_size != file.size_bytes:
+        return False
+    if sha256(path) != file.sha256:
+        raise DiamondError(
+            f"{path} was altered or damaged (its SHA-256 is not the published one): get {file.url} again"
+        )
+    return True
+
+
+def _announce(name: str, published: Published, notice: Notice) -> None:
+    if published.size_bytes > LARGE:
+        size = published.size_bytes / 1e9
+        notice(f"downloading {name}, once: {size:.1f} GB from huggingface.co/{REPOSITORY} (licence: {LICENCE})")
+
+
+def _by_other_means(published: Published) -> str:
+    file = published.checkpoint
+    get = f"get {file.url} ({file.size_bytes / 1e6:.0f} MB)"
+    if not published.spawns:
+        return f"{get} by other means and pass it with --weights PATH"
+    spawns = PurePosixPath(published.spawns[0].path).parents[1]
+    return f"{get} and {spawns}, keep them as {file.path} and {spawns} in a folder and pass it with --weights PATH"
+
+
+def _offline() -> str:
+    names = [name.replace("/", " ") for name in bundled_worlds()]
+    return "; works offline: " + ", ".join(f"'diamond-play {name}'" for name in names) if names else ""
 
 
 def _bundled_entry(name: str, folder: Path) -> Entry:
@@ -71,8 +115,6 @@ def _stated_licence(path: Path) -> str:
         return "not stated"
 
 
-def _hub_entry(name: str, file: HubFile) -> Entry:
-    path = hub.cached(file)
-    if path is None:
-        return Entry(name, "hub", None, file.size_bytes, LICENCE)
-    return Entry(name, "cached", path, path.stat().st_size, LICENCE)
+def _hub_entry(name: str, published: Published) -> Entry:
+    path = hub.cached(published.checkpoint)
+    return Entry(name, "hub" if path is None else "cached", path, published.size_bytes, LICENCE)

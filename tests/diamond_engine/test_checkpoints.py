@@ -4,9 +4,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
-from diamond_engine.checkpoints import load_strictly, read_component, read_published, write_component
+from diamond_engine.checkpoints import (
+    adopt,
+    load_strictly,
+    read_component,
+    read_published,
+    without_weights,
+    write_component,
+    write_state,
+)
 from diamond_engine.diffusion import Denoiser
 from diamond_engine.errors import DiamondError
 from diamond_engine.networks import ActorCritic
@@ -35,6 +44,33 @@ def test_a_component_comes_back_in_float32(tmp_path: Path, dtype: torch.dtype) -
         loaded = other.state_dict()[key]
         assert loaded.dtype == torch.float32
         assert torch.equal(loaded, value if "noise" in key else value.to(dtype).float())
+
+
+def test_mixed_precisions_are_read_back_by_the_safetensors_library(tmp_path: Path) -> None:
+    """An odd number of bfloat16 values before float32 ones would leave those unaligned."""
+    state = {"bias": torch.randn(3), "noise_emb.weight": torch.randn(1, 5), "scale": torch.tensor(0.5)}
+    write_state(tmp_path / "state.safetensors", state, torch.bfloat16)
+    read = load_file(tmp_path / "state.safetensors")
+    assert {key: value.dtype for key, value in read.items()} == {
+        "bias": torch.bfloat16,
+        "noise_emb.weight": torch.float32,
+        "scale": torch.bfloat16,
+    }
+    assert all(torch.equal(read[key], value.to(read[key].dtype)) for key, value in state.items())
+
+
+def test_adopted_weights_are_copied_only_to_change_their_precision() -> None:
+    state = tiny_denoiser().state_dict()
+    for dtype in (torch.float32, torch.bfloat16):
+        with without_weights():
+            network = tiny_denoiser()
+        assert all(value.is_meta for value in network.state_dict().values())
+        adopt(network, state, "test", dtype)
+        for key, value in network.state_dict().items():
+            same = value.data_ptr() == state[key].data_ptr()
+            assert same == (dtype == torch.float32 or "noise" in key)
+            assert torch.equal(value, state[key].to(value.dtype))
+        assert all(parameter.requires_grad for parameter in network.parameters())
 
 
 def test_published_prefixes_become_components(tmp_path: Path) -> None:

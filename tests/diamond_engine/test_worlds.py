@@ -13,8 +13,9 @@ from diamond_engine import WorldModelEnv, load_agent, load_world
 from diamond_engine.actions import atari_game
 from diamond_engine.checkpoints import PUBLISHED_COMPONENTS
 from diamond_engine.errors import DiamondError, UsageError
+from diamond_engine.loading import read_published_world
 from diamond_engine.spawns import Spawns, collect_spawns, write_spawns
-from diamond_engine.worlds import World, atari_world_config, build_world, read_published_world, write_world
+from diamond_engine.worlds import World, atari_world_config, build_world, write_world
 from tests.conftest import tiny_world
 from tests.diamond_engine.published import published_shapes, write_published
 from tests.weights.hub_server import LocalHub, run_python

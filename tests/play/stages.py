@@ -1,15 +1,21 @@
-"""Stages for sessions: a tiny world that dreams in milliseconds, and the real emulator."""
+"""Stages for sessions: tiny worlds that dream in milliseconds, and the real emulator."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from diamond_engine.worlds import World, read_world
-from play.recording import Header, Recorder
+from play.genres import genre_of
+from play.recording import Header, Recorder, Recording
+from play.replay import options_of
 from play.session import Session, Settings, Stage
-from play.sources import Dream, Emulator
-from play.view import Command, Origin
+from play.sources import Start
+from play.stage import LoadedWorld
+from play.standins import AgentStandIn, RecordedStandIn
+from play.view import Command
 
-HEADER = Header("atari/Breakout", None, "fast", 1, "cpu", "float32")
+HEADER = Header("atari/Breakout", None, "fast", 1, 0, "cpu", "float32")
+FIRST_PERSON_HEADER = Header("csgo", None, "fast", 1, 1, "cpu", "float32")
+BREAKOUT, CSGO = genre_of("atari/Breakout"), genre_of("csgo")
 
 
 def endless_world(folder: Path) -> World:
@@ -19,20 +25,42 @@ def endless_world(folder: Path) -> World:
 
 def make_stage(world: World, recording: Path = Path("unused.mp4"), agent: bool = True) -> Stage:
     return Stage(
-        game=world.game,
+        title="Breakout",
+        actions=BREAKOUT.actions,
         frame_rate=1000.0,
         header=HEADER,
-        sources={
-            Origin.DREAM: lambda: Dream(world, world.config.preset("fast"), "cpu", "float32"),
-            Origin.EMULATOR: lambda: Emulator(world.game),
-        },
-        agent=world.agent("cpu", "float32") if agent else None,
+        sources=LoadedWorld(world, world.config.preset("fast"), HEADER).sources,
+        stand_in=AgentStandIn(world.agent("cpu", "float32")) if agent else None,
+        has_rewards=True,
         start_recording=lambda: Recorder(recording, 15.0, HEADER),
+    )
+
+
+def first_person_stage(world: World, recording: Path = Path("unused.mp4")) -> Stage:
+    return Stage(
+        title="CS:GO",
+        actions=CSGO.actions,
+        frame_rate=1000.0,
+        header=FIRST_PERSON_HEADER,
+        sources=LoadedWorld(world, world.config.preset("fast"), FIRST_PERSON_HEADER).sources,
+        stand_in=RecordedStandIn(),
+        has_rewards=False,
+        start_recording=lambda: Recorder(recording, 16.0, FIRST_PERSON_HEADER),
     )
 
 
 def make_session(folder: Path, settings: Settings | None = None, agent: bool = True) -> Session:
     return Session(make_stage(endless_world(folder), agent=agent), settings or Settings())
+
+
+def first_person_session(world: World, spawn: int | None = 0, recording: Path = Path("unused.mp4")) -> Session:
+    settings = Settings(Start(0, spawn), horizon=1000, horizon_step=100)
+    return Session(first_person_stage(world, recording), settings)
+
+
+def loaded_as(recording: Recording, folder: Path) -> LoadedWorld:
+    """The world of a recording, from a folder."""
+    return LoadedWorld.load(options_of(recording.header, weights=str(folder)), progress=lambda line: None)
 
 
 def obey(session: Session, *commands: Command) -> None:

@@ -5,9 +5,11 @@ from collections import Counter
 import pygame
 import pytest
 
-from diamond_engine.actions import ATARI_GAMES, Button, atari_game
-from play.bindings import ARROW_CONTROLS, BINDINGS, WindowCommand, translate
-from play.latch import InputLatch
+from diamond_engine.actions import ATARI_GAMES, Button, CsgoAction, atari_game, csgo
+from play.actions import LEFT_CLICK, RIGHT_CLICK, AtariActions, FirstPersonActions
+from play.bindings import Keymap, WindowCommand
+from play.keymaps import FIRST_PERSON, JOYSTICK
+from play.latch import Input, InputLatch
 from play.view import Command
 
 KEYS_OF_BUTTONS = {
@@ -26,10 +28,10 @@ def key(code: int, down: bool = True) -> pygame.event.Event:
 @pytest.mark.parametrize(("button", "code"), [(b, code) for b, codes in KEYS_OF_BUTTONS.items() for code in codes])
 def test_keys_press_and_release_buttons(button: Button, code: int) -> None:
     latch = InputLatch()
-    assert translate(key(code), latch, arrows_move=True) is None
-    assert [latch.read(), latch.read()] == [{button}, {button}]
-    translate(key(code, down=False), latch, arrows_move=False)
-    assert latch.read() == frozenset()
+    assert JOYSTICK.translate(key(code), latch, arrows_move=True) is None
+    assert [latch.read(), latch.read()] == [Input((button,))] * 2
+    JOYSTICK.translate(key(code, down=False), latch, arrows_move=False)
+    assert latch.read() == Input()
 
 
 @pytest.mark.parametrize("name", ATARI_GAMES)
@@ -40,22 +42,22 @@ def test_every_action_of_every_game_can_be_pressed(name: str) -> None:
         latch = InputLatch()
         for i, button in enumerate(Button):
             if mask >> i & 1:
-                translate(key(KEYS_OF_BUTTONS[button][0]), latch, arrows_move=True)
-        reached.add(game.action(latch.read()))
+                JOYSTICK.translate(key(KEYS_OF_BUTTONS[button][0]), latch, arrows_move=True)
+        reached.add(AtariActions(game).action(latch.read()))
     assert reached == set(range(len(game.actions)))
 
 
 def test_arrows_are_controls_while_nobody_moves() -> None:
     latch = InputLatch()
     codes = (pygame.K_UP, pygame.K_DOWN, pygame.K_LEFT, pygame.K_RIGHT)
-    commands = [translate(key(code), latch, arrows_move=False) for code in codes]
+    commands = [JOYSTICK.translate(key(code), latch, arrows_move=False) for code in codes]
     assert commands == [
         Command.LONGER_HORIZON,
         Command.SHORTER_HORIZON,
         Command.SWITCH_SOURCE,
         Command.SWITCH_SOURCE,
     ]
-    assert latch.read() == frozenset()
+    assert latch.read() == Input()
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_arrows_are_controls_while_nobody_moves() -> None:
         (pygame.K_TAB, Command.SWITCH_SOURCE),
         (pygame.K_r, Command.RECORD),
         (pygame.K_F1, WindowCommand.HELP),
-        (pygame.K_ESCAPE, WindowCommand.QUIT),
+        (pygame.K_ESCAPE, WindowCommand.LEAVE),
         (pygame.K_q, None),
     ],
 )
@@ -78,37 +80,78 @@ def test_arrows_are_controls_while_nobody_moves() -> None:
 def test_command_keys_mean_the_same_at_any_time(
     code: int, command: Command | WindowCommand | None, arrows_move: bool
 ) -> None:
-    assert translate(key(code), InputLatch(), arrows_move) is command
+    assert JOYSTICK.translate(key(code), InputLatch(), arrows_move) is command
 
 
 def test_gamepad_buttons_stick_and_cross() -> None:
     latch = InputLatch()
-    translate(pygame.event.Event(pygame.JOYBUTTONDOWN, instance_id=0, button=0), latch, arrows_move=True)
-    translate(pygame.event.Event(pygame.JOYAXISMOTION, instance_id=0, axis=0, value=-0.9), latch, arrows_move=True)
-    translate(pygame.event.Event(pygame.JOYHATMOTION, instance_id=0, hat=0, value=(0, 1)), latch, arrows_move=True)
-    assert latch.read() == {Button.FIRE, Button.LEFT, Button.UP}
-    translate(pygame.event.Event(pygame.JOYBUTTONUP, instance_id=0, button=0), latch, arrows_move=True)
-    translate(pygame.event.Event(pygame.JOYAXISMOTION, instance_id=0, axis=0, value=0.1), latch, arrows_move=True)
-    translate(pygame.event.Event(pygame.JOYHATMOTION, instance_id=0, hat=0, value=(1, -1)), latch, arrows_move=True)
+    JOYSTICK.translate(pygame.event.Event(pygame.JOYBUTTONDOWN, instance_id=0, button=0), latch, arrows_move=True)
+    JOYSTICK.translate(
+        pygame.event.Event(pygame.JOYAXISMOTION, instance_id=0, axis=0, value=-0.9), latch, arrows_move=True
+    )
+    JOYSTICK.translate(
+        pygame.event.Event(pygame.JOYHATMOTION, instance_id=0, hat=0, value=(0, 1)), latch, arrows_move=True
+    )
+    assert set(latch.read().pressed) == {Button.FIRE, Button.LEFT, Button.UP}
+    JOYSTICK.translate(pygame.event.Event(pygame.JOYBUTTONUP, instance_id=0, button=0), latch, arrows_move=True)
+    JOYSTICK.translate(
+        pygame.event.Event(pygame.JOYAXISMOTION, instance_id=0, axis=0, value=0.1), latch, arrows_move=True
+    )
+    JOYSTICK.translate(
+        pygame.event.Event(pygame.JOYHATMOTION, instance_id=0, hat=0, value=(1, -1)), latch, arrows_move=True
+    )
     latch.read()
-    assert latch.read() == {Button.RIGHT, Button.DOWN}
+    assert set(latch.read().pressed) == {Button.RIGHT, Button.DOWN}
     start = pygame.event.Event(pygame.JOYBUTTONDOWN, instance_id=0, button=7)
-    assert translate(start, latch, arrows_move=True) is Command.PAUSE
+    assert JOYSTICK.translate(start, latch, arrows_move=True) is Command.PAUSE
 
 
 @pytest.mark.parametrize("kind", [pygame.WINDOWFOCUSLOST, pygame.JOYDEVICEREMOVED])
 def test_nothing_stays_pressed_when_the_keyboard_or_pad_goes_away(kind: int) -> None:
     latch = InputLatch()
-    translate(key(pygame.K_d), latch, arrows_move=True)
+    JOYSTICK.translate(key(pygame.K_d), latch, arrows_move=True)
     latch.read()
-    translate(pygame.event.Event(kind, instance_id=0), latch, arrows_move=True)
-    assert latch.read() == frozenset()
+    JOYSTICK.translate(pygame.event.Event(kind, instance_id=0), latch, arrows_move=True)
+    assert latch.read() == Input()
 
 
-def test_no_control_has_two_meanings_and_every_command_has_a_key() -> None:
-    keys = [code for binding in BINDINGS for code, _ in binding.keys]
-    pad = [button for binding in BINDINGS for button, _ in binding.pad]
+@pytest.mark.parametrize("keymap", [JOYSTICK, FIRST_PERSON])
+def test_no_control_has_two_meanings(keymap: Keymap) -> None:
+    keys = [code for binding in keymap.bindings for code, _ in binding.keys]
+    pad = [button for binding in keymap.bindings for button, _ in binding.pad]
     assert max(Counter(keys).values()) == max(Counter(pad).values()) == 1
-    meanings = {meaning for binding in BINDINGS for _, meaning in binding.keys}
-    assert meanings == {*Button, *Command, *WindowCommand}
-    assert set(ARROW_CONTROLS) == {pygame.K_UP, pygame.K_DOWN, pygame.K_LEFT, pygame.K_RIGHT}
+
+
+def test_every_command_and_button_has_a_key() -> None:
+    mouse = {WindowCommand.INSET, WindowCommand.MORE_SENSITIVE, WindowCommand.LESS_SENSITIVE}
+    assert set(JOYSTICK.keys.values()) == {*Button, *Command, *WindowCommand} - mouse
+    assert set(JOYSTICK.arrow_controls) == {pygame.K_UP, pygame.K_DOWN, pygame.K_LEFT, pygame.K_RIGHT}
+    emulator = {Command.SWITCH_SOURCE}
+    buttons = {*csgo.KEYS, *csgo.ARROW_MOTION}
+    assert set(FIRST_PERSON.keys.values()) == buttons | {*Command, *WindowCommand} - emulator
+    assert {*FIRST_PERSON.clicks.values()} == {*FIRST_PERSON.triggers.values()} == {LEFT_CLICK, RIGHT_CLICK}
+    assert {cap.button for cap in FIRST_PERSON.keycaps} == set(csgo.KEYS)
+
+
+@pytest.mark.parametrize("name", [*csgo.KEYS, *csgo.ARROW_MOTION])
+def test_every_key_of_a_first_person_world_reaches_the_vector(name: str) -> None:
+    latch, space = InputLatch(), FirstPersonActions()
+    code = next(code for code, meaning in FIRST_PERSON.keys.items() if meaning == name)
+    FIRST_PERSON.translate(key(code), latch, arrows_move=True)
+    assert space.action(latch.read()) == tuple(csgo.encode(CsgoAction(keys=(name,))).tolist())
+
+
+def test_sticks_and_triggers_walk_look_and_click() -> None:
+    latch = InputLatch()
+
+    def tilt(axis: int, value: float) -> None:
+        event = pygame.event.Event(pygame.JOYAXISMOTION, instance_id=0, axis=axis, value=value)
+        assert FIRST_PERSON.translate(event, latch, arrows_move=True) is None
+
+    for axis, value in ((0, 0.9), (1, -0.9), (3, 1.0), (4, -0.5), (5, 0.4), (2, -1.0)):
+        tilt(axis, value)
+    for _ in range(2):  # a stick held to a side turns the view in every step
+        assert latch.read() == Input(("d", "w", LEFT_CLICK), (60.0, -25.0))
+    for axis, value in ((0, 0.1), (1, 0.0), (3, 0.1), (4, 0.0), (5, -1.0), (2, 0.8)):
+        tilt(axis, value)
+    assert latch.read() == Input((RIGHT_CLICK,))

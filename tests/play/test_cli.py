@@ -12,6 +12,7 @@ import av
 import pytest
 
 from diamond_engine.actions import ATARI_GAMES
+from diamond_engine.spawns import read_spawns
 from play.recording import read_recording, write_recording
 
 REPORT_KEYS = {
@@ -145,6 +146,51 @@ def test_a_missing_recording_is_one_line(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, "error: no such session file: nothing.session.npz\n")
 
 
+def test_headless_replay_of_a_spawn_records_what_was_recorded_there(first_person_folder: Path, tmp_path: Path) -> None:
+    outputs = ("--record", "r.mp4", "--video", "out.mp4", "--report", "out.json")
+    options = ("--headless", "--frames", "10", "--replay", "--spawn", "1", "--dtype", "float32")
+    done = run(tmp_path, "csgo", "--weights", str(first_person_folder), *options, *outputs)
+    assert done.returncode == 0, done.stderr
+    assert frame_count(tmp_path / "out.mp4") == 10
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert (report["player"], report["upsampler_steps"], report["world"]) == ("recorded human", 1, "csgo")
+    assert report["dynamics_ms_p50"] > 0
+    assert report["upsampler_ms_p50"] > 0
+    spawns = read_spawns(first_person_folder / "spawns.npz")
+    assert spawns.recorded is not None
+    assert read_recording(tmp_path / "r.mp4").episodes[0].actions == [
+        tuple(action) for action in spawns.recorded[1, :10].tolist()
+    ]
+    replayed = run(tmp_path, "replay", "r.mp4")
+    assert replayed.returncode == 0, replayed.stderr
+    assert "10 frames in 1 episodes, all identical" in replayed.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--spawn", "2"), 2, "--spawn 2: csgo has spawns 0 to 1"),
+        (("--spawn", "-1"), 2, "--spawn must be at least 0, not -1"),
+        (("--upsampler-steps", "0"), 2, "--upsampler-steps must be at least 1, not 0"),
+        (("--sensitivity", "0"), 2, "--sensitivity must be above 0, not 0"),
+        (("--preset", "best"), 2, "unknown preset 'best'"),
+    ],
+)
+def test_wrong_first_person_options_are_one_line(
+    first_person_folder: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    done = run(tmp_path, "csgo", "--headless", "--weights", str(first_person_folder), *arguments)
+    assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), done.stderr
+    assert words in done.stderr
+    assert files_in(tmp_path) == set()
+
+
+def test_a_world_that_does_not_exist_yet_is_one_line(tmp_path: Path) -> None:
+    done = run(tmp_path, "doom", "--headless")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "there is no world 'doom' yet" in done.stderr
+
+
 @pytest.mark.parametrize("driver", [{}, {"SDL_VIDEODRIVER": "dummy"}], ids=["headless", "window"])
 def test_ctrl_c_exits_130_and_leaves_nothing_half_written(
     world_folder: Path, tmp_path: Path, driver: dict[str, str]
@@ -169,6 +215,7 @@ def test_list_shows_every_game_and_its_origin(tmp_path: Path) -> None:
     rows = [line.split() for line in done.stdout.splitlines() if "atari/" in line]
     assert {row[0] for row in rows} >= {f"atari/{game}" for game in ATARI_GAMES}
     assert {row[1].rstrip(":") for row in rows} <= {"bundled", "downloaded", "hub"}
+    assert {"csgo", "doom"} <= {line.split()[0] for line in done.stdout.splitlines() if line.split()}
 
 
 def test_doctor_says_what_this_machine_will_do(tmp_path: Path) -> None:
@@ -180,7 +227,7 @@ def test_doctor_says_what_this_machine_will_do(tmp_path: Path) -> None:
     assert "26 of 26 games" in done.stdout
 
 
-@pytest.mark.parametrize("command", [(), ("atari",), ("replay",), ("list",), ("doctor",)])
+@pytest.mark.parametrize("command", [(), ("atari",), ("csgo",), ("doom",), ("replay",), ("list",), ("doctor",)])
 def test_help_needs_no_torch(tmp_path: Path, command: tuple[str, ...]) -> None:
     probe = (
         "import sys; sys.argv = ['diamond-play', *sys.argv[1:], '--help']\n"

@@ -8,12 +8,14 @@ import pytest
 
 from diamond_engine.actions import Button
 from diamond_engine.errors import DiamondError
+from play.latch import Input
 from play.recording import EpisodeLog, Recording, read_recording, session_path, write_recording
-from play.replay import options_of, replay
+from play.replay import replay
 from play.session import Session, Settings
+from play.sources import Start
 from play.video import VideoWriter
 from play.view import Command, Origin
-from tests.play.stages import HEADER, endless_world, make_stage
+from tests.play.stages import HEADER, endless_world, loaded_as, make_stage
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
 
@@ -53,7 +55,10 @@ def test_a_video_without_frames_is_an_error_and_no_file(tmp_path: Path) -> None:
 
 
 def recording() -> Recording:
-    logs = [EpisodeLog.starting(Origin.DREAM, 7, FRAMES[0]), EpisodeLog.starting(Origin.EMULATOR, 8, FRAMES[1])]
+    logs = [
+        EpisodeLog.starting(Origin.DREAM, Start(7), FRAMES[0]),
+        EpisodeLog.starting(Origin.EMULATOR, Start(8, 3), FRAMES[1]),
+    ]
     logs[0].append(2, FRAMES[3])
     logs[0].append(0, FRAMES[4])
     return Recording(HEADER, logs)
@@ -91,7 +96,7 @@ def test_recording_begins_with_the_episode_and_its_video_with_the_key(world_fold
         if step == 2:
             session.obey(Command.RECORD)
             assert session.snapshot().recording
-        session.advance(frozenset())
+        session.advance(Input())
     session.close()
     assert len(decoded(path)) == 5
     assert [len(log.actions) for log in read_recording(session_path(path)).episodes] == [4, 3]
@@ -99,18 +104,18 @@ def test_recording_begins_with_the_episode_and_its_video_with_the_key(world_fold
 
 def test_the_emulator_replays_to_identical_frames(world_folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "r.mp4"
-    session = Session(make_stage(endless_world(world_folder), path), Settings(seed=3, origin=Origin.EMULATOR))
+    session = Session(make_stage(endless_world(world_folder), path), Settings(Start(3), origin=Origin.EMULATOR))
     session.obey(Command.RECORD)
-    played = [session.advance(frozenset({Button.FIRE}))]
+    played = [session.advance(Input((Button.FIRE,)))]
     session.obey(Command.HAND_OVER)
-    played += [session.advance(frozenset()) for _ in range(20)]
+    played += [session.advance(Input()) for _ in range(20)]
     session.close()
     recording = read_recording(path)
-    frames = replay(recording, options_of(recording.header, weights=str(world_folder)))
+    frames = replay(recording, loaded_as(recording, world_folder))
     assert np.array_equal(list(frames), played)
 
 
 def test_actions_that_the_game_does_not_have_are_refused(world_folder: Path) -> None:
-    log = EpisodeLog(Origin.DREAM, 0, [4], [0, 0])
+    log = EpisodeLog(Origin.DREAM, Start(0), [4], [0, 0])
     with pytest.raises(DiamondError, match="actions that Breakout does not have"):
-        list(replay(Recording(HEADER, [log]), options_of(HEADER, weights=str(world_folder))))
+        list(replay(Recording(HEADER, [log]), loaded_as(Recording(HEADER, [log]), world_folder)))

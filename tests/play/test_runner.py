@@ -11,6 +11,7 @@ from diamond_engine.actions import Button
 from diamond_engine.errors import DiamondError
 from play.runner import Pacer, SessionThread
 from play.session import Session, Settings
+from play.sources import Start
 from play.view import Command, Snapshot
 from tests.play.stages import make_session
 
@@ -23,7 +24,7 @@ def test_it_plays_to_its_limit_and_reports(world_folder: Path) -> None:
 
     def load(progress: Callable[[str], None]) -> Session:
         threads.add(threading.get_ident())
-        return make_session(world_folder, Settings(seed=4))
+        return make_session(world_folder, Settings(Start(4)))
 
     def on_frame(frame: np.ndarray) -> None:
         threads.add(threading.get_ident())

@@ -10,18 +10,24 @@ import torch
 
 from diamond_engine.actions import Button
 from diamond_engine.worlds import read_world
+from play.latch import Input
 from play.session import Session, Settings
+from play.sources import Start
 from play.view import Command, Origin, Player
 from tests.play.stages import endless_world, make_session, make_stage, obey
 
-NOTHING: frozenset[Button] = frozenset()
+NOTHING = Input()
+
+
+def pressing(*buttons: Button) -> Input:
+    return Input(buttons)
 
 
 def test_a_person_plays_with_buttons(world_folder: Path) -> None:
     session = make_session(world_folder)
-    session.advance(frozenset({Button.RIGHT}))
+    session.advance(pressing(Button.RIGHT))
     assert session.snapshot().action == "RIGHT"
-    session.advance(frozenset({Button.LEFT, Button.RIGHT, Button.FIRE}))
+    session.advance(pressing(Button.LEFT, Button.RIGHT, Button.FIRE))
     assert (session.snapshot().action, session.snapshot().step, session.frames) == ("FIRE", 2, 2)
 
 
@@ -32,7 +38,7 @@ def test_the_dream_answers_the_action(world_folder: Path) -> None:
         for weights in world.denoiser.parameters():  # a fresh network's last layer is 0: its frames ignore the action
             weights.normal_(0, 0.3, generator=generator)
     sessions = [Session(make_stage(world), Settings()) for _ in range(3)]
-    buttons = (NOTHING, NOTHING, frozenset({Button.RIGHT}))
+    buttons = (NOTHING, NOTHING, pressing(Button.RIGHT))
     frames = [session.advance(pressed) for session, pressed in zip(sessions, buttons, strict=True)]
     assert np.array_equal(frames[0], frames[1])
     assert not np.array_equal(frames[0], frames[2])
@@ -44,11 +50,11 @@ def test_handing_control_to_the_agent_and_back(world_folder: Path) -> None:
     assert session.player is Player.AGENT
     actions = set()
     for _ in range(20):
-        session.advance(frozenset({Button.RIGHT}))
+        session.advance(pressing(Button.RIGHT))
         actions.add(session.snapshot().action)
     assert len(actions) > 1  # an untrained agent acts at random; the held button is not heard
     session.obey(Command.HAND_OVER)
-    session.advance(frozenset({Button.RIGHT}))
+    session.advance(pressing(Button.RIGHT))
     assert (session.player, session.snapshot().action) == (Player.PERSON, "RIGHT")
 
 
@@ -138,7 +144,7 @@ def test_reset_starts_another_episode_with_another_seed(world_folder: Path) -> N
 
 
 def test_the_same_seed_gives_the_same_frames(world_folder: Path) -> None:
-    settings = Settings(seed=5, horizon=3, player=Player.AGENT)
+    settings = Settings(Start(5), horizon=3, player=Player.AGENT)
     first, second = (make_session(world_folder, settings) for _ in range(2))
     for _ in range(5):
         assert np.array_equal(first.advance(NOTHING), second.advance(NOTHING))
@@ -196,6 +202,6 @@ def test_a_snapshot_keeps_its_frame(world_folder: Path, origin: Origin) -> None:
     snapshot = session.snapshot()
     before = snapshot.frame.copy()
     for _ in range(3):
-        session.advance(frozenset({Button.RIGHT}))
+        session.advance(pressing(Button.RIGHT))
     assert np.array_equal(snapshot.frame, before)
     session.close()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,38 +14,67 @@ import numpy as np
 import pygame
 import pytest
 
-from play.hud import MARGIN, PANEL_WIDTH, ROW_HEIGHT, VALUE_SIZE, rows
+from diamond_engine.actions import CsgoAction, csgo
+from diamond_engine.worlds import World
+from play.actions import Action, FirstPersonActions
+from play.canvas import VALUE_SIZE
+from play.genres import Genre
+from play.hud import MARGIN, PANEL_WIDTH, ROW_HEIGHT, rows, window_size
+from play.pointer import SENSITIVITY_FACTOR
 from play.recording import read_recording
 from play.runner import SessionThread
 from play.session import Session, Settings
 from play.view import Loading, Origin, Player, Snapshot
-from play.window import DISPLAY_VARIABLES, SIZE, Window, has_display
-from tests.play.stages import endless_world, make_stage
+from play.window import DISPLAY_VARIABLES, Window, has_display
+from tests.play.stages import BREAKOUT, CSGO, endless_world, first_person_session, make_stage
 
 PATIENCE = 60.0
+LOOKS = 6000
 
 
 def until(condition: Callable[[], object], step: Callable[[], object] = lambda: time.sleep(0.01)) -> None:
-    """Steps until the condition holds; fails after a minute, far more than any of this takes."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "this did not happen"
+    """Steps until the condition holds; fails after so many steps, a minute of them, or longer on a busy machine."""
+    for _ in range(LOOKS):
+        if condition():
+            return
         step()
+    raise AssertionError("this did not happen")
+
+
+@contextmanager
+def opened(make: Callable[[], Session], genre: Genre) -> Iterator[Window]:
+    """An open window without a screen on a session that has loaded; whatever happens, both are closed."""
+    session = SessionThread(lambda progress: make(), seed=0)
+    session.start()
+    try:
+        window = Window(session, genre)
+        try:
+            until(lambda: session.finished.is_set() or isinstance(session.view, Snapshot), window.update)
+            session.raise_error()
+            yield window
+        finally:
+            window.close()
+    finally:
+        stopped = session.stop(PATIENCE)
+    assert stopped
+    session.raise_error()
 
 
 @pytest.fixture
 def window(world_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Window]:
-    """An open window without a screen on a session that has loaded."""
+    """A window on Breakout."""
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     stage = make_stage(endless_world(world_folder))
-    session = SessionThread(lambda progress: Session(stage, Settings(horizon=10**6)), seed=0)
-    session.start()
-    opened = Window(session, "test")
-    until(lambda: isinstance(session.view, Snapshot), opened.update)
-    yield opened
-    opened.close()
-    assert session.stop(PATIENCE)
-    session.raise_error()
+    with opened(lambda: Session(stage, Settings(horizon=10**6)), BREAKOUT) as window:
+        yield window
+
+
+@pytest.fixture
+def first_person(tiny_first_person_world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Window]:
+    """A window on a first-person world."""
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    with opened(lambda: first_person_session(tiny_first_person_world), CSGO) as window:
+        yield window
 
 
 def press(code: int, down: bool = True) -> None:
@@ -116,6 +146,106 @@ def test_the_panel_says_what_a_person_wants_to_know(window: Window) -> None:
     assert set(shown) >= {"return", "step", "frames/s", "model"}
 
 
+def button(number: int, down: bool = True) -> None:
+    pygame.event.post(pygame.event.Event(pygame.MOUSEBUTTONDOWN if down else pygame.MOUSEBUTTONUP, button=number))
+
+
+def turn(right: int, down: int) -> None:
+    pygame.event.post(pygame.event.Event(pygame.MOUSEMOTION, rel=(right, down), pos=(0, 0), buttons=(0, 0, 0)))
+
+
+def test_the_mouse_turns_the_view_only_while_it_is_captured(first_person: Window) -> None:
+    def turned(right: int, down: int) -> tuple[float, float]:
+        """What is left in the latch of a motion while the session waits for it in a single step."""
+        turn(right, down)
+        first_person.update()
+        return first_person.session.latch.read().motion
+
+    first_person.session.stop(PATIENCE)  # now nobody but this test reads the latch
+    assert turned(50, 5) == (0, 0)
+    button(pygame.BUTTON_LEFT)
+    button(pygame.BUTTON_LEFT, down=False)
+    assert turned(50, 5) == (50, 5)
+    assert first_person.pointer.captured
+    assert first_person.session.latch.read().pressed == ()  # the click that captures is no shot
+    tap(pygame.K_EQUALS)
+    assert turned(80, -40) == (80 * SENSITIVITY_FACTOR, -40 * SENSITIVITY_FACTOR)
+    tap(pygame.K_MINUS)
+    for _ in range(9):
+        turn(3, 1)
+    assert turned(3, 1) == pytest.approx((30, 10))  # all of it, not the last event alone
+    tap(pygame.K_ESCAPE)
+    assert turned(50, 5) == (0, 0)
+    assert first_person.open
+    tap(pygame.K_ESCAPE)
+    first_person.update()
+    assert not first_person.open
+
+
+def test_clicks_and_keys_become_the_action(first_person: Window) -> None:
+    button(pygame.BUTTON_LEFT)
+    first_person.update()
+    press(pygame.K_w)
+    button(pygame.BUTTON_RIGHT)
+    until(lambda: seen(first_person).gesture.pressed == {"w", "right click"}, first_person.update)
+    button(pygame.BUTTON_RIGHT, down=False)
+    press(pygame.K_w, down=False)
+    until(lambda: seen(first_person).action == "nothing", first_person.update)
+
+
+def test_m_hands_over_to_the_recorded_human_and_enter_goes_to_the_next_spawn(first_person: Window) -> None:
+    assert seen(first_person).spawn == (0, 2)
+    tap(pygame.K_RETURN)
+    until(lambda: seen(first_person).spawn == (1, 2), first_person.update)
+    tap(pygame.K_PERIOD)
+    until(lambda: seen(first_person).paused, first_person.update)
+    tap(pygame.K_RETURN)
+    tap(pygame.K_m)
+    until(lambda: seen(first_person).player is Player.RECORDED, first_person.update)
+    assert seen(first_person).step == 0
+    before = seen(first_person).frames
+    tap(pygame.K_e)
+    until(lambda: seen(first_person).frames == before + 1, first_person.update)
+    recorded = seen(first_person).gesture
+    assert recorded.pressed == {"d"}  # what was recorded at spawn 0
+
+
+def test_the_view_is_drawn_in_whole_pixels_and_the_inset_over_it(first_person: Window) -> None:
+    tap(pygame.K_PERIOD)
+    until(lambda: seen(first_person).paused and seen(first_person).low_res is not None, first_person.update)
+    first_person.update()
+    shown = pygame.surfarray.array3d(first_person.screen).swapaxes(0, 1)
+    frame = seen(first_person).frame.repeat(3, 0).repeat(3, 1)
+    assert np.array_equal(shown[16:466, 16:856], frame)
+    tap(pygame.K_F2)
+    first_person.update()
+    shown = pygame.surfarray.array3d(first_person.screen).swapaxes(0, 1)
+    low_res = seen(first_person).low_res
+    assert low_res is not None
+    assert np.array_equal(shown[32:122, 32:200], low_res.repeat(3, 0).repeat(3, 1))
+    tap(pygame.K_F2)
+    first_person.update()
+    assert np.array_equal(pygame.surfarray.array3d(first_person.screen).swapaxes(0, 1)[16:466, 16:856], frame)
+
+
+def test_full_screen_and_back(first_person: Window) -> None:
+    size = first_person.screen.get_size()
+    tap(pygame.K_F11)
+    first_person.update()
+    assert first_person.screen.get_flags() & pygame.FULLSCREEN
+    tap(pygame.K_F11)
+    first_person.update()
+    assert not first_person.screen.get_flags() & pygame.FULLSCREEN
+    assert first_person.screen.get_size() == size
+
+
+def test_a_first_person_panel_says_what_that_world_has(first_person: Window) -> None:
+    until(lambda: seen(first_person).stage_ms, first_person.update)
+    shown = {row.label: row.value for row in rows(seen(first_person), with_action=False)}
+    assert set(shown) == {"who plays", "spawn", "step", "frames/s", "model", "dynamics", "upsampler"}
+    assert shown["spawn"] == "0 (0 to 1)"
+
+
 def test_a_display_is_known_by_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in DISPLAY_VARIABLES:
         monkeypatch.delenv(name, raising=False)
@@ -134,7 +264,7 @@ def test_a_window_can_be_closed_while_loading(monkeypatch: pytest.MonkeyPatch) -
 
     session = SessionThread(load, seed=0)
     session.start()
-    window = Window(session, "test")
+    window = Window(session, CSGO)
     until(lambda: session.view == Loading("downloading"), window.update)
     tap(pygame.K_ESCAPE)
     window.run()
@@ -159,11 +289,11 @@ class VirtualScreen:
         height, line, start = int(header[5]), int(header[12]), int(header[0] + 12 * header[19])
         return np.frombuffer(dump, np.uint8, height * line, start).reshape(height, -1, 4)
 
-    def action_row(self) -> bytes:
-        """The pixels of the panel's action in a window in the middle of the screen."""
-        pixels = self.pixels()
-        left = (pixels.shape[1] + SIZE[0]) // 2 - PANEL_WIDTH + MARGIN
-        top = (pixels.shape[0] - SIZE[1]) // 2 + MARGIN + 3 * ROW_HEIGHT + 17
+    def third_row(self, genre: Genre) -> bytes:
+        """The pixels of the panel's third value in a window in the middle of the screen: the action, or the step."""
+        pixels, size = self.pixels(), window_size(genre.frame_size, genre.scale, genre.keymap)
+        left = (pixels.shape[1] + size[0]) // 2 - PANEL_WIDTH + MARGIN
+        top = (pixels.shape[0] - size[1]) // 2 + MARGIN + 3 * ROW_HEIGHT + 17
         return pixels[top : top + VALUE_SIZE, left : left + PANEL_WIDTH - 2 * MARGIN].tobytes()
 
 
@@ -188,32 +318,83 @@ def screen(tmp_path: Path) -> Iterator[VirtualScreen]:
     server.wait()
 
 
-def test_keys_sent_to_a_real_window_change_the_action_on_the_panel_and_in_the_dream(
-    screen: VirtualScreen, world_folder: Path, tmp_path: Path
-) -> None:
+@contextmanager
+def real_window(screen: VirtualScreen, folder: Path, *arguments: str) -> Iterator[Callable[..., None]]:
+    """The command on a virtual screen, once it records to ``r.mp4``; yields xdotool, and expects to have been quit."""
     kept = {name: value for name, value in os.environ.items() if name not in DISPLAY_VARIABLES}
     environment = {**kept, "DISPLAY": screen.display, "OMP_NUM_THREADS": "1"}
-    arguments = ["atari", "Breakout", "--weights", str(world_folder), "--horizon", "1000000", "--record", "r.mp4"]
 
     def xdotool(*words: str) -> None:
         subprocess.run(["xdotool", *words], env=environment, check=True)
 
-    with (tmp_path / "log").open("w") as log:
-        command = [sys.executable, "-m", "play", *arguments]
-        player = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
+    with (folder / "log").open("w") as log:
+        command = [sys.executable, "-m", "play", *arguments, "--horizon", "1000000", "--record", "r.mp4"]
+        player = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
     try:
-        until(lambda: player.poll() is not None or list(tmp_path.glob(".r.mp4.*")))  # it plays: the recording began
+        until(lambda: player.poll() is not None or list(folder.glob(".r.mp4.*")))  # it plays: the recording began
+        assert player.poll() is None, (folder / "log").read_text()
         time.sleep(1.0)  # until a first step was drawn
-        idle = screen.action_row()
-        for key in ("d", "Left", "space"):
-            xdotool("keydown", key)
-            until(lambda: screen.action_row() != idle)
-            xdotool("keyup", key)
-            until(lambda: screen.action_row() == idle)
-        xdotool("key", "Escape")
-        assert player.wait(PATIENCE) == 0, (tmp_path / "log").read_text()
+        yield xdotool
+        assert player.wait(PATIENCE) == 0, (folder / "log").read_text()
     finally:
         player.kill()
-    actions = [action for log in read_recording(tmp_path / "r.mp4").episodes for action in log.actions]
+
+
+def recorded_actions(folder: Path) -> list[Action]:
+    return [action for log in read_recording(folder / "r.mp4").episodes for action in log.actions]
+
+
+def test_keys_sent_to_a_real_window_change_the_action_on_the_panel_and_in_the_dream(
+    screen: VirtualScreen, world_folder: Path, tmp_path: Path
+) -> None:
+    with real_window(screen, tmp_path, "atari", "Breakout", "--weights", str(world_folder)) as xdotool:
+        idle = screen.third_row(BREAKOUT)
+        for key in ("d", "Left", "space"):
+            xdotool("keydown", key)
+            until(lambda: screen.third_row(BREAKOUT) != idle)
+            xdotool("keyup", key)
+            until(lambda: screen.third_row(BREAKOUT) == idle)
+        xdotool("key", "Escape")
+    actions = recorded_actions(tmp_path)
     changes = [action for i, action in enumerate(actions) if i == 0 or actions[i - 1] != action]
     assert changes == [0, 2, 0, 3, 0, 1, 0]  # RIGHT, LEFT, FIRE, and NOOP between them
+
+
+def test_keys_clicks_and_motion_sent_to_a_real_window_become_the_vectors_of_a_first_person_world(
+    screen: VirtualScreen, first_person_folder: Path, tmp_path: Path
+) -> None:
+    script = (
+        "click 1",  # captures the mouse
+        "key --delay 0 w",  # far shorter than a step
+        "click 1",
+        "click 3",
+        "mousemove_relative -- 100 0 " * 3,  # within a step or two: nothing of it may be lost
+        "mousemove_relative -- 0 -10 " * 2,
+        "key --delay 0 Right",
+        "keydown d",
+        "mousedown 1",
+        "mouseup 1",
+        "keyup d",
+    )
+    with real_window(screen, tmp_path, "csgo", "--weights", str(first_person_folder)) as xdotool:
+        for line in script:
+            xdotool(*line.split())
+            for _ in range(3):
+                step = screen.third_row(CSGO)
+                until(lambda step=step: screen.third_row(CSGO) != step)
+        xdotool("key", "Escape")
+        xdotool("mousemove_relative", "--", "300", "100")  # the mouse is free again
+        xdotool("key", "Escape")
+    actions = [action for action in recorded_actions(tmp_path) if action != FirstPersonActions.idle]
+    changes = [csgo.decode(np.array(a)) for i, a in enumerate(actions) if i == 0 or actions[i - 1] != a]
+    first, last = changes[:3], changes[-3:]
+    assert first == [CsgoAction(keys=("w",)), CsgoAction(left_click=True), CsgoAction(right_click=True)]
+    assert [actions.count(vector(action)) for action in first] == [1, 1, 1]
+    assert last == [CsgoAction(keys=("d",)), CsgoAction(keys=("d",), left_click=True), CsgoAction(keys=("d",))]
+    turns = [csgo.decode(np.array(action)) for action in actions]
+    turned = (sum(turn.mouse_x for turn in turns), sum(turn.mouse_y for turn in turns))
+    assert turned == (300 + csgo.ARROW_MOTION["right"][1], -20)
+
+
+def vector(action: CsgoAction) -> Action:
+    return tuple(csgo.encode(action).tolist())

@@ -10,7 +10,7 @@ import pytest
 from diamond_engine import load_agent, load_world
 from diamond_engine.actions import ATARI_GAMES
 from diamond_engine.errors import DiamondError, UsageError
-from weights import bundle, bundled_folder, catalogue, locate, write_checksums
+from weights import bundle, bundled_folder, catalogue, check_published, locate, write_checksums
 from weights.checksums import CHECKSUMS, check_checksums
 from weights.manifest import MANIFEST
 
@@ -25,8 +25,21 @@ def bundled(world_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return folder
 
 
-def test_the_manifest_has_the_26_games() -> None:
-    assert set(MANIFEST) == {f"atari/{game}" for game in ATARI_GAMES}
+def test_the_manifest_has_the_26_games_and_counter_strike() -> None:
+    assert set(MANIFEST) == {"csgo", *(f"atari/{game}" for game in ATARI_GAMES)}
+
+
+def test_counter_strike_was_published_with_seven_start_contexts() -> None:
+    csgo = MANIFEST["csgo"]
+    names = ("low_res", "full_res", "act", "next_act")
+    assert {file.path for file in csgo.spawns} == {f"csgo/spawn/{k}/{name}.npy" for k in range(7) for name in names}
+    assert csgo.files[0] == csgo.checkpoint
+    assert 1_526_844_223 < csgo.size_bytes < 1_532_000_000
+
+
+def test_a_file_of_another_size_is_another_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "csgo.pt").write_bytes(b"trained by a person")
+    assert not check_published("csgo", tmp_path / "csgo.pt")
 
 
 def test_a_bundled_world_is_found_before_the_hub(bundled: Path) -> None:

@@ -1,0 +1,120 @@
+"""From a name, a folder or a published checkpoint to a world or its agent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from diamond_engine import counter_strike
+from diamond_engine.actions import AtariGame, atari_game
+from diamond_engine.agents import Agent
+from diamond_engine.checkpoints import StateDict, read_published
+from diamond_engine.errors import DiamondError, UsageError
+from diamond_engine.networks import ActorCritic
+from diamond_engine.runtime import Runtime
+from diamond_engine.spawns import Spawns, collect_spawns
+from diamond_engine.worlds import (
+    World,
+    WorldConfig,
+    atari_world_config,
+    build_world,
+    built,
+    open_folder,
+    read_world,
+    world_folder,
+)
+from weights import Notice, bundled_folder, locate, to_stderr
+
+ATARI = "atari/"
+
+
+def load_world(
+    name_or_path: str | Path,
+    *,
+    weights: str | Path | None = None,
+    dtype: str = "float32",
+    notice: Notice = to_stderr,
+) -> World:
+    """Loads a world by name (``atari/Breakout``, ``csgo``), from its folder, or from the folder of a training run.
+
+    By name, the bundled world is taken, or else the published checkpoint, downloaded once. ``weights`` chooses others:
+    ``"hub"`` the published checkpoint, a path a world folder of the same game, a published ``.pt``, or, for ``csgo``,
+    a folder with the published files laid out as on the hub. An Atari checkpoint has no start contexts: they are
+    collected from the emulator.
+
+    ``dtype`` is the precision in which weights are held, named as in ``WorldModelEnv``: bfloat16 is half as large, and
+    the same where dreams run in bfloat16. ``notice`` is told what takes long, such as a large download, beforehand.
+
+    Raises ``UsageError`` for an unknown name, ``DiamondError`` for weights that are missing, damaged or do not fit.
+    """
+    held = Runtime.choose(dtype=dtype).dtype
+    if name_or_path == counter_strike.NAME:
+        return counter_strike.load(weights, held, notice)
+    path, game = _find(name_or_path, weights)
+    if game is None or path.is_dir():
+        return read_world(path, game, held)
+    world = read_published_world(path, game, dtype=held)
+    return replace(world, spawns=collect_spawns(game, world.context_length))
+
+
+def load_agent(
+    name_or_path: str | Path,
+    *,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    seed: int = 0,
+) -> Agent:
+    """Loads only the agent of a world, from where ``load_world`` would take it, and places it on a device.
+
+    Raises what ``load_world`` raises, and ``DiamondError`` where the world has no agent.
+    """
+    path, game = _find(name_or_path, weights)
+    if game is None or path.is_dir():
+        config, states = open_folder(path, game, ("actor_critic",))
+    else:
+        config, states = _open_published(path, game)
+    if config.actor_critic is None:
+        raise DiamondError(f"{config.name} has no agent: train one with 'diamond-train agent'")
+    network = built(ActorCritic, config.actor_critic, "actor_critic", states, str(path))
+    return Agent(network, Runtime.choose(device, dtype), seed)
+
+
+def read_published_world(
+    path: Path, game: AtariGame, spawns: Spawns | None = None, dtype: torch.dtype = torch.float32
+) -> World:
+    """Loads a published Atari checkpoint of the paper's architecture.
+
+    Raises ``DiamondError`` where it is damaged or made for another game's number of actions.
+    """
+    config, states = _open_published(path, game)
+    return build_world(config, states, str(path), spawns, dtype)
+
+
+def _find(name_or_path: str | Path, weights: str | Path | None) -> tuple[Path, AtariGame | None]:
+    """A world folder, or the published checkpoint of the game returned with it; the game is None for a folder given."""
+    if isinstance(name_or_path, str) and name_or_path.startswith(ATARI):
+        game = atari_game(name_or_path.removeprefix(ATARI))
+        if weights is None or weights == "hub":
+            return locate(ATARI + game.name, hub_only=weights == "hub"), game
+        path = Path(weights)
+        return world_folder(path) if path.is_dir() else path, game
+    if weights is not None:
+        raise UsageError(f"weights go with the name of a world, such as 'atari/Breakout', not with {name_or_path}")
+    if isinstance(name_or_path, str) and bundled_folder(name_or_path) is not None:
+        return locate(name_or_path), None
+    return world_folder(Path(name_or_path)), None
+
+
+def _open_published(path: Path, game: AtariGame) -> tuple[WorldConfig, dict[str, StateDict]]:
+    states = read_published(path)
+    table = states.get("denoiser", {}).get("inner_model.act_emb.0.weight")
+    if table is not None and len(table) != len(game.actions):
+        raise DiamondError(
+            f"{path} was trained for a game of {len(table)} actions, {game.name} has {len(game.actions)}: "
+            "use the weights of this game"
+        )
+    provenance = {"source": "checkpoint in the form published by the authors of the paper", "file": path.name}
+    return replace(atari_world_config(game), provenance=provenance), states

@@ -1,0 +1,53 @@
+"""The kinds of worlds, and what commands and window must know of one before it is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from diamond_engine.actions import atari_game
+from diamond_engine.errors import UsageError
+from play.actions import ActionSpace, AtariActions, FirstPersonActions
+from play.bindings import Keymap
+from play.keymaps import FIRST_PERSON, JOYSTICK
+
+ATARI = "atari/"
+
+
+@dataclass(frozen=True)
+class Genre:
+    """One kind of world."""
+
+    title: str
+    """Name of the game."""
+    keymap: Keymap
+    """What a person can press, and what it means."""
+    actions: ActionSpace
+    """What can be done in it."""
+    frame_size: tuple[int, int]
+    """Width and height of a frame in pixels."""
+    scale: int
+    """How many times larger a frame is in the window as it opens."""
+    frame_rate: float
+    """Frames a second of its videos; play is paced by what the world itself states."""
+    horizon_step: int
+    """Steps by which a key makes dreams longer or shorter."""
+
+
+def genre_of(world: str) -> Genre:
+    """The genre of a world by name, such as ``csgo``. Raises ``UsageError`` for an unknown one."""
+    if world.startswith(ATARI):
+        game = atari_game(world.removeprefix(ATARI))
+        return Genre(game.name, JOYSTICK, AtariActions(game), (64, 64), 10, 15.0, 5)
+    if world in FIRST_PERSON_WORLDS:
+        title, frame_rate = FIRST_PERSON_WORLDS[world]
+        return Genre(title, FIRST_PERSON, FirstPersonActions(), (280, 150), 3, frame_rate, 100)
+    raise UsageError(f"unknown world {world!r}: 'diamond-play list' shows those there are")
+
+
+FIRST_PERSON_WORLDS = {"csgo": ("CS:GO", 16.0), "doom": ("Doom", 17.5)}
+"""Title and frame rate of the first-person worlds."""
+
+
+def file_name(world: str) -> str:
+    """What files made of a world are called: ``Breakout`` for ``atari/Breakout``."""
+    return world.rpartition("/")[2]

@@ -1,0 +1,164 @@
+"""The keymaps of the kinds of worlds: a joystick's with five buttons, and a first person's with keys and mouse."""
+
+from __future__ import annotations
+
+import pygame
+
+from diamond_engine.actions import Button
+from play.actions import LEFT_CLICK, RIGHT_CLICK
+from play.bindings import LEFT_TRIGGER, RIGHT_TRIGGER, Binding, Directions, Keycap, Keymap, WindowCommand
+from play.view import Command
+
+PAUSE = Binding("pause, go on", ((pygame.K_PERIOD, Command.PAUSE),), "Period ( . )", ((7, Command.PAUSE),), "Start")
+SINGLE_STEP = Binding(
+    "play a single step", ((pygame.K_e, Command.SINGLE_STEP),), "E", ((5, Command.SINGLE_STEP),), "RB"
+)
+FULL_SCREEN = Binding("full screen and back", ((pygame.K_F11, WindowCommand.FULL_SCREEN),), "F11")
+HELP = Binding("show or hide this help", ((pygame.K_F1, WindowCommand.HELP),), "F1")
+ENTER_KEYS = (pygame.K_RETURN, pygame.K_KP_ENTER)
+HORIZON_KEYS = ((pygame.K_RIGHTBRACKET, Command.LONGER_HORIZON), (pygame.K_LEFTBRACKET, Command.SHORTER_HORIZON))
+
+JOYSTICK = Keymap(
+    bindings=(
+        Binding(
+            "move",
+            (
+                (pygame.K_w, Button.UP),
+                (pygame.K_a, Button.LEFT),
+                (pygame.K_s, Button.DOWN),
+                (pygame.K_d, Button.RIGHT),
+                (pygame.K_UP, Button.UP),
+                (pygame.K_LEFT, Button.LEFT),
+                (pygame.K_DOWN, Button.DOWN),
+                (pygame.K_RIGHT, Button.RIGHT),
+            ),
+            "W A S D, or the arrows",
+            pad_shown="stick, cross",
+        ),
+        Binding("fire", ((pygame.K_SPACE, Button.FIRE),), "Space", ((0, Button.FIRE), (2, Button.FIRE)), "A, X"),
+        Binding(
+            "hand control to the agent and back",
+            ((pygame.K_m, Command.HAND_OVER),),
+            "M",
+            ((3, Command.HAND_OVER),),
+            "Y",
+        ),
+        Binding(
+            "start a new episode",
+            tuple((key, Command.RESET) for key in ENTER_KEYS),
+            "Enter",
+            ((6, Command.RESET),),
+            "Back",
+        ),
+        PAUSE,
+        SINGLE_STEP,
+        Binding(
+            "longer or shorter dreams (horizon)",
+            HORIZON_KEYS,
+            "] and [, or Up and Down while you do not play",
+            arrows=((pygame.K_UP, Command.LONGER_HORIZON), (pygame.K_DOWN, Command.SHORTER_HORIZON)),
+        ),
+        Binding(
+            "switch between dream and real emulator",
+            ((pygame.K_TAB, Command.SWITCH_SOURCE),),
+            "Tab, or Left and Right while you do not play",
+            ((4, Command.SWITCH_SOURCE),),
+            "LB",
+            arrows=((pygame.K_LEFT, Command.SWITCH_SOURCE), (pygame.K_RIGHT, Command.SWITCH_SOURCE)),
+        ),
+        Binding(
+            "start or stop recording",
+            ((pygame.K_r, Command.RECORD), (pygame.K_F9, Command.RECORD)),
+            "R, F9",
+        ),
+        FULL_SCREEN,
+        HELP,
+        Binding("quit", ((pygame.K_ESCAPE, WindowCommand.LEAVE),), "Esc"),
+    ),
+    stick=Directions(Button.LEFT, Button.RIGHT, Button.UP, Button.DOWN),
+    cross=Directions(Button.LEFT, Button.RIGHT, Button.UP, Button.DOWN),
+)
+"""For Atari games."""
+
+FIRST_PERSON = Keymap(
+    bindings=(
+        Binding(
+            "walk",
+            ((pygame.K_w, "w"), (pygame.K_a, "a"), (pygame.K_s, "s"), (pygame.K_d, "d")),
+            "W A S D",
+            pad_shown="left stick",
+        ),
+        Binding(
+            "look around",
+            (
+                (pygame.K_LEFT, "left"),
+                (pygame.K_RIGHT, "right"),
+                (pygame.K_UP, "up"),
+                (pygame.K_DOWN, "down"),
+            ),
+            "mouse (a click captures it), or the arrows",
+            pad_shown="right stick",
+        ),
+        Binding("fire; second function, such as aim", (), "left and right mouse button", pad_shown="RT, LT"),
+        Binding("jump", ((pygame.K_SPACE, "space"),), "Space", ((0, "space"),), "A"),
+        Binding("crouch", ((pygame.K_LCTRL, "left ctrl"),), "left Ctrl", ((1, "left ctrl"),), "B"),
+        Binding("walk silently", ((pygame.K_LSHIFT, "left shift"),), "left Shift", ((4, "left shift"),), "LB"),
+        Binding("reload", ((pygame.K_r, "r"),), "R", ((2, "r"),), "X"),
+        Binding(
+            "take a weapon",
+            ((pygame.K_1, "1"), (pygame.K_2, "2"), (pygame.K_3, "3")),
+            "1 2 3",
+            pad_shown="cross: left, up, right",
+        ),
+        Binding(
+            "let the recorded human play, take over",
+            ((pygame.K_m, Command.HAND_OVER),),
+            "M",
+            ((3, Command.HAND_OVER),),
+            "Y",
+        ),
+        Binding(
+            "go to the next spawn",
+            tuple((key, Command.RESET) for key in ENTER_KEYS),
+            "Enter",
+            ((6, Command.RESET),),
+            "Back",
+        ),
+        PAUSE,
+        SINGLE_STEP,
+        Binding(
+            "mouse more or less sensitive",
+            (
+                (pygame.K_EQUALS, WindowCommand.MORE_SENSITIVE),
+                (pygame.K_MINUS, WindowCommand.LESS_SENSITIVE),
+                (pygame.K_KP_PLUS, WindowCommand.MORE_SENSITIVE),
+                (pygame.K_KP_MINUS, WindowCommand.LESS_SENSITIVE),
+            ),
+            "+ and -",
+        ),
+        Binding("longer or shorter dreams (horizon)", HORIZON_KEYS, "] and ["),
+        Binding("start or stop recording", ((pygame.K_F9, Command.RECORD),), "F9"),
+        Binding("show the frame before upsampling", ((pygame.K_F2, WindowCommand.INSET),), "F2"),
+        FULL_SCREEN,
+        HELP,
+        Binding("free the mouse; once more: quit", ((pygame.K_ESCAPE, WindowCommand.LEAVE),), "Esc"),
+    ),
+    stick=Directions("a", "d", "w", "s"),
+    cross=Directions("1", "3", "2", ""),
+    triggers={RIGHT_TRIGGER: LEFT_CLICK, LEFT_TRIGGER: RIGHT_CLICK},
+    clicks={pygame.BUTTON_LEFT: LEFT_CLICK, pygame.BUTTON_RIGHT: RIGHT_CLICK},
+    keycaps=(
+        Keycap("1", "1", 0.75, 0),
+        Keycap("2", "2", 1.75, 0),
+        Keycap("3", "3", 2.75, 0),
+        Keycap("w", "W", 2.25, 1),
+        Keycap("r", "R", 4.25, 1),
+        Keycap("a", "A", 1.5, 2),
+        Keycap("s", "S", 2.5, 2),
+        Keycap("d", "D", 3.5, 2),
+        Keycap("left shift", "Shift", 0, 2, 1.4),
+        Keycap("left ctrl", "Ctrl", 0, 3, 1.4),
+        Keycap("space", "Space", 1.5, 3, 3.75),
+    ),
+)
+"""For worlds that take the vectors of ``diamond_engine.actions.csgo``."""

@@ -1,0 +1,138 @@
+"""From options to a loaded world and the session on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from diamond_engine import World, load_world
+from diamond_engine.errors import DiamondError, UsageError
+from diamond_engine.runtime import Runtime
+from diamond_engine.worlds import Preset
+from play.genres import file_name, genre_of
+from play.options import Options, check_exists
+from play.recording import Header, Recorder
+from play.session import Session, Settings, Stage
+from play.sources import Dream, Emulator, Source, Start
+from play.standins import AgentStandIn, RecordedStandIn, StandIn
+from play.view import Command, Origin, Player
+from weights import bundled_folder, to_stderr
+from weights.manifest import MANIFEST
+
+Progress = Callable[[str], None]
+"""Is told in one line what is being done."""
+
+
+@dataclass(frozen=True)
+class LoadedWorld:
+    """A loaded world with everything that decides its frames."""
+
+    world: World
+    """Networks and start contexts."""
+    preset: Preset
+    """Samplers."""
+    header: Header
+    """The same in words."""
+
+    @classmethod
+    def load(cls, options: Options, progress: Progress) -> LoadedWorld:
+        """Finds and reads the world. Raises ``DiamondError`` or ``UsageError`` for what is not there."""
+        runtime = Runtime.choose(options.device, options.dtype)
+        world = _found(options.world, options.weights, runtime.dtype_name, progress)
+        preset = world.config.preset(options.preset).with_steps(options.steps, options.upsampler_steps)
+        header = Header(
+            world=options.world,
+            weights=_lasting(options.weights),
+            preset=options.preset or world.config.default_preset,
+            steps=preset.dynamics.num_steps_denoising,
+            upsampler_steps=0 if preset.upsampler is None else preset.upsampler.num_steps_denoising,
+            device=str(runtime.device),
+            dtype=runtime.dtype_name,
+        )
+        return cls(world, preset, header)
+
+    @property
+    def sources(self) -> dict[Origin, Callable[[], Source]]:
+        """Openers of its dream and, where it is of a game that can be emulated, of the real game."""
+        openers: dict[Origin, Callable[[], Source]] = {
+            Origin.DREAM: partial(Dream, self.world, self.preset, self.header.device, self.header.dtype)
+        }
+        if self.world.config.game is not None:
+            openers[Origin.EMULATOR] = partial(Emulator, self.world.game)
+        return openers
+
+
+def load_session(options: Options, progress: Progress) -> Session:
+    """Loads a world and who plays in it, and starts a session on the calling thread, which then owns it."""
+    genre = genre_of(options.world)
+    progress(f"loading {genre.title}")
+    loaded = LoadedWorld.load(options, progress)
+    _check_spawn(options, loaded.world)
+    progress(f"waking it up on {loaded.header.device} in {loaded.header.dtype}")
+    stand_in = _stand_in(loaded, options)
+    player = options.player
+    if player is None:
+        player = Player.PERSON if loaded.world.actor_critic is None else Player.AGENT
+    stage = Stage(
+        title=genre.title,
+        actions=genre.actions,
+        frame_rate=loaded.world.config.frame_rate,
+        header=loaded.header,
+        sources=loaded.sources,
+        stand_in=stand_in,
+        has_rewards=loaded.world.config.game is not None,
+        start_recording=partial(_start_recording, loaded, iter([options.record] if options.record else [])),
+    )
+    start = Start(options.seed, options.spawn)
+    session = Session(stage, Settings(start, options.horizon, genre.horizon_step, player, options.origin))
+    if options.record is not None:
+        session.obey(Command.RECORD)
+    return session
+
+
+def _found(name: str, weights: str | None, dtype: str, progress: Progress) -> World:
+    """The world of a name that is published, bundled, or only in a folder so far."""
+    if name in MANIFEST or (weights is None and bundled_folder(name) is not None):
+
+        def notice(line: str) -> None:
+            to_stderr(line)  # the size and licence of a download stay readable on the terminal
+            progress(line)
+
+        return load_world(name, weights=weights, dtype=dtype, notice=notice)
+    check_exists(name, weights)
+    return load_world(Path(weights or name), dtype=dtype)
+
+
+def _lasting(weights: str | None) -> str | None:
+    """The same weights, also when seen from another folder."""
+    return str(Path(weights).resolve()) if weights is not None and weights != "hub" else weights
+
+
+def _check_spawn(options: Options, world: World) -> None:
+    if options.spawn is None:
+        return
+    if world.spawns is None:
+        raise DiamondError(
+            f"{options.world} has no start contexts here: put the folder csgo/spawn of the hub beside its checkpoint"
+        )
+    if options.spawn >= len(world.spawns):
+        raise UsageError(f"--spawn {options.spawn}: {options.world} has spawns 0 to {len(world.spawns) - 1}")
+
+
+def _stand_in(loaded: LoadedWorld, options: Options) -> StandIn | None:
+    """The recorded human where start contexts are numbered, else the world's agent, if it has one."""
+    if options.spawn is not None:
+        return RecordedStandIn()
+    if loaded.world.actor_critic is None and options.player is not Player.AGENT:
+        return None
+    return AgentStandIn(loaded.world.agent(loaded.header.device, loaded.header.dtype, options.seed))
+
+
+def _start_recording(loaded: LoadedWorld, asked: Iterator[Path]) -> Recorder:
+    """Records to the path that was asked for, then to names made of the time."""
+    name = file_name(loaded.header.world)
+    default = Path("recordings") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}.mp4"
+    return Recorder(next(asked, default), loaded.world.config.frame_rate, loaded.header)

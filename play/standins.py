@@ -1,0 +1,73 @@
+"""Who plays when the person does not: the world's agent, or the recorded human of the start context."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+
+from diamond_engine.agents import Agent
+from diamond_engine.frames import from_numpy
+from play.actions import Action
+from play.sources import Opening
+from play.view import Frame, Player
+
+
+class StandIn(Protocol):
+    """Chooses actions in place of the person."""
+
+    player: Player
+
+    def begin(self, opening: Opening) -> None:
+        """An episode starts, or control was handed over in the middle of one that started so."""
+        ...
+
+    def ready(self, step: int) -> bool:
+        """Whether it has an action for this step of the episode, counted from 0."""
+        ...
+
+    def act(self, frame: Frame, step: int) -> Action:
+        """The action for a step it is ready for, on seeing ``frame`` ``(H, W, 3)``."""
+        ...
+
+
+class AgentStandIn:
+    """A trained agent; it can always go on."""
+
+    player = Player.AGENT
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def begin(self, opening: Opening) -> None:
+        """See ``StandIn.begin``."""
+        self._agent.reset()
+
+    def ready(self, step: int) -> bool:
+        """See ``StandIn.ready``."""
+        return True
+
+    def act(self, frame: Frame, step: int) -> Action:
+        """See ``StandIn.act``."""
+        return int(self._agent.act(from_numpy(frame[None], torch.device("cpu")))[0])
+
+
+class RecordedStandIn:
+    """The player recorded at the start context: at step t of the dream it does what it did then."""
+
+    player = Player.RECORDED
+
+    def __init__(self) -> None:
+        self._recorded: tuple[Action, ...] = ()
+
+    def begin(self, opening: Opening) -> None:
+        """See ``StandIn.begin``."""
+        self._recorded = opening.recorded
+
+    def ready(self, step: int) -> bool:
+        """See ``StandIn.ready``."""
+        return step < len(self._recorded)
+
+    def act(self, frame: Frame, step: int) -> Action:
+        """See ``StandIn.act``."""
+        return self._recorded[step]
