@@ -41,6 +41,7 @@ DTYPES = {
 }
 COLUMNS = tuple(name for name in DTYPES if name != "frames")
 EPISODE_NAME = re.compile(r"episode_(\d{6})\.h5")
+
 PAPER_AGE_WEIGHTS = (0.1, 0.1, 0.1, 0.7)
 """Sampling weights of the quarters of the episodes by age, oldest first (Table 4)."""
 
@@ -130,6 +131,11 @@ def _reading(path: Path) -> Generator[Any]:
         ) from error
 
 
+def episode_name(number: int) -> str:
+    """The file name of an episode of a folder, the first being number 0."""
+    return f"episode_{number:06d}.h5"
+
+
 class EpisodeFolder:
     """A folder of episodes: grows by ``append``, serves episodes through a cache of decoded ones.
 
@@ -190,7 +196,7 @@ class EpisodeFolder:
         """Writes an episode under the next number that no other process has taken."""
         while True:
             number = 1 + int(self.paths[-1].stem.rpartition("_")[2]) if self.paths else 0
-            path = self.folder / f"episode_{number:06d}.h5"
+            path = self.folder / episode_name(number)
             try:
                 write_episode(path, episode, exclusive=True)
             except FileExistsError:

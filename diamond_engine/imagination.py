@@ -74,13 +74,14 @@ class WorldModelEnv:
         contexts: ContextSource | None = None,
         autoreset: bool = True,
         on_stage: OnStage | None = None,
+        compile: bool = True,
     ) -> None:
         """``horizon`` truncates imagined episodes after so many steps; ``contexts`` replaces the world's spawns.
 
         Without ``autoreset`` a dream goes on from the frame that ended it until ``reset``. ``on_stage`` is called in
-        every step with the name of each stage (``dynamics``, ``upsampler``) and the frames it drew. Raises
-        ``UsageError`` for an unknown device name, and for a preset that is unknown or lacks a sampler for the world's
-        upsampler.
+        every step with the name of each stage (``dynamics``, ``upsampler``) and the frames it drew. ``compile`` is
+        that of ``Runtime.choose``. Raises ``UsageError`` for an unknown device name, and for a preset that is unknown
+        or lacks a sampler for the world's upsampler.
         """
         self.world = world
         self.num_envs = num_envs
@@ -91,9 +92,11 @@ class WorldModelEnv:
         self.preset = preset if isinstance(preset, Preset) else world.config.preset(preset)
         if world.upsampler is not None and self.preset.upsampler is None:
             raise UsageError(f"{world.config.name} has an upsampler: the preset needs a sampler for it")
-        self.runtime = Runtime.choose(device, dtype)
-        self._denoiser = self.runtime.for_inference(world.denoiser)
-        self._upsampler = None if world.upsampler is None else self.runtime.for_inference(world.upsampler)
+        self.runtime = Runtime.choose(device, dtype, compile=compile)
+        self._denoiser = self.runtime.for_frames(world.denoiser, self.preset.dynamics)
+        self._upsampler = None
+        if world.upsampler is not None and self.preset.upsampler is not None:
+            self._upsampler = self.runtime.for_frames(world.upsampler, self.preset.upsampler)
         self._reward_end = None if world.reward_end is None else self.runtime.for_inference(world.reward_end)
         self._contexts = contexts
         self._spawns = world.spawns

@@ -30,14 +30,19 @@ def group_count(channels: int) -> int:
 
 
 class GroupNorm(nn.Module):
-    """Group normalisation with a learned affine map, groups of 32 channels. ``(B, C, H, W)`` → same."""
+    """Group normalisation with a learned affine map, groups of 32 channels; then SiLU where ``silu``.
 
-    def __init__(self, channels: int) -> None:
+    ``(B, C, H, W)`` → same.
+    """
+
+    def __init__(self, channels: int, silu: bool = False) -> None:
         super().__init__()
+        self.silu = silu
         self.norm = nn.GroupNorm(group_count(channels), channels, eps=GROUP_NORM_EPS)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(x)
+        x = self.norm(x)
+        return F.silu(x) if self.silu else x
 
 
 class AdaptiveGroupNorm(nn.Module):
@@ -48,6 +53,7 @@ class AdaptiveGroupNorm(nn.Module):
 
     def __init__(self, channels: int, cond_channels: int) -> None:
         super().__init__()
+        self.channels = channels
         self.groups = group_count(channels)
         self.linear = nn.Linear(cond_channels, 2 * channels)
 

@@ -76,23 +76,30 @@ class InnerModel(nn.Module):
         images_in = cfg.num_steps_conditioning + cfg.low_res_cond + 1
         self.conv_in = conv3x3(images_in * cfg.img_channels, cfg.channels[0])
         self.unet = UNet(cfg.cond_channels, cfg.depths, cfg.channels, cfg.attn_depths)
-        self.norm_out = GroupNorm(cfg.channels[0])
+        self.norm_out = GroupNorm(cfg.channels[0], silu=True)
         self.conv_out = conv3x3(cfg.channels[0], cfg.img_channels)
         nn.init.zeros_(self.conv_out.weight)
 
-    def conditioning(self, c_noise: Tensor, c_noise_cond: Tensor | None, act: Tensor | None) -> Tensor:
-        """The vector every adaptive group norm reads: c_noise, c_noise_cond ``(B,)``, act as above → ``(B, D)``."""
-        cond = self.noise_emb(c_noise)
-        if self.noise_cond_emb is not None:
-            cond = cond + self.noise_cond_emb(torch.zeros_like(c_noise) if c_noise_cond is None else c_noise_cond)
-        if self.act_emb is not None:
-            cond = cond + self.act_emb(act)
+    def noise_embedding(self, c_noise: Tensor, c_noise_cond: Tensor | None) -> Tensor:
+        """What the noise levels ``(B,)`` of the frame and of its context add to the conditioning: ``(B, D)``."""
+        if self.noise_cond_emb is None:
+            return self.noise_emb(c_noise)
+        if c_noise_cond is None:
+            c_noise_cond = torch.zeros_like(c_noise)
+        return self.noise_emb(c_noise) + self.noise_cond_emb(c_noise_cond)
+
+    def conditioning(self, noise_embedding: Tensor, act: Tensor | None) -> Tensor:
+        """The vector every adaptive group norm reads: noise embedding ``(B, D)``, act as above → ``(B, D)``."""
+        cond = noise_embedding if self.act_emb is None else noise_embedding + self.act_emb(act)
         return self.cond_proj(cond.to(self.conv_in.weight.dtype))
+
+    def decode(self, features: Tensor, cond: Tensor) -> Tensor:
+        """All that follows the first convolution: ``(B, C0, H, W), (B, D)`` → ``(B, C, H, W)``."""
+        return self.conv_out(self.norm_out(self.unet(features, cond)))
 
     def forward(
         self, noisy: Tensor, c_noise: Tensor, c_noise_cond: Tensor | None, context: Tensor, act: Tensor | None
     ) -> Tensor:
-        cond = self.conditioning(c_noise, c_noise_cond, act)
-        x = self.conv_in(torch.cat((context, noisy), dim=1).to(self.conv_in.weight.dtype))
-        x = self.unet(x, cond)
-        return self.conv_out(F.silu(self.norm_out(x)))
+        cond = self.conditioning(self.noise_embedding(c_noise, c_noise_cond), act)
+        features = self.conv_in(torch.cat((context, noisy), dim=1).to(self.conv_in.weight.dtype))
+        return self.decode(features, cond)

@@ -8,7 +8,7 @@ from torch import nn
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.frames import from_numpy, to_float, to_numpy, to_uint8
 from diamond_engine.networks.blocks import FourierFeatures
-from diamond_engine.runtime import Runtime, available_devices, device_name, has_native_bf16
+from diamond_engine.runtime import Runtime, available_devices, device_name
 
 CPU = torch.device("cpu")
 
@@ -16,9 +16,7 @@ CPU = torch.device("cpu")
 class TestRuntime:
     def test_auto_takes_the_best_device(self) -> None:
         assert available_devices()[-1] == "cpu"
-        runtime = Runtime.choose()
-        assert runtime.device.type == available_devices()[0]
-        assert (runtime.dtype == torch.bfloat16) == has_native_bf16(runtime.device)
+        assert Runtime.choose().device.type == available_devices()[0]
 
     @pytest.mark.parametrize(
         ("name", "dtype"),
@@ -32,7 +30,7 @@ class TestRuntime:
     def test_names_of_dtypes(self, name: str, dtype: torch.dtype) -> None:
         runtime = Runtime.choose("cpu", name)
         assert runtime.dtype == dtype
-        assert runtime.describe() == f"{device_name(CPU)}, {runtime.dtype_name}"
+        assert runtime.describe().startswith(f"{device_name(CPU)}, {runtime.dtype_name}")
 
     def test_unknown_names(self) -> None:
         with pytest.raises(UsageError, match="unknown device 'nonesuch'"):

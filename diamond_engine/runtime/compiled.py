@@ -1,0 +1,129 @@
+"""Modules that run programs of the CPU's kernels in place of the plain networks.
+
+A program is written for the first input and then lets go of the plain network: the size of images is a world's own.
+Shapes: B batch, C channels, H height, W width, F features, M width of a modulation, C0 channels of the first level.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from diamond_engine.networks.actor_critic import ActorCriticEncoder
+from diamond_engine.networks.reward_end import RewardEndEncoder
+from diamond_engine.runtime.frames import Trunk
+from diamond_engine.runtime.kernels import Kernels
+from diamond_engine.runtime.program import Program, ProgramWriter, Room, filled
+from diamond_engine.runtime.translation import (
+    is_translatable,
+    write_actor_critic_encoder,
+    write_reward_end_encoder,
+    write_unet,
+)
+
+
+class CompiledTrunk(nn.Module):
+    """See ``Trunk``."""
+
+    def __init__(self, plain: Trunk, kernels: Kernels) -> None:
+        super().__init__()
+        self._plain: Trunk | None = plain
+        self._kernels = kernels
+        self._program: Program | None = None
+
+    def forward(self, noisy: Tensor, features: Tensor, modulation: Tensor) -> Tensor:
+        b, channels, height, width = noisy.shape
+        if self._plain is not None:
+            self._program, self._plain = self._written(self._plain, height, width), None
+        assert self._program is not None
+        output = noisy.new_empty(b, height, width, filled(channels))
+        pixels = features.permute(0, 2, 3, 1).contiguous()
+        self._program.run([noisy.contiguous(), pixels, output], modulation)
+        return output[..., :channels].permute(0, 3, 1, 2)
+
+    def _written(self, plain: Trunk, height: int, width: int) -> Program:
+        writer = ProgramWriter(self._kernels, plain.conv_noisy.weight.dtype)
+        noisy = writer.given(plain.conv_noisy.in_channels, height, width)
+        features = writer.given(plain.conv_noisy.out_channels, height, width)
+        output = writer.given(filled(plain.conv_out.out_channels), height, width)
+
+        def first(out: Room) -> None:
+            writer.convolve(plain.conv_noisy, writer.load(noisy), out, add=features)
+
+        x = write_unet(writer, plain.unet, first, height, width)
+        x = writer.normalise(x, plain.norm_out.norm, silu=True, border=1)
+        writer.convolve(plain.conv_out, x, output, as_float=True)
+        return writer.finish()
+
+
+class CompiledEncoder(nn.Module):
+    """The encoder of the reward/end model or of the actor-critic: ``(B, C, H, W)``, ``(B, M)`` or None → features.
+
+    Features are ``(B, F)`` of a ``RewardEndEncoder``, ``(B, C', H', W')`` of an ``ActorCriticEncoder``.
+    """
+
+    def __init__(self, plain: RewardEndEncoder | ActorCriticEncoder, kernels: Kernels) -> None:
+        super().__init__()
+        self._plain: RewardEndEncoder | ActorCriticEncoder | None = plain
+        self._is_flat = isinstance(plain, RewardEndEncoder)
+        self._dtype = next(plain.parameters()).dtype
+        self._kernels = kernels
+        self._written: tuple[Program, Room] | None = None
+
+    def forward(self, x: Tensor, modulation: Tensor | None = None) -> Tensor:
+        if self._plain is not None:
+            self._written, self._plain = self._write(self._plain, *x.shape[1:]), None
+        assert self._written is not None
+        program, room = self._written
+        features = x.new_empty(len(x), room.height, room.width, room.channels, dtype=self._dtype)
+        program.run([x.float().contiguous(), features], modulation)
+        images = features.permute(0, 3, 1, 2)
+        return images.flatten(1) if self._is_flat else images
+
+    def _write(
+        self, plain: RewardEndEncoder | ActorCriticEncoder, channels: int, height: int, width: int
+    ) -> tuple[Program, Room]:
+        writer = ProgramWriter(self._kernels, self._dtype)
+        x = writer.given(channels, height, width)
+        if isinstance(plain, RewardEndEncoder):
+            y = write_reward_end_encoder(writer, plain, x)
+        else:
+            y = write_actor_critic_encoder(writer, plain, x)
+        out = writer.given(y.channels, y.height, y.width)
+        writer.move(y, out)
+        return writer.finish(), out
+
+
+class OneStepLSTM(nn.Module):
+    """``nn.LSTM`` of one layer, batch first, step by step: torch's own packs its weights anew at every call.
+
+    ``(B, T, F)``, ``(1, B, D)`` twice or None → ``(B, T, D)`` and the new state.
+    """
+
+    def __init__(self, plain: nn.LSTM) -> None:
+        super().__init__()
+        self.cell = nn.LSTMCell(plain.input_size, plain.hidden_size, device="meta")
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            setattr(self.cell, name, getattr(plain, f"{name}_l0"))
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        zeros = x.new_zeros(len(x), self.cell.hidden_size)
+        hidden, cell = (zeros, zeros) if state is None else (state[0][0], state[1][0])
+        outputs: list[Tensor] = []
+        for step in x.unbind(1):
+            hidden, cell = self.cell(step, (hidden, cell))
+            outputs.append(hidden)
+        return torch.stack(outputs, dim=1), (hidden[None], cell[None])
+
+
+def compile_for_cpu(network: nn.Module, kernels: Kernels) -> None:
+    """Replaces in place what the kernels can run: denoiser trunks, encoders, and LSTMs between them."""
+    for name, child in network.named_children():
+        if isinstance(child, nn.LSTM):
+            setattr(network, name, OneStepLSTM(child))
+        elif isinstance(child, Trunk) and is_translatable(child):
+            setattr(network, name, CompiledTrunk(child, kernels))
+        elif isinstance(child, RewardEndEncoder | ActorCriticEncoder) and is_translatable(child):
+            setattr(network, name, CompiledEncoder(child, kernels))
+        else:
+            compile_for_cpu(child, kernels)

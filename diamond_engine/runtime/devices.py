@@ -1,0 +1,57 @@
+"""The devices of this machine, and the precision each is best at. ``cuda`` is named in this file alone."""
+
+from __future__ import annotations
+
+import torch
+
+from diamond_engine.errors import DiamondError, UsageError
+from diamond_engine.runtime.processor import processor_field
+
+
+def choose_device(name: str) -> torch.device:
+    """A device by name, the best one present for ``auto``.
+
+    Raises ``UsageError`` for an unknown name, ``DiamondError`` for a device that is not there.
+    """
+    available = available_devices()
+    if name == "auto":
+        return torch.device(available[0])
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"unknown device {name!r}: use auto, cpu, cuda or mps") from error
+    if device.type not in available:
+        raise DiamondError(f"device {name!r} is not available here: this machine has {', '.join(available)}")
+    return device
+
+
+def available_devices() -> list[str]:
+    """Device types of this machine, fastest first; always ends with ``cpu``."""
+    devices: list[str] = []
+    if torch.cuda.is_available():
+        devices.append("cuda")
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    return [*devices, "cpu"]
+
+
+def device_name(device: torch.device) -> str:
+    """What a person calls the device, such as ``NVIDIA H100`` or ``AMD EPYC (2 threads)``."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "cpu":
+        return f"{processor_field('model name') or 'CPU'} ({torch.get_num_threads()} threads)"
+    return device.type.upper()
+
+
+def has_native_bfloat16(device: torch.device) -> bool:
+    """Whether a GPU computes in bfloat16 itself."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def wait_for(device: torch.device) -> None:
+    """Returns when all work given to the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

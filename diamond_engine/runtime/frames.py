@@ -1,0 +1,109 @@
+"""The denoiser prepared for drawing frames with one sampler: what is known beforehand is computed beforehand.
+
+Shapes: B batch, n noise levels, N context channels, C channels, H height, W width, M width of the conditioning.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from diamond_engine.diffusion import Denoiser, SamplerConfig
+from diamond_engine.diffusion.denoiser import Conditioners
+from diamond_engine.diffusion.sampler import Denoise
+from diamond_engine.networks.denoiser import InnerModel
+
+
+@dataclass(frozen=True)
+class Level:
+    """A noise level of the schedule."""
+
+    index: int
+    """Its place in the schedule, the noisiest first."""
+    conditioners: Conditioners
+    """EDM's coefficients, for any batch: one value each."""
+
+
+class Trunk(nn.Module):
+    """F_θ after the context's part of the first convolution; takes its modules out of an ``InnerModel``.
+
+    ``forward(noisy, features, conditioning)``: noisy float32 ``(B, C, H, W)`` already scaled by c_in, features of the
+    context ``(B, C0, H, W)``, conditioning ``(B, M)``. Returns float32 ``(B, C, H, W)``.
+    """
+
+    def __init__(self, conv_noisy: nn.Conv2d, inner_model: InnerModel) -> None:
+        super().__init__()
+        self.conv_noisy = conv_noisy
+        self.unet, self.norm_out, self.conv_out = inner_model.unet, inner_model.norm_out, inner_model.conv_out
+        del inner_model.unet, inner_model.norm_out, inner_model.conv_out
+
+    def forward(self, noisy: Tensor, features: Tensor, conditioning: Tensor) -> Tensor:
+        x = features + self.conv_noisy(noisy.to(features.dtype, memory_format=torch.channels_last))
+        return self.conv_out(self.norm_out(self.unet(x, conditioning))).float()
+
+
+class FrameDenoiser(nn.Module):
+    """D_θ at the noise levels of one sampler; stands in for a ``Denoiser`` where frames are drawn.
+
+    Once for all: coefficients and noise embeddings of every level. Once per frame: the conditioning for every level, in
+    one batch, and the context's part of the first convolution (anew per step where the sampler adds noise to the
+    context). Nothing waits for the device.
+    """
+
+    def __init__(self, denoiser: Denoiser, sampler: SamplerConfig) -> None:
+        """Takes the networks of ``denoiser``, in their place and precision, which is not to be used any more."""
+        super().__init__()
+        self.cfg = denoiser.cfg
+        self.inner_model = denoiser.inner_model
+        self.conv_context, conv_noisy = _split(
+            denoiser.inner_model.conv_in, denoiser.cfg.inner_model.img_channels, denoiser.cfg.sigma_data
+        )
+        self.trunk = Trunk(conv_noisy, denoiser.inner_model)
+        sigmas = sampler.schedule()[:-1]
+        conditioners = denoiser.conditioners(torch.tensor(sigmas, device=conv_noisy.weight.device))
+        self._levels = {sigma: Level(i, _at(conditioners, i)) for i, sigma in enumerate(sigmas)}
+        c_noise = conditioners.c_noise
+        c_noise_cond = torch.full_like(c_noise, math.log(sampler.s_cond) / 4) if sampler.s_cond > 0 else None
+        self._noise_embeddings = self.inner_model.noise_embedding(c_noise, c_noise_cond)[:, None]
+
+    def given_actions(self, act: Tensor | None) -> Denoise:
+        """See ``Denoiser.given_actions``; to be called once per frame. σ must be a level of the sampler."""
+        conditioning = self.inner_model.conditioning(self._noise_embeddings, act)  # (n, B, M), or (n, 1, M)
+        weight = self.conv_context.weight
+        seen: Tensor | None = None
+        features = weight
+
+        def denoise(x: Tensor, sigma: float, context: Tensor, sigma_cond: float | None) -> Tensor:
+            nonlocal seen, features
+            if context is not seen:
+                placed = context.to(weight.dtype, memory_format=torch.channels_last)
+                seen, features = context, self.conv_context(placed)
+            level = self._levels[sigma]
+            c = level.conditioners
+            output = self.trunk(x * c.c_in, features, conditioning[level.index].expand(len(x), -1))
+            return Denoiser.wrap(x, output, c)
+
+        return denoise
+
+
+def _split(conv: nn.Conv2d, noisy_channels: int, sigma_data: float) -> tuple[nn.Conv2d, nn.Conv2d]:
+    """The first convolution in two: over the context, with the division by σ_data, and over the noisy frame."""
+    weight = conv.weight.detach()
+    over_context, over_noisy = weight[:, :-noisy_channels] / sigma_data, weight[:, -noisy_channels:]
+    return _convolution(over_context, conv.bias), _convolution(over_noisy, None)
+
+
+def _convolution(weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
+    """A padded 3×3 convolution with given weights ``(Cout, Cin, 3, 3)``."""
+    conv = nn.Conv2d(weight.shape[1], weight.shape[0], kernel_size=3, padding=1, bias=bias is not None, device="meta")
+    conv.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last), requires_grad=False)
+    conv.bias = bias if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+    return conv
+
+
+def _at(c: Conditioners, index: int) -> Conditioners:
+    at = slice(index, index + 1)
+    return Conditioners(c_in=c.c_in[at], c_out=c.c_out[at], c_skip=c.c_skip[at], c_noise=c.c_noise[at])

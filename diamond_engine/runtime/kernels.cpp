@@ -1,0 +1,521 @@
+// Runs a convolutional network as one program over channels-last images: no allocation, no framework in between.
+//
+// A program is a list of steps over buffers; diamond_engine/runtime/program.py writes it. Images of a batch are shared out
+// to teams of threads; the threads of a team share the rows of every step. Built for the machine it runs on; its OpenMP is
+// that of the process that loads it. Elements are float32 or bfloat16, sums always float32.
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <omp.h>
+#include <thread>
+#include <vector>
+
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+
+namespace {
+
+constexpr int64_t LANES = 16;
+constexpr int64_t GROUP = 32;  // channels of a group norm's group
+constexpr int64_t HEAD = 8;    // channels of an attention head
+#ifdef __AVX512F__
+constexpr int MAX_VECTORS = 4, ACCUMULATORS = 24;  // of 32 registers
+#else
+constexpr int MAX_VECTORS = 2, ACCUMULATORS = 6;  // each is two of 16 registers
+#endif
+constexpr int SPINS = 4096;  // before a waiting thread lets others run
+
+typedef float Floats __attribute__((vector_size(64)));
+typedef uint32_t Words __attribute__((vector_size(64)));
+typedef int32_t Ints __attribute__((vector_size(64)));
+typedef uint16_t Halves __attribute__((vector_size(32)));
+
+// ---- The interface: these structs are mirrored by ctypes in kernels.py ----
+
+struct View {
+    int64_t buffer;   // index into the program's buffers; negative: none
+    int64_t channel;  // first channel
+    int64_t pitch;    // channels from one pixel to the next
+    int64_t width;    // pixels from one row to the next
+};
+
+enum Kind : int64_t { LOAD, NORMALISE, COPY, CONVOLVE, ATTEND, POOL, CLEAR };
+
+struct Step {
+    int64_t kind;
+    View in, add, out;
+    int64_t height, width;     // of what is computed; of the input where it is pooled
+    int64_t channels;          // read per pixel
+    int64_t vectors;           // CONVOLVE: vectors of 16 channels written per pixel
+    int64_t kernel, stride;    // CONVOLVE
+    int64_t flag;              // NORMALISE: then SiLU; COPY: enlarge twice; CONVOLVE: write float32; LOAD: channels given
+    int64_t border;            // LOAD, NORMALISE, COPY: surround the output with a pixel of zeros
+    int64_t column;            // NORMALISE: scale and shift are columns of the modulation from here; negative: fixed
+    const void* weights;       // CONVOLVE: packed; NORMALISE: fixed scale, then shift
+    const float* bias;         // CONVOLVE, or null
+};
+
+struct Buffer {
+    void* data;      // null: in the arena of each team
+    int64_t offset;  // bytes: in the arena, or from one image to the next
+};
+
+struct Program {
+    const Step* steps;
+    int64_t count;
+    const Buffer* buffers;
+    void* arena;
+    int64_t arena_bytes;  // of one team
+    const void* modulation;
+    int64_t modulation_bytes;  // from one image to the next
+    int64_t batch, teams, threads;  // threads of a team
+};
+
+// ---- Elements ----
+
+template <typename Vector>
+inline Vector read(const void* from) {
+    Vector vector;
+    std::memcpy(&vector, from, sizeof vector);
+    return vector;
+}
+
+inline void write(void* to, Floats values) { std::memcpy(to, &values, sizeof values); }
+
+struct Float32 {
+    static constexpr int PACKED = 1;  // input channels that one multiplication takes
+    float value;
+    static Floats load(const Float32* from) { return read<Floats>(from); }
+    static void store(Float32* to, Floats values) { write(to, values); }
+    static float single(const Float32* from) { return from->value; }
+    static Float32 from(float value) { return {value}; }
+    static Floats multiply_add(Floats sum, const Float32* in, const Float32* weights) {
+        return sum + in->value * load(weights);
+    }
+};
+
+struct BFloat16 {
+    static constexpr int PACKED = 2;
+    uint16_t bits;
+    static Floats load(const BFloat16* from) { return (Floats)(__builtin_convertvector(read<Halves>(from), Words) << 16); }
+    static void store(BFloat16* to, Floats values) {
+#ifdef __AVX512BF16__
+        const __m256bh halves = _mm512_cvtneps_pbh((__m512)values);
+#else
+        const Words words = (Words)values;
+        const Halves halves = __builtin_convertvector((words + 0x7fff + ((words >> 16) & 1)) >> 16, Halves);
+#endif
+        std::memcpy(to, &halves, sizeof halves);
+    }
+    static float single(const BFloat16* from) {
+        const uint32_t word = static_cast<uint32_t>(from->bits) << 16;
+        return read<float>(&word);
+    }
+    static BFloat16 from(float value) {
+        const uint32_t word = read<uint32_t>(&value);
+        return {static_cast<uint16_t>((word + 0x7fff + ((word >> 16) & 1)) >> 16)};
+    }
+    static Floats multiply_add(Floats sum, const BFloat16* in, const BFloat16* weights) {
+#ifdef __AVX512BF16__
+        return (Floats)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(read<int32_t>(in)), read<__m512bh>(weights));
+#else
+        const Words pairs = read<Words>(weights);
+        const uint32_t pair = read<uint32_t>(in);
+        const Words low = Words{} + (pair << 16), high = Words{} + (pair & 0xffff0000u);
+        return sum + (Floats)low * (Floats)(pairs << 16) + (Floats)high * (Floats)(pairs & 0xffff0000u);
+#endif
+    }
+};
+
+// e^x to a few ulp: 2^n, put into the exponent, times the exponential series of what is left (at most ln(2) / 2).
+inline Floats exponential(Floats x) {
+    x = x < -87.f ? Floats{} - 87.f : x;
+    x = x > 87.f ? Floats{} + 87.f : x;
+    const Floats shifted = x * 1.44269504f + 12582912.f;  // adding 1.5·2^23 rounds to a whole number in the low bits
+    const Floats n = shifted - 12582912.f;
+    const Floats rest = x - n * 0.693145751953125f - n * 1.428606765330187e-6f;
+    Floats series = rest * (1.f / 720) + 1.f / 120;
+    series = series * rest + 1.f / 24;
+    series = series * rest + 1.f / 6;
+    series = series * rest + 0.5f;
+    series = series * rest * rest + rest + 1.f;
+    return (Floats)((Ints)series + (((Ints)shifted - 0x4b400000) << 23));
+}
+
+inline float total(Floats values) {
+    float sum = 0;
+    for (int64_t lane = 0; lane < LANES; ++lane) sum += values[lane];
+    return sum;
+}
+
+// ---- Threads ----
+
+struct Moments {
+    double sum = 0, squares = 0;
+};
+
+struct Team {
+    int64_t size;
+    std::vector<Moments> moments;  // of each thread's rows, per group
+    std::atomic<int64_t> waiting{0}, round{0};
+
+    void wait() {
+        if (size == 1) return;
+        const int64_t now = round.load();
+        if (waiting.fetch_add(1) + 1 == size) {
+            waiting.store(0);
+            round.store(now + 1);
+            return;
+        }
+        for (int spin = 0; round.load() == now; ++spin)
+            if (spin > SPINS) std::this_thread::yield();
+    }
+};
+
+struct Rows {
+    int64_t first, last;
+};
+
+// ---- Steps, for one image and one thread ----
+
+template <typename T>
+class Image {
+   public:
+    Image(const Program& program, Team& team, int64_t rank, int64_t team_number, int64_t b)
+        : program_(program), team_(team), rank_(rank), team_number_(team_number), b_(b) {}
+
+    void run() {
+        for (int64_t i = 0; i < program_.count; ++i) {
+            const Step& step = program_.steps[i];
+            switch (step.kind) {
+                case LOAD: load(step); break;
+                case NORMALISE: normalise(step); break;
+                case COPY: copy(step); break;
+                case CONVOLVE: convolve(step); break;
+                case ATTEND: attend(step); break;
+                case POOL: pool(step); break;
+                case CLEAR: clear(step); break;
+            }
+            team_.wait();
+        }
+    }
+
+   private:
+    const Program& program_;
+    Team& team_;
+    const int64_t rank_, team_number_, b_;
+
+    template <typename Element = T>
+    __attribute__((always_inline)) Element* data(const View& view) const {
+        const Buffer& buffer = program_.buffers[view.buffer];
+        char* base = buffer.data ? static_cast<char*>(buffer.data) + b_ * buffer.offset
+                                 : static_cast<char*>(program_.arena) + team_number_ * program_.arena_bytes + buffer.offset;
+        return reinterpret_cast<Element*>(base) + view.channel;
+    }
+
+    Rows rows(int64_t height) const { return {height * rank_ / team_.size, height * (rank_ + 1) / team_.size}; }
+
+    // The first pixel inside the border, having cleared this thread's part of the border.
+    T* inside(const Step& step) const {
+        T* out = data(step.out);
+        if (!step.border) return out;
+        const int64_t pitch = step.out.pitch, row = step.out.width * pitch;
+        const Rows mine = rows(step.height);
+        if (mine.first == 0) std::memset(out, 0, row * sizeof(T));
+        for (int64_t y = mine.first; y < mine.last; ++y) {
+            std::memset(out + (y + 1) * row, 0, pitch * sizeof(T));
+            std::memset(out + (y + 1) * row + (step.width + 1) * pitch, 0, pitch * sizeof(T));
+        }
+        if (mine.last == step.height) std::memset(out + (step.height + 1) * row, 0, row * sizeof(T));
+        return out + row + pitch;
+    }
+
+    void clear(const Step& step) const {
+        const Rows mine = rows(step.height);
+        for (int64_t y = mine.first; y < mine.last; ++y)
+            for (int64_t x = 0; x < step.width; ++x)
+                std::memset(data(step.out) + (y * step.out.width + x) * step.out.pitch, 0, step.channels * sizeof(T));
+    }
+
+    // Planar float32 (C, H, W) → pixels, the channels filled up with zeros.
+    void load(const Step& step) const {
+        const float* in = data<float>(step.in);
+        T* out = inside(step);
+        const Rows mine = rows(step.height);
+        for (int64_t y = mine.first; y < mine.last; ++y)
+            for (int64_t x = 0; x < step.width; ++x)
+                for (int64_t c = 0; c < step.channels; ++c)
+                    out[(y * step.out.width + x) * step.out.pitch + c] =
+                        T::from(c < step.flag ? in[(c * step.height + y) * step.width + x] : 0.f);
+    }
+
+    // Group normalisation, an affine map per channel, SiLU.
+    void normalise(const Step& step) const {
+        const int64_t groups = step.channels / GROUP;
+        const T* in = data(step.in);
+        const Rows mine = rows(step.height);
+        for (int64_t g = 0; g < groups; ++g)
+            team_.moments[rank_ * groups + g] = measure(in + g * GROUP, step, mine);
+        team_.wait();
+
+        std::vector<float> factor(step.channels), offset(step.channels);
+        affine(step, factor.data(), offset.data());
+        T* out = inside(step);
+        for (int64_t y = mine.first; y < mine.last; ++y) {
+            for (int64_t x = 0; x < step.width; ++x) {
+                const T* from = in + (y * step.in.width + x) * step.in.pitch;
+                T* to = out + (y * step.out.width + x) * step.out.pitch;
+                for (int64_t c = 0; c < step.channels; c += LANES) {
+                    const Floats v = T::load(from + c) * read<Floats>(&factor[c]) + read<Floats>(&offset[c]);
+                    T::store(to + c, step.flag ? v / (1.f + exponential(-v)) : v);
+                }
+            }
+        }
+    }
+
+    static Moments measure(const T* in, const Step& step, Rows mine) {
+        Moments moments;
+        for (int64_t y = mine.first; y < mine.last; ++y) {
+            Floats sum[2] = {}, squares[2] = {};
+            for (int64_t x = 0; x < step.width; ++x) {
+                for (int64_t half = 0; half < 2; ++half) {
+                    const Floats v = T::load(in + (y * step.in.width + x) * step.in.pitch + half * LANES);
+                    sum[half] += v;
+                    squares[half] += v * v;
+                }
+            }
+            moments.sum += total(sum[0] + sum[1]);
+            moments.squares += total(squares[0] + squares[1]);
+        }
+        return moments;
+    }
+
+    void affine(const Step& step, float* factor, float* offset) const {
+        const bool adaptive = step.column >= 0;
+        const T* scale = static_cast<const T*>(step.weights);
+        if (adaptive) {
+            const char* row = static_cast<const char*>(program_.modulation) + b_ * program_.modulation_bytes;
+            scale = reinterpret_cast<const T*>(row) + step.column;
+        }
+        const T* shift = scale + step.channels;
+        const int64_t groups = step.channels / GROUP;
+        const double count = static_cast<double>(step.height * step.width * GROUP);
+        for (int64_t g = 0; g < groups; ++g) {
+            Moments all;
+            for (int64_t rank = 0; rank < team_.size; ++rank) {
+                all.sum += team_.moments[rank * groups + g].sum;
+                all.squares += team_.moments[rank * groups + g].squares;
+            }
+            const double mean = all.sum / count, variance = std::max(0.0, all.squares / count - mean * mean);
+            const float inverse = static_cast<float>(1 / std::sqrt(variance + 1e-5));
+            for (int64_t c = g * GROUP; c < (g + 1) * GROUP; c += LANES) {
+                const Floats a = (T::load(scale + c) + (adaptive ? 1.f : 0.f)) * inverse;
+                write(factor + c, a);
+                write(offset + c, T::load(shift + c) - a * static_cast<float>(mean));
+            }
+        }
+    }
+
+    // Pixels as they are, or each four times.
+    void copy(const Step& step) const {
+        const T* in = data(step.in);
+        T* out = inside(step);
+        const Rows mine = rows(step.height);
+        for (int64_t y = mine.first; y < mine.last; ++y)
+            for (int64_t x = 0; x < step.width; ++x)
+                std::memcpy(out + (y * step.out.width + x) * step.out.pitch,
+                            in + ((y >> step.flag) * step.in.width + (x >> step.flag)) * step.in.pitch,
+                            step.channels * sizeof(T));
+    }
+
+    void convolve(const Step& step) const {
+        const T* weights = static_cast<const T*>(step.weights);
+        int64_t first = 0;
+        for (int64_t left = step.vectors; left > 0;) {
+            const int64_t now = left >= MAX_VECTORS ? MAX_VECTORS : (left >= 2 ? 2 : 1);
+            if (now == 4) convolve<4>(step, weights, first);
+            if (now == 2) convolve<2>(step, weights, first);
+            if (now == 1) convolve<1>(step, weights, first);
+            weights += step.kernel * step.kernel * step.channels * now * LANES;
+            first += now * LANES;
+            left -= now;
+        }
+    }
+
+    template <int VECTORS>
+    void convolve(const Step& step, const T* weights, int64_t first) const {
+        constexpr int TILE = ACCUMULATORS / std::max(2, VECTORS);
+        const Rows mine = rows(step.height);
+        for (int64_t y = mine.first; y < mine.last; ++y)
+            for (int64_t x = 0; x < step.width; x += TILE)
+                tile<VECTORS, TILE>(step, weights, first, y, x, std::min<int64_t>(TILE, step.width - x));
+    }
+
+    // The template for the number of pixels that are left.
+    template <int VECTORS, int PIXELS>
+    void tile(const Step& step, const T* weights, int64_t first, int64_t y, int64_t x, int64_t pixels) const {
+        if constexpr (PIXELS > 0) {
+            if (pixels == PIXELS)
+                tile<VECTORS, PIXELS>(step, weights, first, y, x);
+            else
+                tile<VECTORS, PIXELS - 1>(step, weights, first, y, x, pixels);
+        }
+    }
+
+    template <int VECTORS, int PIXELS>
+    void tile(const Step& step, const T* weights, int64_t first, int64_t y, int64_t x) const {
+        Floats sums[PIXELS][VECTORS];
+        for (int v = 0; v < VECTORS; ++v) {
+            const Floats bias = step.bias ? read<Floats>(step.bias + first + v * LANES) : Floats{};
+            for (int p = 0; p < PIXELS; ++p) sums[p][v] = bias;
+        }
+        const int64_t pixel = step.stride * step.in.pitch;
+        const T* corner = data(step.in) + (y * step.stride * step.in.width + x * step.stride) * step.in.pitch;
+        for (int64_t ky = 0; ky < step.kernel; ++ky) {
+            for (int64_t kx = 0; kx < step.kernel; ++kx) {
+                const T* in = corner + (ky * step.in.width + kx) * step.in.pitch;
+                for (int64_t c = 0; c < step.channels; c += T::PACKED) {
+#pragma GCC unroll 16
+                    for (int p = 0; p < PIXELS; ++p)
+#pragma GCC unroll 4
+                        for (int v = 0; v < VECTORS; ++v)
+                            sums[p][v] = T::multiply_add(sums[p][v], in + p * pixel + c, weights + v * LANES * T::PACKED);
+                    weights += VECTORS * LANES * T::PACKED;
+                }
+            }
+        }
+        for (int p = 0; p < PIXELS; ++p) finish<VECTORS>(step, sums[p], first, y, x + p);
+    }
+
+    template <int VECTORS>
+    __attribute__((always_inline)) void finish(const Step& step, const Floats* sums, int64_t first, int64_t y, int64_t x) const {
+        const T* add = step.add.buffer < 0
+                           ? nullptr
+                           : data(step.add) + (y * step.add.width + x) * step.add.pitch + first;
+        const int64_t at = (y * step.out.width + x) * step.out.pitch + first;
+        for (int v = 0; v < VECTORS; ++v) {
+            const Floats sum = add ? sums[v] + T::load(add + v * LANES) : sums[v];
+            if (step.flag)
+                write(data<float>(step.out) + at + v * LANES, sum);
+            else
+                T::store(data(step.out) + at + v * LANES, sum);
+        }
+    }
+
+    // Self-attention of heads of 8 channels over all pixels; the input holds queries, keys, values.
+    void attend(const Step& step) const {
+        const int64_t positions = step.height * step.width, padded = (positions + LANES - 1) / LANES * LANES;
+        const Rows heads = rows(step.channels / HEAD);
+        const T* in = data(step.in);
+        T* out = data(step.out);
+        std::vector<float> keys(HEAD * padded), values(HEAD * padded), chances(padded);
+        for (int64_t head = heads.first; head < heads.last; ++head) {
+            for (int64_t i = 0; i < positions; ++i) {
+                for (int64_t d = 0; d < HEAD; ++d) {
+                    const T* at = in + i * step.in.pitch + head * HEAD + d;
+                    keys[d * padded + i] = T::single(at + step.channels);
+                    values[d * padded + i] = T::single(at + 2 * step.channels);
+                }
+            }
+            for (int64_t i = 0; i < positions; ++i) {
+                float query[HEAD];
+                for (int64_t d = 0; d < HEAD; ++d) query[d] = T::single(in + i * step.in.pitch + head * HEAD + d);
+                const float sum = chances_of(query, keys.data(), chances.data(), positions, padded);
+                for (int64_t d = 0; d < HEAD; ++d) {
+                    Floats value{};
+                    for (int64_t j = 0; j < padded; j += LANES)
+                        value += read<Floats>(&chances[j]) * read<Floats>(&values[d * padded + j]);
+                    out[i * step.out.pitch + head * HEAD + d] = T::from(total(value) / sum);
+                }
+            }
+        }
+    }
+
+    // Unnormalised softmax over keys, zero where there is no position; returns its sum.
+    static float chances_of(const float* query, const float* keys, float* chances, int64_t positions, int64_t padded) {
+        float largest = -INFINITY;
+        for (int64_t j = 0; j < padded; j += LANES) {
+            Floats score{};
+            for (int64_t d = 0; d < HEAD; ++d) score += query[d] * read<Floats>(keys + d * padded + j);
+            write(chances + j, score * 0.35355339059327373f);
+        }
+        for (int64_t j = 0; j < positions; ++j) largest = std::max(largest, chances[j]);
+        Floats sum{};
+        for (int64_t j = positions; j < padded; ++j) chances[j] = -INFINITY;
+        for (int64_t j = 0; j < padded; j += LANES) {
+            Floats chance = exponential(read<Floats>(chances + j) - largest);
+            if (j + LANES > positions)
+                for (int64_t lane = positions - j; lane < LANES; ++lane) chance[lane] = 0;
+            write(chances + j, chance);
+            sum += chance;
+        }
+        return total(sum);
+    }
+
+    // The largest of each 2×2 pixels.
+    void pool(const Step& step) const {
+        const T* in = data(step.in);
+        T* out = data(step.out);
+        const Rows mine = rows(step.height / 2);
+        for (int64_t y = mine.first; y < mine.last; ++y) {
+            for (int64_t x = 0; x < step.width / 2; ++x) {
+                const T* a = in + (2 * y * step.in.width + 2 * x) * step.in.pitch;
+                const T* b = a + step.in.width * step.in.pitch;
+                for (int64_t c = 0; c < step.channels; c += LANES) {
+                    const Floats top = larger(T::load(a + c), T::load(a + step.in.pitch + c));
+                    const Floats bottom = larger(T::load(b + c), T::load(b + step.in.pitch + c));
+                    T::store(out + (y * step.out.width + x) * step.out.pitch + c, larger(top, bottom));
+                }
+            }
+        }
+    }
+
+    static Floats larger(Floats a, Floats b) { return a > b ? a : b; }
+};
+
+template <typename T>
+void run(const Program& program) {
+    std::vector<Team> teams(program.teams);
+    for (Team& team : teams) {
+        team.size = program.threads;
+        int64_t groups = 1;
+        for (int64_t i = 0; i < program.count; ++i) groups = std::max(groups, program.steps[i].channels / GROUP);
+        team.moments.resize(program.threads * groups);
+    }
+    const int64_t workers = program.teams * program.threads;
+#pragma omp parallel num_threads(workers)
+    {
+        const bool all_came = omp_get_num_threads() == workers;  // else one does it alone: teams wait for their members
+        const int64_t worker = omp_get_thread_num();
+        if (all_came || worker == 0) {
+            const int64_t number = all_came ? worker / program.threads : 0, stride = all_came ? program.teams : 1;
+            if (!all_came) teams[0].size = 1;
+            for (int64_t b = number; b < program.batch; b += stride)
+                Image<T>(program, teams[number], all_came ? worker % program.threads : 0, number, b).run();
+        }
+    }
+}
+
+}  // namespace
+
+extern "C" {
+
+void run_float32(const Program* program) { run<Float32>(*program); }
+
+void run_bfloat16(const Program* program) { run<BFloat16>(*program); }
+
+int64_t max_vectors() { return MAX_VECTORS; }
+
+// Whether the processor multiplies bfloat16 itself.
+bool native_bfloat16() {
+#ifdef __AVX512BF16__
+    return true;
+#else
+    return false;
+#endif
+}
+}

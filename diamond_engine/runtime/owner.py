@@ -1,0 +1,138 @@
+"""The one owner of device, precision, memory format and fast paths."""
+
+from __future__ import annotations
+
+import contextlib
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from diamond_engine.diffusion import Denoiser, SamplerConfig
+from diamond_engine.errors import UsageError
+from diamond_engine.networks.blocks import FourierFeatures
+from diamond_engine.runtime.compiled import compile_for_cpu
+from diamond_engine.runtime.devices import choose_device, device_name, has_native_bfloat16
+from diamond_engine.runtime.frames import FrameDenoiser
+from diamond_engine.runtime.kernels import Kernels, KernelsUnavailableError, load_kernels
+from diamond_engine.runtime.measurement import WORTHWHILE, bfloat16_speedup, suits
+from diamond_engine.runtime.rewrites import merge_all_projections
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPE_ALIASES = {"fp32": "float32", "bf16": "bfloat16"}
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where, in which precision and by which kernels networks run."""
+
+    device: torch.device
+    """The device all tensors of a world live on."""
+    dtype: torch.dtype
+    """Precision of convolutions and matrix products: float32 or bfloat16."""
+    kernels: Kernels | None = field(default=None, compare=False, repr=False)
+    """The CPU's own kernels for inference; None: torch's."""
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """What was measured to choose, and why something faster could not be had."""
+
+    @classmethod
+    def choose(cls, device: str = "auto", dtype: str = "auto", *, compile: bool = True) -> Runtime:
+        """Resolves ``auto``: the best device present, the faster precision (on a CPU: measured, in some 10 ms).
+
+        ``compile`` is for the kernels of a CPU: built at the first start on a machine, in seconds, loaded at every
+        later one; where that fails, torch's own are used and ``describe`` says why. Raises ``UsageError`` for unknown
+        names, ``DiamondError`` for a device that is not there.
+        """
+        chosen = choose_device(device)
+        name = DTYPE_ALIASES.get(dtype, dtype)
+        if name not in (*DTYPES, "auto"):
+            raise UsageError(f"unknown dtype {dtype!r}: use auto, {', '.join(DTYPES)}")
+        if chosen.type == "cpu":
+            return cls._choose_for_cpu(chosen, name, compile)
+        if name == "auto":
+            name = "bfloat16" if has_native_bfloat16(chosen) else "float32"
+        return cls(chosen, DTYPES[name])
+
+    @classmethod
+    def _choose_for_cpu(cls, device: torch.device, name: str, compile: bool) -> Runtime:
+        kernels: Kernels | None = None
+        notes: list[str] = []
+        if compile:
+            try:
+                kernels = load_kernels()
+            except KernelsUnavailableError as reason:
+                notes.append(f"not compiled: {reason}")
+        if name == "auto":
+            speedup = bfloat16_speedup(kernels)
+            name = "bfloat16" if speedup >= WORTHWHILE else "float32"
+            notes.insert(0, f"bfloat16 is {speedup:.1f} times as fast as float32")
+        if kernels is not None and not suits(kernels, DTYPES[name]):
+            kernels = None
+            notes.append(f"not compiled: torch is faster in {name}")
+        return cls(device, DTYPES[name], kernels, tuple(notes))
+
+    @property
+    def dtype_name(self) -> str:
+        """``float32`` or ``bfloat16``."""
+        return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
+
+    def for_inference(self, network: Network) -> Network:
+        """A copy of a network here, its weights in ``dtype``, channels-last, without gradients, rewritten to be fast.
+
+        It is made tensor by tensor: of memory-mapped weights only the copy takes memory. It computes the same function
+        but has other parameters: it cannot be saved.
+        """
+        network = self._copied(network)
+        merge_all_projections(network)
+        return self._compiled(network)
+
+    def for_frames(self, denoiser: Denoiser, sampler: SamplerConfig) -> FrameDenoiser:
+        """Like ``for_inference``, for drawing frames with one sampler."""
+        denoiser = self._copied(denoiser)
+        merge_all_projections(denoiser)
+        return self._compiled(FrameDenoiser(denoiser, sampler))
+
+    def plain(self, network: Network) -> Network:
+        """Like ``for_inference``, but as it is written: what the fast paths are compared with."""
+        return self._copied(network)
+
+    def _copied(self, network: Network) -> Network:
+        copies: dict[int, Any] = {}
+        for module in network.modules():
+            # a bf16 noise level has 8 bits: far too coarse for 2π c w
+            dtype = torch.float32 if isinstance(module, FourierFeatures) else self.dtype
+            for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+                layout = torch.channels_last if tensor.ndim == 4 else torch.contiguous_format
+                copy = tensor.detach().to(self.device, dtype, copy=True, memory_format=layout)
+                is_parameter = isinstance(tensor, nn.Parameter)
+                copies[id(tensor)] = nn.Parameter(copy, requires_grad=False) if is_parameter else copy
+        return deepcopy(network, copies).eval()
+
+    def _compiled(self, network: Network) -> Network:
+        if self.kernels is not None:
+            compile_for_cpu(network, self.kernels)
+        return network
+
+    def for_training(self, network: Network) -> Network:
+        """Moves a network here with float32 weights, channels-last; ``autocast`` chooses the precision. In place."""
+        return network.to(device=self.device, dtype=torch.float32, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """Context in which a training forward pass runs in ``dtype`` with float32 weights."""
+        if self.dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+    def generator(self, seed: int) -> torch.Generator:
+        """A seeded source of random numbers on this device."""
+        return torch.Generator(self.device).manual_seed(seed)
+
+    def describe(self) -> str:
+        """For example ``AMD EPYC (2 threads), bfloat16, compiled (bfloat16 is 2.0 times as fast as float32)``."""
+        facts = [device_name(self.device), self.dtype_name]
+        if self.kernels is not None:
+            facts.append("compiled")
+        return ", ".join(facts) + (f" ({'; '.join(self.notes)})" if self.notes else "")

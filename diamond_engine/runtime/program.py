@@ -1,0 +1,264 @@
+"""Convolutional networks as programs for the CPU's kernels: which step reads and writes which buffer.
+
+Shapes: B batch, C channels, H height, W width. Inside a program images are (H, W, C), one at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from diamond_engine.networks.blocks import GROUP_SIZE
+from diamond_engine.runtime import kernels as c
+from diamond_engine.runtime.kernels import Kernels
+
+LANES = 16
+ALIGNMENT = 64
+NOWHERE = c.View(-1, 0, 0, 0)
+
+
+class Kind(IntEnum):
+    """What a step does, numbered as in kernels.cpp."""
+
+    LOAD, NORMALISE, COPY, CONVOLVE, ATTEND, POOL, CLEAR = range(7)
+
+
+@dataclass(frozen=True)
+class Room:
+    """Channels of an image in a buffer."""
+
+    buffer: int
+    """Index of the buffer."""
+    channel: int
+    """First channel."""
+    channels: int
+    """How many."""
+    pitch: int
+    """Channels of a pixel of the buffer."""
+    height: int
+    """Pixels."""
+    width: int
+    """Pixels."""
+    border: int = 0
+    """Pixels of zeros around the image."""
+
+    def columns(self, first: int, count: int) -> Room:
+        """``count`` of the channels from ``first``."""
+        return replace(self, channel=self.channel + first, channels=count)
+
+    def within(self, height: int, width: int) -> Room:
+        """The top left part of the image."""
+        return replace(self, height=height, width=width)
+
+
+class Program:
+    """A finished program; keeps alive what its steps point to."""
+
+    def __init__(
+        self,
+        kernels: Kernels,
+        dtype: torch.dtype,
+        steps: list[c.Step],
+        buffers: list[int | None],
+        tensors: list[Tensor],
+    ) -> None:
+        """``buffers``: sizes in bytes, None for those that are given at every run."""
+        self._kernels, self._dtype, self._tensors = kernels, dtype, tensors
+        self._steps = (c.Step * len(steps))(*steps)
+        self._buffers = (c.Buffer * len(buffers))()
+        self._given = [i for i, size in enumerate(buffers) if size is None]
+        self._arena_bytes = 0
+        for i, size in enumerate(buffers):
+            if size is not None:
+                self._buffers[i].offset = self._arena_bytes
+                self._arena_bytes += -(-size // ALIGNMENT) * ALIGNMENT
+        self._arena = torch.empty(0, dtype=torch.uint8)
+
+    def run(self, given: list[Tensor], modulation: Tensor | None = None) -> None:
+        """Runs on a batch of images; ``given`` are tensors ``(B, …)``, in the order the writer was asked for them.
+
+        Not to be called by two threads at once: they would share the memory in between.
+        """
+        batch, threads = len(given[0]), torch.get_num_threads()
+        teams = min(batch, threads)
+        if len(self._arena) < teams * self._arena_bytes + ALIGNMENT:
+            self._arena = torch.empty(teams * self._arena_bytes + ALIGNMENT, dtype=torch.uint8)
+        for i, tensor in zip(self._given, given, strict=True):
+            self._buffers[i] = c.Buffer(tensor.data_ptr(), tensor.stride(0) * tensor.element_size())
+        self._kernels.run(
+            self._dtype,
+            c.Invocation(
+                steps=self._steps,
+                count=len(self._steps),
+                buffers=self._buffers,
+                arena=-(-self._arena.data_ptr() // ALIGNMENT) * ALIGNMENT,
+                arena_bytes=self._arena_bytes,
+                modulation=None if modulation is None else modulation.data_ptr(),
+                modulation_bytes=0 if modulation is None else modulation.stride(0) * modulation.element_size(),
+                batch=batch,
+                teams=teams,
+                threads=threads // teams,
+            ),
+        )
+
+
+class ProgramWriter:
+    """Writes a program step by step; every method takes and returns rooms."""
+
+    def __init__(self, kernels: Kernels, dtype: torch.dtype) -> None:
+        self.kernels, self.dtype = kernels, dtype
+        self._steps: list[c.Step] = []
+        self._buffers: list[int | None] = []
+        self._tensors: list[Tensor] = []
+        self._scratch: dict[tuple[object, ...], Room] = {}
+
+    def finish(self) -> Program:
+        """The program of the steps so far."""
+        return Program(self.kernels, self.dtype, self._steps, self._buffers, self._tensors)
+
+    def given(self, channels: int, height: int, width: int) -> Room:
+        """An image that is passed to every run: input or output."""
+        return self._room(None, channels, height, width)
+
+    def room(self, channels: int, height: int, width: int, border: int = 0) -> Room:
+        """New memory for an image."""
+        size = channels * (height + 2 * border) * (width + 2 * border) * self.dtype.itemsize
+        return self._room(size, channels, height, width, border)
+
+    def scratch(self, use: str, channels: int, height: int, width: int, border: int = 0) -> Room:
+        """Memory that is free again when the next step for the same use begins."""
+        key = (use, channels, height, width, border)
+        if key not in self._scratch:
+            self._scratch[key] = self.room(channels, height, width, border)
+        return self._scratch[key]
+
+    def _room(self, size: int | None, channels: int, height: int, width: int, border: int = 0) -> Room:
+        self._buffers.append(size)
+        return Room(len(self._buffers) - 1, 0, channels, channels, height, width, border)
+
+    def load(self, planar: Room) -> Room:
+        """A float32 image (C, H, W) as pixels, ready for a 3×3 convolution."""
+        channels = planar.channels + planar.channels % 2
+        out = self.scratch("staged", channels, planar.height, planar.width, border=1)
+        self._add(Kind.LOAD, planar, out, flag=planar.channels)
+        return out
+
+    def copy(self, x: Room, factor: int = 1) -> Room:
+        """The image, or its nearest-neighbour enlargement (factor 2), ready for a 3×3 convolution."""
+        out = self.scratch("staged", x.channels, x.height * factor, x.width * factor, border=1)
+        self._add(Kind.COPY, x, out, flag=factor - 1)
+        return out
+
+    def move(self, x: Room, out: Room) -> None:
+        """The image as it is, into a room without a border."""
+        self._add(Kind.COPY, x, out, flag=0)
+
+    def clear(self, room: Room) -> None:
+        """Fills with zeros."""
+        self._add(Kind.CLEAR, room, room)
+
+    def modulate(self, x: Room, column: int) -> Room:
+        """Adaptive group norm, scale and shift in the modulation from ``column``; SiLU; ready for a 3×3 convolution."""
+        out = self.scratch("staged", x.channels, x.height, x.width, border=1)
+        self._add(Kind.NORMALISE, x, out, flag=1, column=column)
+        return out
+
+    def normalise(self, x: Room, norm: nn.GroupNorm, silu: bool, border: int) -> Room:
+        """Group norm with its own scale and shift; ``border`` 1 makes it ready for a 3×3 convolution."""
+        out = self.scratch("staged", x.channels, x.height, x.width, border)
+        weights = self._kept(torch.cat((norm.weight, norm.bias)).to(self.dtype))
+        self._add(Kind.NORMALISE, x, out, flag=int(silu), column=-1, weights=weights)
+        return out
+
+    def convolve(self, conv: nn.Conv2d, x: Room, out: Room, add: Room | None = None, as_float: bool = False) -> None:
+        """A convolution into ``out``, plus ``add``; 3×3 ones want a border around x. ``as_float``: out is float32."""
+        self._add(
+            Kind.CONVOLVE,
+            x,
+            out,
+            add=add,
+            vectors=filled(conv.out_channels) // LANES,
+            kernel=conv.kernel_size[0],
+            stride=conv.stride[0],
+            flag=int(as_float),
+            weights=self._kept(pack_weights(conv.weight.to(self.dtype), x.channels, self.kernels.max_vectors)),
+            bias=None if conv.bias is None else self._kept(_padded(conv.bias.float(), 0)),
+        )
+
+    def attend(self, qkv: Room, out: Room) -> None:
+        """Softmax attention over all pixels, by heads of 8 channels."""
+        self._add(Kind.ATTEND, qkv, out, channels=out.channels)
+
+    def pool(self, x: Room, out: Room) -> None:
+        """The largest of every 2×2 pixels."""
+        self._add(Kind.POOL, x, out, height=x.height, width=x.width)
+
+    def _add(self, kind: Kind, x: Room, out: Room, add: Room | None = None, **fields: Any) -> None:
+        values = {"height": out.height, "width": out.width, "channels": x.channels, "border": out.border, **fields}
+        if kind is Kind.LOAD:
+            values["channels"] = out.channels
+        self._steps.append(
+            c.Step(
+                kind=kind,
+                input=_view(x),
+                add=NOWHERE if add is None else _view(add),
+                output=_view(out),
+                **values,
+            )
+        )
+
+    def _kept(self, tensor: Tensor) -> int:
+        """The address of a tensor, which now lives as long as the program."""
+        self._tensors.append(tensor.detach().contiguous())
+        return self._tensors[-1].data_ptr()
+
+
+def _view(room: Room) -> c.View:
+    return c.View(room.buffer, room.channel, room.pitch, room.width + 2 * room.border)
+
+
+def filled(channels: int) -> int:
+    """Channels that a convolution writes: a multiple of 16."""
+    return -(-channels // LANES) * LANES
+
+
+def _padded(tensor: Tensor, dim: int, multiple: int = LANES) -> Tensor:
+    """With zeros up to a multiple along one dimension."""
+    missing = -tensor.shape[dim] % multiple
+    shape = list(tensor.shape)
+    shape[dim] = missing
+    return torch.cat((tensor, tensor.new_zeros(shape)), dim)
+
+
+def pack_weights(weight: Tensor, channels: int, max_vectors: int) -> Tensor:
+    """Convolution weights ``(Cout, Cin, k, k)`` in the order the kernel reads them.
+
+    By block of up to ``max_vectors`` vectors of 16 output channels, then kernel row, kernel column, input channel (in
+    bfloat16 by pairs), output channel. Cin is filled up to ``channels``, Cout to a multiple of 16.
+    """
+    packed = 2 if weight.dtype == torch.bfloat16 else 1
+    weight = _padded(_padded(weight.detach(), 0), 1, channels)
+    blocks: list[Tensor] = []
+    first = 0
+    while first < len(weight):
+        left = (len(weight) - first) // LANES
+        vectors = max_vectors if left >= max_vectors else (2 if left >= 2 else 1)
+        rows = weight[first : first + vectors * LANES]
+        block = rows.reshape(len(rows), -1, packed, *rows.shape[2:])
+        blocks.append(block.permute(3, 4, 1, 0, 2).flatten())
+        first += vectors * LANES
+    return torch.cat(blocks)
+
+
+Write = Callable[[Room], None]
+"""Writes an image into a room."""
+
+
+def is_supported(channels: int) -> bool:
+    """Whether the kernels know how to normalise so many channels."""
+    return channels % GROUP_SIZE == 0
