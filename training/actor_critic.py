@@ -24,6 +24,7 @@ from diamond_engine.networks.actor_critic import ActorCritic, LSTMCellState
 from diamond_engine.reinforcement import ActorCriticLossConfig, actor_critic_loss, lambda_returns
 from diamond_engine.runtime import Runtime
 from training.optimisation import Metrics, Optimiser, OptimiserConfig
+from training.seeds import derived_seed
 
 AVERAGED_EPISODES = 100
 
@@ -59,7 +60,11 @@ class _Rollout:
 
 
 class ActorCriticTrainer:
-    """Rolls the policy out for a horizon, then makes one update on what happened; the state carries over."""
+    """Rolls the policy out for a horizon, then makes one update on what happened.
+
+    The environments go on from update to update or, where ``fresh`` (Algorithm 1, ``update_actor_critic``), start anew
+    for every one, so that nothing but weights and random states is carried over and a resumed run is exact.
+    """
 
     def __init__(
         self,
@@ -71,6 +76,7 @@ class ActorCriticTrainer:
         export: Callable[[Path, ActorCritic, dict[str, Any]], None],
         scores: Callable[[], Sequence[float]] = tuple,
         teacher: Policy | None = None,
+        fresh: bool = False,
     ) -> None:
         """``scores`` returns those of the whole games finished so far, where the environment counts them."""
         runtime.for_training(network)
@@ -83,6 +89,8 @@ class ActorCriticTrainer:
         self._export = export
         self._scores = scores
         self._teacher = teacher
+        self._fresh = fresh
+        self._actions = runtime.generator(derived_seed(seed, "actions"))
         self._obs: Tensor | None = None
         self._state = network.initial_state(env.num_envs)
         self._recent_returns: deque[float] = deque(maxlen=AVERAGED_EPISODES)
@@ -90,12 +98,13 @@ class ActorCriticTrainer:
 
     def update(self) -> Metrics:
         """One rollout of T steps in B environments and one gradient step."""
-        if self._obs is None:
+        if self._obs is None or self._fresh:
             self._start()  # outside autocast, which may keep casts of the weights made here, without gradient
         return self.optimiser.update(self._loss)
 
     def _start(self) -> None:
-        self._obs, info = self.env.reset(seed=self._seed + self.optimiser.updates)
+        self._obs, info = self.env.reset(seed=derived_seed(self._seed, "environments", self.optimiser.updates))
+        self._state = self.network.initial_state(self.env.num_envs)
         if "context" in info:
             self._state = self._warm(info["context"], self._state)
 
@@ -112,6 +121,7 @@ class ActorCriticTrainer:
             "loss_values": losses.values.detach(),
             "entropy": losses.entropy.detach(),
             "value": rollout.values.detach().mean(),
+            "reward": rollout.rewards.mean(),
             **taught,
             **self._averages(),
         }
@@ -135,7 +145,7 @@ class ActorCriticTrainer:
                 taught.append(teacher.act(obs).to(obs.device))
             logits, values, state = self.network(obs, state)
             logits, values = logits.float(), values.float()
-            actions = torch.distributions.Categorical(logits=logits.detach()).sample()
+            actions = torch.multinomial(logits.detach().softmax(-1), 1, generator=self._actions).squeeze(1)
             obs, rewards, ends, truncs, info = self.env.step(actions)
             final_values.append(None)
             if "final_obs" in info:
@@ -143,7 +153,8 @@ class ActorCriticTrainer:
                 state = self._after_reset(state, ends | truncs, info)
                 if teacher is not None:
                     teacher.reset(ends | truncs)
-            self._count(rewards, ends | truncs)
+            if not self._fresh:
+                self._count(rewards, ends | truncs)
             steps.append((logits, values, actions, rewards, ends, truncs))
         self._obs, self._state = obs, state
         logits, values, actions, rewards, ends, truncs = (torch.stack(x, dim=1) for x in zip(*steps, strict=True))
@@ -183,13 +194,18 @@ class ActorCriticTrainer:
         return {name: torch.tensor(sum(values) / len(values)) for name, values in recent.items() if values}
 
     def state_dict(self) -> dict[str, Any]:
-        """Network and optimiser; the environments start anew on resume."""
-        return {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
+        """Network, optimiser and random state; the environments start anew on resume."""
+        return {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "actions": self._actions.get_state(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues from ``state_dict()``."""
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
+        self._actions.set_state(state["actions"])
 
     def export(self, folder: Path, provenance: dict[str, Any]) -> None:
         """Writes the actor-critic into an agent's or a world's folder."""

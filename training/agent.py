@@ -19,8 +19,10 @@ from diamond_engine.networks import ActorCritic, ActorCriticConfig
 from diamond_engine.reinforcement import ActorCriticLossConfig
 from diamond_engine.worlds import World, write_world
 from training.actor_critic import ActorCriticTrainer, ActorCriticTrainingConfig
-from training.data import EpisodeContexts, GameEpisodes
+from training.data import GameEpisodes
+from training.dreams import Dreams, ImaginationConfig
 from training.optimisation import OptimiserConfig
+from training.replay import EVERY_STEP_ALIKE
 from training.run import Run, Session
 from training.teachers import TRACKER, teacher
 
@@ -59,18 +61,14 @@ class AgentTraining:
             raise DiamondError(f"{world.config.name} has no reward/end model: an agent has nothing to learn from there")
         if data is None and world.spawns is None:
             raise DiamondError(f"{world.config.name} has no start contexts: give episodes with --data")
-        session = self.session
-        contexts = data and EpisodeContexts(data.episodes, world.context_length, session.seed)
-        env = WorldModelEnv(
-            world,
-            self.num_envs,
-            str(session.runtime.device),
-            preset,
-            session.seed,
-            dtype=session.runtime.dtype_name,
-            horizon=self.config.horizon,
-            contexts=contexts,
-        )
+        session, runtime = self.session, self.session.runtime
+        env: BatchedEnv
+        if data is None:
+            env = WorldModelEnv(world, self.num_envs, str(runtime.device), preset, dtype=runtime.dtype_name)
+        else:
+            dreaming = ImaginationConfig(self.num_envs, world.config.preset(preset).dynamics)
+            env = Dreams(data.episodes, EVERY_STEP_ALIKE, len(self.game.actions), dreaming, runtime)
+            env.enter(world)
 
         def export(folder: Path, network: ActorCritic, provenance: dict[str, Any]) -> None:
             origin = {**world.config.provenance, "agent": provenance}
@@ -81,7 +79,7 @@ class AgentTraining:
         if data is not None:
             facts["data"] = data.facts()
         network = self._network()
-        trainer = ActorCriticTrainer(network, env, self.config, session.runtime, session.seed, export)
+        trainer = ActorCriticTrainer(network, env, self.config, runtime, session.seed, export, fresh=True)
         self._train(trainer, env, facts, session.out / "world")
 
     def model_free(self) -> None:

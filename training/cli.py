@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from diamond_engine.actions import atari_game
+from diamond_engine.actions import AtariGame, atari_game
 from diamond_engine.diffusion import SigmaDistribution
 from diamond_engine.errors import UsageError
 from diamond_engine.runtime import DTYPES, Runtime
@@ -17,28 +17,29 @@ from training import command
 from training.actor_critic import ActorCriticTrainingConfig
 from training.agent import MODEL_FREE, SIZES, AgentTraining
 from training.assemble import assemble
+from training.atari import AtariTraining, algorithm_config
 from training.collect import RANDOM, Mixture, collect_mixture
 from training.data import GameEpisodes
 from training.denoiser import DenoiserTrainingConfig
+from training.doom.cli import record
 from training.progress import make_console
+from training.replay import EVERY_STEP_ALIKE
 from training.reward_end import RewardEndTrainingConfig
 from training.run import Session
 from training.teachers import TRACKER
 from training.trained import find_agent, find_world
 from training.world_model import REWARD_END_SIZES, Component, WorldModelTraining, world_architecture
 
-EVERY_STEP_ALIKE = (1.0,)
-"""Age weights for a static data set: the paper's favour of new episodes is for one that grows as the agent improves."""
-
 app = typer.Typer(
     help="Make worlds: collect episodes, train the world model, train an agent in it or without it.\n\n"
     "Every command says what it will cost, can be stopped with Ctrl-C, and continues when it is run again. "
-    "A world from nothing: collect, world-model, agent, then diamond-play with the folder.",
+    "A world from nothing: atari, as in the paper; or its single steps: collect, world-model, agent.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(record, name="record")
 
 Game = Annotated[str, typer.Argument(metavar="GAME", help="Atari game, such as Breakout.", show_default=False)]
 Out = Annotated[Path, typer.Option(file_okay=False, help="Folder to write to; a run that is there continues.")]
@@ -236,51 +237,87 @@ def agent(
 @app.command()
 def atari(
     game: Game,
-    out: Out,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="Run folder; a run that is there continues [default: runs/GAME-PRESET-seedSEED].",
+            show_default=False,
+        ),
+    ] = None,
+    preset: Annotated[str, typer.Option(help="Size of Algorithm 1: paper, or quick, which only shows it at work.")] = (
+        "paper"
+    ),
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="PATH=VALUE", help="Change a setting, such as denoiser.batch_size=16; repeatable."
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Change settings by a YAML file.", show_default=False)
+    ] = None,
+    static_data: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="Learn from these episodes and collect none.", show_default=False),
+    ] = None,
+    seed: Seed = 0,
+    time_budget: TimeBudget = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     model_free: Annotated[
-        bool, typer.Option("--model-free", help="Learn from the real emulator alone (required: the only way so far).")
+        bool,
+        typer.Option("--model-free", help="Learn on the real emulator alone instead; the options below go with it."),
     ] = False,
-    updates: Annotated[int, typer.Option(help="Updates in all.")] = 8000,
-    num_envs: NumEnvs = 32,
-    horizon: Horizon = 15,
-    learning_rate: Annotated[float, typer.Option(help="Step size.")] = MODEL_FREE.optimiser.learning_rate,
-    entropy: Entropy = MODEL_FREE.loss.weight_entropy,
-    size: Annotated[str, typer.Option(help="Of the network: paper, or small, 4 times as fast on a CPU.")] = "paper",
+    updates: Annotated[int, typer.Option(help="Model-free: updates in all.")] = 8000,
+    num_envs: Annotated[int, typer.Option(help="Model-free: games side by side.")] = 32,
+    horizon: Annotated[int, typer.Option(help="Model-free: steps of every game between updates.")] = 15,
+    learning_rate: Annotated[float, typer.Option(help="Model-free: step size.")] = MODEL_FREE.optimiser.learning_rate,
+    entropy: Annotated[float, typer.Option(help="Model-free: weight of the entropy bonus.")] = (
+        MODEL_FREE.loss.weight_entropy
+    ),
+    size: Annotated[str, typer.Option(help="Model-free: network, paper or small, 4 times as fast on a CPU.")] = "paper",
     kickstart_updates: Annotated[
         int,
         typer.Option(
-            metavar="UPDATES", help="Follow the scripted player (Breakout only) at first, less and less until then."
+            metavar="UPDATES",
+            help="Model-free: follow the scripted player (Breakout only) at first, less and less until then.",
         ),
     ] = 0,
     snapshots_every: Annotated[
         int | None,
         typer.Option(
             metavar="UPDATES",
-            help="Also keep the agent every so often in OUT/snapshots/: policies of every strength for collect.",
+            help="Model-free: also keep the agent every so often in OUT/snapshots/: policies of every strength.",
             show_default=False,
         ),
     ] = None,
-    seed: Seed = 0,
-    time_budget: TimeBudget = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
 ) -> None:
-    """Train an agent on the real emulator.
+    """Train a world and its agent on a game, as in the paper (Algorithm 1).
 
-    Learns without a world model. OUT/agent is the agent so far.
+    Collects real steps, learns the world from them, trains the agent in its dreams, and again, a thousand epochs long;
+    then plays 100 games (OUT/final.json). OUT/world is playable from the first epoch on. Run the same command again to
+    continue exactly where it stopped, whatever stopped it.
+
+    A first look, in minutes: diamond-train atari Breakout --preset quick
     """
     played = atari_game(game)
-    if not model_free:
-        raise UsageError("add --model-free: it is the only way of training that this command has so far")
-    config = _actor_critic_config(MODEL_FREE, updates, num_envs, horizon, learning_rate, entropy)
-    _check_positive(snapshots_every=snapshots_every)
-    if size not in SIZES:
-        raise UsageError(f"unknown --size {size!r}: use {', '.join(SIZES)}")
-    if kickstart_updates < 0:
-        raise UsageError(f"--kickstart-updates must be at least 0, not {kickstart_updates}")
-    config = replace(config, kickstart_updates=kickstart_updates)
-    session = _session(out, seed, time_budget, device, dtype)
-    AgentTraining(played, config, updates, num_envs, session, snapshots_every, size).model_free()
+    if model_free:
+        if settings or config or static_data or preset != "paper":
+            raise UsageError("--preset, --set, --config and --static-data are for Algorithm 1, not for --model-free")
+        training = _actor_critic_config(MODEL_FREE, updates, num_envs, horizon, learning_rate, entropy)
+        _check_positive(snapshots_every=snapshots_every)
+        if size not in SIZES:
+            raise UsageError(f"unknown --size {size!r}: use {', '.join(SIZES)}")
+        if kickstart_updates < 0:
+            raise UsageError(f"--kickstart-updates must be at least 0, not {kickstart_updates}")
+        training = replace(training, kickstart_updates=kickstart_updates)
+        session = _session(out or _default_out(played, "model-free", seed), seed, time_budget, device, dtype)
+        AgentTraining(played, training, updates, num_envs, session, snapshots_every, size).model_free()
+        return
+    algorithm = algorithm_config(played, preset, config, settings or [], static=static_data is not None)
+    session = _session(out or _default_out(played, preset, seed), seed, time_budget, device, dtype)
+    AtariTraining(played, preset, algorithm, session, static_data).train()
 
 
 @app.command("assemble")
@@ -314,6 +351,10 @@ def assemble_command(
     write_world(out, whole, DTYPES[dtype])
     parts = [name for name in ("denoiser", "reward_end", "actor_critic", "spawns") if getattr(whole, name) is not None]
     make_console().print(f"{out} holds {whole.config.name} ({', '.join(parts)}) in {dtype}")
+
+
+def _default_out(game: AtariGame, mode: str, seed: int) -> Path:
+    return Path("runs") / f"{game.name}-{mode}-seed{seed}"
 
 
 def _session(out: Path, seed: int, time_budget: float | None, device: str, dtype: str) -> Session:

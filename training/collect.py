@@ -26,12 +26,18 @@ from training.trained import TrainedAgent
 
 
 @dataclass
-class _Recording:
+class Recording:
     """The episode so far of one game."""
 
     frames: list[NDArray[np.uint8]] = field(default_factory=list)
     actions: list[int] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
+
+    def add(self, frame: NDArray[np.uint8], action: int, reward: float) -> None:
+        """One step: the frame ``(H, W, 3)``, the action taken there and the reward it earned."""
+        self.frames.append(frame.copy())
+        self.actions.append(action)
+        self.rewards.append(reward)
 
     def finish(
         self,
@@ -40,6 +46,7 @@ class _Recording:
         truncated: bool,
         attributes: Mapping[str, str | int | float],
     ) -> Episode:
+        """The episode, its last action having led to ``final_frame`` ``(H, W, 3)``."""
         steps = len(self.actions)
         last = np.arange(steps) == steps - 1
         return Episode(
@@ -68,7 +75,7 @@ class Collector:
         self.attributes = attributes
         self.device = device or torch.device("cpu")
         self._frames = emulator.reset()
-        self._recordings = [_Recording() for _ in range(emulator.num_envs)]
+        self._recordings = [Recording() for _ in range(emulator.num_envs)]
 
     def collect(
         self, folder: EpisodeFolder, steps: int, on_steps: Callable[[int], None] = lambda steps: None
@@ -95,15 +102,13 @@ class Collector:
         for i, recording in enumerate(self._recordings):
             if recording.actions:
                 folder.append(recording.finish(self._frames[i].copy(), False, True, self.attributes))
-                self._recordings[i] = _Recording()
+                self._recordings[i] = Recording()
 
     def _step(self) -> list[Episode]:
         actions = self.policy.act(from_numpy(self._frames, self.device)).cpu().numpy()
         result = self.emulator.step(actions)
         for i, recording in enumerate(self._recordings):
-            recording.frames.append(self._frames[i].copy())
-            recording.actions.append(int(actions[i]))
-            recording.rewards.append(float(result.rewards[i]))
+            recording.add(self._frames[i], int(actions[i]), float(result.rewards[i]))
         self._frames = result.frames
         ended = result.terminated | result.truncated
         if ended.any():
@@ -111,7 +116,7 @@ class Collector:
         return [self._finish(int(i), result) for i in np.flatnonzero(ended)]
 
     def _finish(self, i: int, result: EmulatorStep) -> Episode:
-        recording, self._recordings[i] = self._recordings[i], _Recording()
+        recording, self._recordings[i] = self._recordings[i], Recording()
         return recording.finish(
             result.successors[i].copy(), bool(result.terminated[i]), bool(result.truncated[i]), self.attributes
         )

@@ -6,6 +6,7 @@ Shapes: B batch, T = context + predicted frames, C channels, H height, W width.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,11 @@ class DenoiserTrainer:
         self._segments.load_state_dict(state["rng"])
         self._noise.set_state(state["noise"])
 
+    def averaged(self) -> AbstractContextManager[None]:
+        """Context in which ``denoiser`` holds the average of its weights, if one is kept."""
+        return self._ema.applied()
+
     def export(self, folder: Path, provenance: dict[str, Any]) -> None:
         """Writes the (averaged) denoiser into a world folder."""
-        with self._ema.applied():
+        with self.averaged():
             self._export(folder, self.denoiser, provenance)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -14,6 +14,8 @@ PLAIN_LINE_SECONDS = 60.0
 
 Show = Callable[[int], None]
 """Takes how much is done."""
+ShowStage = Callable[[str, int, int, str], None]
+"""Takes a stage of the work, how much of it is done, of how much, and what is known of the time left in all."""
 
 
 def make_console() -> Console:
@@ -58,3 +60,61 @@ class _PlainLines:
         self._console.print(
             f"{self._what} {done}/{self._total}, {duration(elapsed)} elapsed, about {duration(left)} left"
         )
+
+
+@contextmanager
+def stages(console: Console) -> Iterator[ShowStage]:
+    """Yields a function to call with the state of work that goes through stages."""
+    if not console.is_terminal:
+        yield _PlainStages(console)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("{task.fields[left]}"), console=console) as bar:
+        task = bar.add_task("", total=None, left="")
+
+        def show(stage: str, done: int, total: int, left: str) -> None:
+            bar.update(task, description=stage, completed=done, total=total, left=left)
+
+        yield show
+
+
+class _PlainStages:
+    """Prints a line a minute."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._started = self._printed = time.monotonic()
+
+    def __call__(self, stage: str, done: int, total: int, left: str) -> None:
+        now = time.monotonic()
+        if now - self._printed >= PLAIN_LINE_SECONDS:
+            self._printed = now
+            self._console.print(f"{stage} {done}/{total}, {duration(now - self._started)} elapsed, {left}")
+
+
+class Pace:
+    """How long a piece of each kind of work takes, as seen since the start, and what the rest will take.
+
+    The first piece of a kind is not counted: it includes what happens only once.
+    """
+
+    def __init__(self) -> None:
+        self._pieces: dict[str, int] = {}
+        self._seconds: dict[str, float] = {}
+
+    def note(self, kind: str, seconds: float) -> int:
+        """Counts one piece of work; returns how many of its kind were counted."""
+        counted = self._pieces.get(kind, -1) + 1
+        self._pieces[kind] = counted
+        self._seconds[kind] = self._seconds.get(kind, 0.0) + (seconds if counted else 0.0)
+        return counted
+
+    def seconds(self, kind: str) -> float:
+        """Mean seconds of a piece; 0 for a kind not seen yet."""
+        return self._seconds.get(kind, 0.0) / max(1, self._pieces.get(kind, 0))
+
+    def left(self, pieces: Mapping[str, int]) -> str:
+        """Time for so many pieces of each kind, such as ``about 0:20:00 left``."""
+        known = all(self._pieces.get(kind, 0) > 0 for kind, count in pieces.items() if count)
+        seconds = sum(self.seconds(kind) * count for kind, count in pieces.items())
+        return f"{'about' if known else 'more than'} {duration(seconds)} left"

@@ -6,14 +6,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
-import pickle
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -23,18 +21,18 @@ from typing import Any, Protocol
 import torch
 import yaml
 from rich.console import Console
-from torch.utils.tensorboard import SummaryWriter
 
 from diamond_engine.errors import DiamondError, UsageError
-from diamond_engine.files import atomic_path, write_text
+from diamond_engine.files import write_text
 from diamond_engine.runtime import Runtime
+from training.checkpoints import Checkpoints
+from training.metrics import MetricsLog
 from training.optimisation import Metrics
-from training.progress import duration, make_console, progress
+from training.progress import Pace, duration, make_console, stages
 
-KEPT_CHECKPOINTS = 2
 LOG_EVERY = 20
 CHECKPOINT_EVERY_SECONDS = 120.0
-MEASURED_UPDATES = 5
+MEASURED_PIECES = 5
 
 
 class Trainer(Protocol):
@@ -55,6 +53,58 @@ class Trainer(Protocol):
     def export(self, folder: Path, provenance: dict[str, Any]) -> None:
         """Writes the result so far into ``folder``, for use outside of training."""
         ...
+
+
+@dataclass(frozen=True)
+class Work:
+    """A piece of work that was just done."""
+
+    part: str
+    """What was worked on, such as ``denoiser``."""
+    done: int
+    """Pieces of it done so far."""
+    until: int
+    """Pieces after which something else follows."""
+    metrics: Metrics = field(default_factory=dict)
+    """Scalars that tell how it went."""
+    notable: bool = True
+    """Whether to keep them in the log."""
+    unit: str = "update"
+    """What a piece is called."""
+
+
+class Procedure(Protocol):
+    """Work that goes through stages and can be saved and continued after every piece."""
+
+    def work(self, stopping: Callable[[], bool]) -> Iterator[Work]:
+        """Does the work, piece by piece, from where ``load_state_dict`` left it; may be abandoned after any piece.
+
+        Where one takes long it asks ``stopping`` meanwhile and ends without having changed anything.
+        """
+        ...
+
+    def left(self) -> dict[str, int]:
+        """Pieces still to be done of the parts that take most of the time, as far as is known."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """All state, of types that load with ``weights_only``."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues from ``state_dict()``."""
+        ...
+
+    def export(self, folder: Path, provenance: dict[str, Any]) -> None:
+        """Writes the result so far into ``folder``, for use outside of training."""
+        ...
+
+
+def updates_of(part: str, trainer: Trainer, done: int, until: int, log_every: int = LOG_EVERY) -> Iterator[Work]:
+    """Updates a component from ``done`` to ``until`` updates; every ``log_every``-th and the last are notable."""
+    for update in range(done + 1, until + 1):
+        metrics = trainer.update()
+        yield Work(part, update, until, metrics, notable=update % log_every == 0 or update == until)
 
 
 @dataclass(frozen=True)
@@ -98,7 +148,9 @@ class Run:
         *,
         snapshots_every: int | None = None,
         log_every: int = LOG_EVERY,
+        checkpoint_every: float = CHECKPOINT_EVERY_SECONDS,
     ) -> None:
+        """``checkpoint_every``: seconds between checkpoints."""
         self.folder = folder
         self.console = console
         self.step = 0
@@ -106,6 +158,9 @@ class Run:
         self._facts = facts
         self._snapshots_every = snapshots_every
         self._log_every = log_every
+        self._checkpoint_every = checkpoint_every
+        self._checkpoints = Checkpoints(folder / "checkpoints")
+        self._metrics = MetricsLog(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._check_config(config)
 
@@ -115,7 +170,7 @@ class Run:
         if not path.exists():
             write_text(path, text)
             return
-        old, new = yaml.safe_load(path.read_text(encoding="utf-8")), yaml.safe_load(text)
+        old, new = (dict(_flat(yaml.safe_load(source))) for source in (path.read_text(encoding="utf-8"), text))
         changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
         if changed:
             raise UsageError(
@@ -126,132 +181,151 @@ class Run:
     def train(self, trainer: Trainer, updates: int, time_budget: float | None, export_to: Path) -> None:
         """Updates ``trainer`` until it has had ``updates`` in all, or for ``time_budget`` seconds, saving as it goes.
 
-        Raises ``Interrupted`` after a signal, once all is saved, and ``DiamondError`` when a loss is not finite.
+        Raises as ``follow`` does.
         """
-        self._resume(trainer)
-        if self.step >= updates:
-            self.console.print(f"{self.folder} already has {self.step} updates; --updates counts all of a run")
-            trainer.export(export_to, self.provenance())
-            return
-        with stop_signals() as received:
-            self._loop(trainer, updates, time_budget, export_to, received)
+        self.follow(_Updates(self, trainer, updates, self._log_every), time_budget, export_to)
+
+    def follow(self, procedure: Procedure, time_budget: float | None, export_to: Path) -> None:
+        """Continues a procedure to its end, or for ``time_budget`` seconds, saving as it goes.
+
+        Raises ``Interrupted`` after a signal, once all is saved, and ``DiamondError`` when a loss is not finite or
+        another process is at work in the folder.
+        """
+        with _alone_in(self.folder):
+            self._resume(procedure)
+            with stop_signals() as received, self._metrics.opened(self.step):
+                self._loop(procedure, time_budget, export_to, received)
         if received:
             raise Interrupted(received[0])
 
-    def _loop(
-        self, trainer: Trainer, updates: int, time_budget: float | None, export_to: Path, received: list[int]
-    ) -> None:
+    def _loop(self, procedure: Procedure, time_budget: float | None, export_to: Path, received: list[int]) -> None:
         before, started = self.seconds, time.monotonic()
-        saved, times, metrics = started, [], Metrics()
-        with progress(self.console, self.folder.name, updates, self.step) as show, self._tensorboard() as board:
-            while self.step < updates and not received:
-                metrics = trainer.update()
-                self.step += 1
+        last, saved, pace, work = started, started, Pace(), None
+        with stages(self.console) as show:
+            for work in procedure.work(lambda: bool(received)):
                 now = time.monotonic()
+                self.step += 1
                 self.seconds = before + now - started
-                times.append(now)
-                show(self.step)
-                if len(times) == MEASURED_UPDATES + 1:
-                    self._say_cost((times[-1] - times[0]) / MEASURED_UPDATES, updates)
-                if self.step % self._log_every == 0 or self.step == updates:
-                    self._log(metrics, board)
+                counted, last = pace.note(work.part, now - last), now
+                left = procedure.left()
+                show(work.part, work.done, work.until, pace.left(left))
+                if counted == MEASURED_PIECES and work.part in left:
+                    self._say_cost(work, pace.seconds(work.part), left[work.part])
+                if work.notable:
+                    self._metrics.write(self.step, self.seconds, self._finite(work))
                 if self._snapshots_every and self.step % self._snapshots_every == 0:
-                    self._finite(metrics)
-                    trainer.export(self.folder / "snapshots" / f"updates_{self.step:06d}", self.provenance())
-                if now - saved > CHECKPOINT_EVERY_SECONDS:
-                    self._save(trainer, metrics, export_to)
-                    saved = time.monotonic()
+                    self._finite(work)
+                    procedure.export(self.folder / "snapshots" / f"updates_{self.step:06d}", self.provenance())
+                if now - saved > self._checkpoint_every:
+                    self._save(procedure, work, export_to)
+                    saved = last = time.monotonic()
                 if time_budget is not None and now - started >= time_budget:
-                    self.console.print(f"time budget spent after {self.step} of {updates} updates")
+                    self.console.print(f"time budget spent after {work.done} of {work.until} {work.unit}s")
                     break
-        self._save(trainer, metrics, export_to)
+                if received:
+                    break
+        self._save(procedure, work, export_to)
+        self.console.print(f"saved {self.folder} after step {self.step}, {duration(self.seconds)} in all")
 
-    def _say_cost(self, seconds: float, updates: int) -> None:
-        left = updates - self.step
-        self.console.print(f"{seconds:.2f} s an update: the remaining {left} take about {duration(left * seconds)}")
+    def _say_cost(self, work: Work, seconds: float, left: int) -> None:
+        took = f"{seconds:.2f} s" if seconds >= 0.1 else f"{1000 * seconds:.1f} ms"
+        self.console.print(
+            f"{work.part}: {took} a{'n' if work.unit[0] in 'aeiou' else ''} {work.unit}; "
+            f"the remaining {left} take about {duration(left * seconds)}"
+        )
 
     def provenance(self) -> dict[str, Any]:
         """How this run came to where it is."""
         own = {"updates": self.step, "seconds": round(self.seconds), "date": date.today().isoformat()}
         return {**own, **self._facts()}
 
-    def _finite(self, metrics: Metrics) -> dict[str, float]:
-        values = {name: float(value) for name, value in metrics.items()}
+    def _finite(self, work: Work) -> dict[str, float]:
+        values = {name: float(value) for name, value in work.metrics.items()}
         for name, value in values.items():
             if not math.isfinite(value):
-                kept = self._checkpoints()
+                kept = self._checkpoints.paths()
                 good = f"the last good checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"
                 raise DiamondError(
-                    f"{name} is {value} at update {self.step}: training stopped ({good}); try a smaller --learning-rate"
+                    f"{name} is {value} at {work.unit} {work.done} of {work.part}: training stopped ({good}); "
+                    "try a smaller learning rate"
                 )
         return values
 
-    def _log(self, metrics: Metrics, board: SummaryWriter) -> None:
-        values = self._finite(metrics)
-        for name, value in values.items():
-            board.add_scalar(name, value, self.step)
-        row = {"step": self.step, "seconds": round(self.seconds, 3), **values}
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-
-    def _save(self, trainer: Trainer, metrics: Metrics, export_to: Path) -> None:
-        self._finite(metrics)
-        state = {
-            "step": self.step,
-            "seconds": self.seconds,
-            "trainer": trainer.state_dict(),
-            "torch_rng": torch.get_rng_state(),
-        }
-        buffer = io.BytesIO()  # by way of memory, for torch reports a full disk as an error of its own
-        torch.save(state, buffer)
-        with atomic_path(self.folder / "checkpoints" / f"step_{self.step:08d}.pt") as path:
-            path.write_bytes(buffer.getbuffer())
-        for old in self._checkpoints()[:-KEPT_CHECKPOINTS]:
-            old.unlink()
+    def _save(self, procedure: Procedure, work: Work | None, export_to: Path) -> None:
+        if work is not None:
+            self._finite(work)
+            state = {
+                "step": self.step,
+                "seconds": self.seconds,
+                "trainer": procedure.state_dict(),
+                "torch_rng": torch.get_rng_state(),
+            }
+            self._checkpoints.save(self.step, state)
         provenance = self.provenance()
         write_text(self.folder / "provenance.yaml", yaml.safe_dump(provenance, sort_keys=False, allow_unicode=True))
-        trainer.export(export_to, provenance)
+        procedure.export(export_to, provenance)
 
-    def _checkpoints(self) -> list[Path]:
-        return sorted((self.folder / "checkpoints").glob("step_*.pt"))
-
-    def _resume(self, trainer: Trainer) -> None:
-        checkpoints = self._checkpoints()
-        for path in reversed(checkpoints):
-            try:
-                state = torch.load(path, weights_only=True, map_location="cpu")
-            except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
-                self.console.print(f"{path} is damaged ({type(error).__name__}): trying the one before")
-                continue
-            trainer.load_state_dict(state["trainer"])
-            torch.set_rng_state(state["torch_rng"])
-            self.step, self.seconds = state["step"], state["seconds"]
-            self._truncate_metrics()
-            self.console.print(f"continuing {self.folder} at update {self.step}")
+    def _resume(self, procedure: Procedure) -> None:
+        state = self._checkpoints.newest(self.console.print)
+        if state is None:
             return
-        if checkpoints:
-            raise DiamondError(f"every checkpoint of {self.folder} is damaged: delete the folder to start over")
-
-    def _truncate_metrics(self) -> None:
-        path = self.folder / "metrics.jsonl"
-        if path.exists():
-            rows = [row for row in path.read_text(encoding="utf-8").splitlines() if _step_of(row) <= self.step]
-            write_text(path, "".join(row + "\n" for row in rows))
-
-    @contextmanager
-    def _tensorboard(self) -> Iterator[SummaryWriter]:
-        writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.step + 1)
         try:
-            yield writer
-        finally:
-            writer.close()
+            procedure.load_state_dict(state["trainer"])
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise DiamondError(
+                f"{self.folder} was written by another version of this program: continue it with that one, or use "
+                "another --out"
+            ) from error
+        torch.set_rng_state(state["torch_rng"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.console.print(f"continuing {self.folder} at step {self.step}")
 
 
-def _step_of(row: str) -> float:
-    try:
-        return float(json.loads(row)["step"])
-    except (json.JSONDecodeError, KeyError):
-        return math.inf
+class _Updates:
+    """A procedure of one stage: updates of one component."""
+
+    def __init__(self, run: Run, trainer: Trainer, updates: int, log_every: int) -> None:
+        self._run = run
+        self._trainer = trainer
+        self._until = updates
+        self._log_every = log_every
+        self.state_dict = trainer.state_dict
+        self.load_state_dict = trainer.load_state_dict
+        self.export = trainer.export
+
+    def work(self, stopping: Callable[[], bool]) -> Iterator[Work]:
+        """See ``Procedure.work``."""
+        done, name = self._run.step, self._run.folder.name
+        if done >= self._until:
+            self._run.console.print(f"{name} already has {done} updates; --updates counts all of a run")
+        return updates_of(name, self._trainer, done, self._until, self._log_every)
+
+    def left(self) -> dict[str, int]:
+        """See ``Procedure.left``."""
+        return {self._run.folder.name: self._until - self._run.step}
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Values of a nested dictionary by dotted name."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keeps other processes from training in the same folder; the lock goes with the process, however it ends."""
+    with (folder / ".lock").open("w") as file:
+        with suppress(ImportError):  # Windows has no such locks
+            import fcntl
+
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise DiamondError(f"another process is training in {folder}: stop it, or use another --out") from error
+        yield
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Small trainers on real episodes, for tests."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,3 +42,42 @@ def reward_end_trainer(episodes: Path) -> RewardEndTrainer:
     assert config is not None
     cfg = RewardEndTrainingConfig(batch_size=4, transitions=5, optimiser=QUICK)
     return RewardEndTrainer(RewardEndModel(config), EpisodeFolder(episodes), cfg, RUNTIME, 0, no_export)
+
+
+TINY_SETTINGS = {
+    "networks.denoiser.inner_model.channels": "[8,8]",
+    "networks.denoiser.inner_model.depths": "[1,1]",
+    "networks.denoiser.inner_model.attn_depths": "[false,false]",
+    "networks.denoiser.inner_model.cond_channels": "16",
+    "networks.reward_end.channels": "[4,4,4,4]",
+    "networks.reward_end.lstm_dim": "8",
+    "networks.actor_critic.channels": "[4,4,4,4]",
+    "networks.actor_critic.lstm_dim": "8",
+    "collection.steps": "150",
+    "collection.first_min": "100",
+    "collection.first_max": "110",
+    "collection.per_epoch": "20",
+    "updates.denoiser.first": "8",
+    "updates.denoiser.per_epoch": "4",
+    "updates.reward_end.first": "6",
+    "updates.reward_end.per_epoch": "4",
+    "updates.actor_critic.first": "4",
+    "updates.actor_critic.per_epoch": "2",
+    "denoiser.batch_size": "2",
+    "denoiser.autoregressive_steps": "1",
+    "reward_end.batch_size": "2",
+    "actor_critic.horizon": "4",
+    "imagination.batch_size": "2",
+    "imagination.sampler.num_steps_denoising": "2",
+    "test.games": "1",
+    "test.max_steps": "20",
+    "test.final_games": "2",
+}
+"""Changes to the preset ``quick`` that make a run of Algorithm 1 a matter of seconds."""
+TINY_ASSIGNMENTS = [f"{name}={value}" for name, value in TINY_SETTINGS.items()]
+
+
+def metrics_of(run: Path) -> list[dict[str, float]]:
+    """The rows of ``metrics.jsonl`` without the time they took."""
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]

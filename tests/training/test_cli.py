@@ -106,7 +106,7 @@ def test_interrupted_training_saves_and_continues(collected: Path, tmp_path: Pat
     assert process.wait() == 130
     (checkpoint,) = (tmp_path / "denoiser" / "checkpoints").iterdir()
     updates = int(checkpoint.stem.removeprefix("step_"))
-    assert f"at update {updates}" in _good(*arguments, str(updates + 1))
+    assert f"at step {updates}" in _good(*arguments, str(updates + 1))
     assert load_world(tmp_path).config.provenance["denoiser"]["updates"] == updates + 1
 
 
@@ -120,7 +120,16 @@ def test_interrupted_training_saves_and_continues(collected: Path, tmp_path: Pat
         (["world-model", "Breakout", "--data", "OUT", "--out", "OUT"], 2, "no such folder of episodes"),
         (["world-model", "Breakout", "--data", "DATA", "--out", "OUT", "--updates", "0"], 2, "--updates must be more"),
         (["world-model", "Breakout", "--data", "DATA", "--out", "OUT", "--components", "eyes"], 2, "unknown component"),
-        (["atari", "Breakout", "--out", "OUT"], 2, "add --model-free"),
+        (["atari", "Breakot", "--preset", "quick"], 2, "did you mean Breakout"),
+        (["atari", "Breakout", "--out", "OUT", "--preset", "slow"], 2, "use paper or quick"),
+        (
+            ["atari", "Breakout", "--out", "OUT", "--set", "denoiser.batchsize=4"],
+            2,
+            "did you mean denoiser.batch_size?",
+        ),
+        (["atari", "Breakout", "--out", "OUT", "--config", "OUT"], 2, "cannot read"),
+        (["atari", "Breakout", "--out", "OUT", "--static-data", "OUT"], 2, "no such folder of episodes"),
+        (["atari", "Breakout", "--out", "OUT", "--model-free", "--preset", "quick"], 2, "not for --model-free"),
         (["atari", "Breakout", "--out", "OUT", "--model-free", "--size", "huge"], 2, "use paper, small"),
     ],
 )

@@ -1,6 +1,5 @@
 """A run continues as if it had never stopped, survives damage, and never keeps broken weights."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +8,13 @@ import torch
 from torch import Tensor
 
 from diamond_engine.errors import DiamondError, UsageError
-from tests.training.runs import MakeTrainer, denoiser_trainer, reward_end_trainer
+from tests.training.runs import MakeTrainer, denoiser_trainer, metrics_of, reward_end_trainer
 from training.progress import make_console
 from training.run import Run
 
 
 def _run(folder: Path, **options: Any) -> Run:
     return Run(folder, {"seed": 0}, make_console(), log_every=1, **options)
-
-
-def _metrics(folder: Path) -> list[dict[str, float]]:
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
 
 
 def _train(folder: Path, make: MakeTrainer, episodes: Path, updates: int) -> dict[str, Any]:
@@ -34,8 +28,8 @@ def test_stopping_halfway_changes_nothing(make: MakeTrainer, episode_folder: Pat
     straight = _train(tmp_path / "straight", make, episode_folder, 6)
     _train(tmp_path / "resumed", make, episode_folder, 3)
     resumed = _train(tmp_path / "resumed", make, episode_folder, 6)
-    assert [row["step"] for row in _metrics(tmp_path / "straight")] == [1, 2, 3, 4, 5, 6]
-    assert _metrics(tmp_path / "resumed") == _metrics(tmp_path / "straight")
+    assert [row["step"] for row in metrics_of(tmp_path / "straight")] == [1, 2, 3, 4, 5, 6]
+    assert metrics_of(tmp_path / "resumed") == metrics_of(tmp_path / "straight")
     for key, value in straight["network"].items():
         assert torch.equal(resumed["network"][key], value), key
     if "ema" in straight:
@@ -52,28 +46,33 @@ def test_damaged_newest_checkpoint_falls_back_to_the_one_before(
     newest.write_bytes(newest.read_bytes()[:1000])
     state = _train(tmp_path / "run", denoiser_trainer, episode_folder, 6)
     assert "step_00000004.pt is damaged" in capsys.readouterr().err
-    assert _metrics(tmp_path / "run") == _metrics(tmp_path / "straight")
+    assert metrics_of(tmp_path / "run") == metrics_of(tmp_path / "straight")
     assert all(torch.equal(state["network"][key], value) for key, value in straight["network"].items())
-
-
-def test_nothing_but_damaged_checkpoints_is_an_error(episode_folder: Path, tmp_path: Path) -> None:
-    _train(tmp_path, denoiser_trainer, episode_folder, 1)
-    (tmp_path / "checkpoints" / "step_00000001.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(DiamondError, match="every checkpoint"):
-        _train(tmp_path, denoiser_trainer, episode_folder, 2)
-
-
-def test_only_the_newest_checkpoints_are_kept(episode_folder: Path, tmp_path: Path) -> None:
-    for updates in (1, 2, 3):
-        _train(tmp_path, denoiser_trainer, episode_folder, updates)
-    kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    assert kept == ["step_00000002.pt", "step_00000003.pt"]
 
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:
     Run(tmp_path, {"seed": 0, "batch_size": 4}, make_console())
     with pytest.raises(UsageError, match=r"other settings \(batch_size\)"):
         Run(tmp_path, {"seed": 0, "batch_size": 8}, make_console())
+
+
+def test_other_settings_are_named_where_they_are(tmp_path: Path) -> None:
+    Run(tmp_path, {"denoiser": {"optimiser": {"epsilon": 1e-8}}}, make_console())
+    with pytest.raises(UsageError, match=r"\(denoiser.optimiser.epsilon\)"):
+        Run(tmp_path, {"denoiser": {"optimiser": {"epsilon": 1e-6}}}, make_console())
+
+
+def test_a_checkpoint_of_another_version_is_told(episode_folder: Path, tmp_path: Path) -> None:
+    _train(tmp_path, denoiser_trainer, episode_folder, 1)
+    with pytest.raises(DiamondError, match="written by another version"):
+        _train(tmp_path, reward_end_trainer, episode_folder, 2)
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
+    outer = _Counter()
+    outer.update = lambda: _run(tmp_path).train(_Counter(), 1, None, tmp_path / "world")
+    with pytest.raises(DiamondError, match="another process is training in"):
+        _run(tmp_path).train(outer, 1, None, tmp_path / "world")
 
 
 def test_time_budget_stops_and_the_next_call_goes_on(episode_folder: Path, tmp_path: Path) -> None:
@@ -99,7 +98,7 @@ def test_non_finite_loss_stops_before_anything_is_saved(tmp_path: Path, value: f
     trainer = _Counter()
     _run(tmp_path).train(trainer, 2, None, tmp_path / "world")
     trainer.grad_norm = value
-    with pytest.raises(DiamondError, match=r"grad_norm is .* at update 3: .*step_00000002.pt"):
+    with pytest.raises(DiamondError, match=r"grad_norm is .* at update 3 of .*step_00000002.pt"):
         Run(tmp_path, {"seed": 0}, make_console(), log_every=100).train(trainer, 3, None, tmp_path / "world")
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_00000002.pt"]
     assert [provenance["updates"] for _, provenance in trainer.exports] == [2]

@@ -1,0 +1,65 @@
+"""A folder of checkpoints: written beside and renamed, the newest good one found, old ones removed."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from diamond_engine.errors import DiamondError
+from diamond_engine.files import atomic_path
+
+KEPT = 2
+
+
+class Checkpoints:
+    """``step_*.pt`` in a folder, the newest ``KEPT`` of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def paths(self) -> list[Path]:
+        """All of them, oldest first."""
+        return sorted(self.folder.glob("step_*.pt"))
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Writes ``step_*.pt`` atomically, then removes what is older than the newest ``KEPT``."""
+        buffer = io.BytesIO()  # by way of memory, for torch reports a full disk as an error of its own
+        torch.save(state, buffer)
+        with atomic_path(self.folder / f"step_{step:08d}.pt") as path:
+            path.write_bytes(buffer.getbuffer())
+        for old in self.paths()[:-KEPT]:
+            old.unlink()
+
+    def newest(self, say: Callable[[str], None]) -> dict[str, Any] | None:
+        """The newest state that can be read, None where there is no checkpoint at all; ``say`` hears of damaged ones.
+
+        Also removes what a killed process left half-written. Raises ``DiamondError`` where all are damaged.
+        """
+        for leftover in self.folder.glob(".step_*.part"):
+            leftover.unlink()
+        paths = self.paths()
+        for path in reversed(paths):
+            try:
+                return _read(path)
+            except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+                say(f"{path} is damaged ({type(error).__name__}): trying the one before")
+        if paths:
+            raise DiamondError(f"every checkpoint of {self.folder.parent} is damaged: delete the folder to start over")
+        return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums it writes
+            damaged = archive.testzip()
+    except zipfile.BadZipFile as error:
+        raise ValueError("not a checkpoint") from error
+    if damaged is not None:
+        raise ValueError(f"{damaged} does not match its checksum")
+    return torch.load(path, weights_only=True, map_location="cpu")

@@ -1,0 +1,55 @@
+"""The metrics of a run: a line of JSON each in ``metrics.jsonl``, and TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+
+from diamond_engine.files import write_text
+
+
+class MetricsLog:
+    """Rows of one run, each with the ``step`` of the run at which it was written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "metrics.jsonl"
+        self._board: SummaryWriter | None = None
+
+    @contextmanager
+    def opened(self, step: int) -> Iterator[None]:
+        """Within the context rows can be written; what was written after ``step``, before a crash, is taken back."""
+        self._take_back(step)
+        self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=step + 1)
+        try:
+            yield
+        finally:
+            self._board.close()
+            self._board = None
+
+    def write(self, step: int, seconds: float, values: Mapping[str, float]) -> None:
+        """Appends one row."""
+        row = {"step": step, "seconds": round(seconds, 3), **values}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+
+    def _take_back(self, step: int) -> None:
+        if self.path.exists():
+            rows = self.path.read_text(encoding="utf-8").splitlines()
+            write_text(self.path, "".join(row + "\n" for row in rows if _step_of(row) <= step))
+
+
+def _step_of(row: str) -> float:
+    """Infinite for a row that was cut off in the middle."""
+    try:
+        return float(json.loads(row)["step"])
+    except (json.JSONDecodeError, KeyError):
+        return math.inf
