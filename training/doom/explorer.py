@@ -15,12 +15,12 @@ import numpy as np
 from diamond_engine.actions import CsgoAction
 from training.doom.controls import DEGREES_PER_COUNT
 from training.doom.game import View
-from training.doom.level import Cell, Level, Place, place_of
+from training.doom.level import Cell, Level, Place, Routes, place_of
 
 AHEAD = 6
 """Cells of the way ahead that it walks and looks towards."""
-GOALS_COMPARED = 4
-"""Of so many places drawn at random, the one visited least often becomes the goal."""
+GOALS_COMPARED = 8
+"""Of so many places drawn at random, the one visited least often becomes the goal, the nearest among equals."""
 STUCK_FRAMES = 5
 STUCK_DISTANCE = 8.0
 """Who wants to walk and gets less far than this in so many frames is stuck."""
@@ -191,10 +191,13 @@ class Explorer:
         cells = list(routes)
         if len(cells) < AHEAD:  # hemmed in by what it avoids
             self._avoided.clear()
-        candidates = [cells[self._rng.integers(len(cells))] for _ in range(GOALS_COMPARED)]
-        cell = min(candidates, key=lambda cell: self._visits.get(place_of(*self._level.centre(cell)), 0))
-        self._way.clear()
-        self._way.append(cell)
-        while routes[cell] != cell:
-            cell = routes[cell]
-            self._way.appendleft(cell)
+        ways = [_way(routes, cells[self._rng.integers(len(cells))]) for _ in range(GOALS_COMPARED)]
+        self._way = min(ways, key=lambda way: (self._visits.get(place_of(*self._level.centre(way[-1])), 0), len(way)))
+
+
+def _way(routes: Routes, goal: Cell) -> deque[Cell]:
+    """The cells from where the routes begin to a goal."""
+    way = deque([goal])
+    while routes[way[0]] != way[0]:
+        way.appendleft(routes[way[0]])
+    return way

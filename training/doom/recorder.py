@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
@@ -42,18 +43,19 @@ class Recorder:
         """Records what is missing of episodes 1 to ``episodes`` and tells what the folder holds then.
 
         Raises ``UsageError`` where the folder has episodes of another seed or length, ``DiamondError`` where ViZDoom
-        is missing or fails, and ``Interrupted`` after a signal: whole episodes are kept, those under way are not.
+        is missing or fails, or the disk is too full, and ``Interrupted`` after a signal: whole episodes are kept, those
+        under way are not.
         """
         load_vizdoom()
         numbers = range(1, episodes + 1)
         missing = [number for number in numbers if not episode_path(self.out, number).exists()]
         for path in self._paths():
             self._check(path, read_facts(path))
-        self.console.print(
-            f"{episodes} episodes of Doom, {episodes - len(missing)} of them are there; "
-            f"about {len(missing) * self.frames * BYTES_PER_FRAME / 1e6:.0f} MB to write"
-        )
+        size = len(missing) * self.frames * BYTES_PER_FRAME
+        there = episodes - len(missing)
+        self.console.print(f"{episodes} episodes of Doom, {there} of them are there; about {_megabytes(size)} to write")
         if missing:
+            self._check_space(size)
             self._run([missing[k :: self.workers] for k in range(min(self.workers, len(missing)))], len(missing))
         self.console.print(f"{self.out} holds {summary([read_facts(path) for path in self._paths()])}")
 
@@ -66,6 +68,12 @@ class Recorder:
                 f"{path} has seed {facts.seed} and {facts.frames} frames, not {self.seed} and {self.frames}: "
                 "use another folder for other recordings"
             )
+
+    def _check_space(self, size: int) -> None:
+        disk = next(folder for folder in (self.out, *self.out.absolute().parents) if folder.is_dir())
+        free = shutil.disk_usage(disk).free
+        if free < size:
+            raise DiamondError(f"{self.out} has room for {_megabytes(free)}: record fewer episodes, or elsewhere")
 
     def _run(self, shares: Sequence[list[int]], episodes: int) -> None:
         """Lets one process record each share; the first that fails stops all."""
@@ -82,19 +90,25 @@ class Recorder:
             try:
                 while any(process.is_alive() for process in processes):
                     wait([process.sentinel for process in processes if process.is_alive()], POLL_SECONDS)
-                    show(signals.frames.value)
+                    if signals.frames.value < total:
+                        show(signals.frames.value)
                     if received or any(process.exitcode for process in processes):
                         signals.stop.set()
             finally:
                 signals.stop.set()
                 for process in processes:
                     process.join()
+            show(signals.frames.value)
         if received:
             raise Interrupted(received[0])
         failed = next((process.exitcode for process in processes if process.exitcode), None)
         if failed is not None:
             reason = signals.failure()
             raise DiamondError(reason or f"a recording process ended with code {failed}: use fewer --workers")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.0f} MB"
 
 
 def summary(episodes: Sequence[Facts]) -> str:

@@ -50,5 +50,15 @@ def record_numbers(folder: Path, seed: int, numbers: list[int], frames: int, sig
     except _Stopped:
         return
     except Exception as error:  # whatever it is, it is told in one line by the starting process
-        signals.fail(f"recording Doom failed: {type(error).__name__}: {error}")
+        signals.fail(_reason(error))
         raise SystemExit(1) from None
+
+
+def _reason(error: BaseException) -> str:
+    """One line; of a file that cannot be written what the system said, which HDF5 buries in a text of its own."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno:
+            return f"{os.strerror(cause.errno)}: {cause.filename}"
+        cause = cause.__context__
+    return f"recording Doom failed: {type(error).__name__}: {' '.join(str(error).split())}"
