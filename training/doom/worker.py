@@ -50,15 +50,15 @@ def record_numbers(folder: Path, seed: int, numbers: list[int], frames: int, sig
     except _Stopped:
         return
     except Exception as error:  # whatever it is, it is told in one line by the starting process
-        signals.fail(_reason(error))
+        signals.fail(_reason(error, folder))
         raise SystemExit(1) from None
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, folder: Path) -> str:
     """One line; of a file that cannot be written what the system said, which HDF5 buries in a text of its own."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno:
-            return f"{os.strerror(cause.errno)}: {cause.filename}"
+            return f"{os.strerror(cause.errno)}: {cause.filename or folder}"
         cause = cause.__context__
     return f"recording Doom failed: {type(error).__name__}: {' '.join(str(error).split())}"
