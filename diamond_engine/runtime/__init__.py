@@ -2,6 +2,7 @@
 
 from diamond_engine.runtime.devices import available_devices, device_name, wait_for
 from diamond_engine.runtime.frames import FrameDenoiser
+from diamond_engine.runtime.kernels import kernels_are_built
 from diamond_engine.runtime.owner import DTYPES, Runtime
 
 __all__ = [
@@ -10,5 +11,6 @@ __all__ = [
     "Runtime",
     "available_devices",
     "device_name",
+    "kernels_are_built",
     "wait_for",
 ]

@@ -5,20 +5,25 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
-import sys
 import threading
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
+from diamond_engine.cache import cache_folder
 from diamond_engine.files import atomic_path
 from diamond_engine.runtime.processor import processor_field
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
 COMPILERS = ("c++", "g++", "clang++")
+GENTLY = ("nice", "-n", "15")
+"""Puts a compiler behind a game that is being played."""
 FLAGS = ("-std=gnu++17", "-O2", "-march=native", "-fPIC", "-fopenmp")
 BUILD_SECONDS = 300
 LOADING = threading.Lock()
@@ -95,58 +100,81 @@ class Kernels:
 def load_kernels() -> Kernels:
     """The kernels for this machine, built if they are not in the cache yet, once a process.
 
-    Whoever wants to be quick calls this in a thread while a world is read. Raises ``KernelsUnavailableError`` saying
-    why there are none, such as a missing compiler.
+    Raises ``KernelsUnavailableError`` saying why there are none, such as a missing compiler.
     """
     with LOADING:
-        return _load()
+        outcome = _loaded(os.environ.get("CXX", ""), cache_folder())
+    if isinstance(outcome, KernelsUnavailableError):
+        raise outcome
+    return outcome
+
+
+def kernels_are_built() -> bool:
+    """Whether ``load_kernels`` finds them in the cache, whole, and so returns at once."""
+    compiler = _compiler(os.environ.get("CXX", ""))
+    return compiler is not None and _in_cache(cache_folder(), compiler) is not None
 
 
 @cache
-def _load() -> Kernels:
-    compiler = os.environ.get("CXX") or next(filter(shutil.which, COMPILERS), None)
-    if compiler is None:
-        raise KernelsUnavailableError(f"no C++ compiler ({', '.join(COMPILERS)})")
-    library = cache_folder() / f"kernels-{_fingerprint(compiler)}.so"
-    if not library.exists():
-        _build(compiler, library)
-    return Kernels(library)
+def _loaded(compiler_name: str, folder: Path) -> Kernels | KernelsUnavailableError:
+    """The outcome of one try; what failed is not tried again."""
+    try:
+        compiler = _compiler(compiler_name)
+        if compiler is None:
+            raise KernelsUnavailableError(f"no C++ compiler ({compiler_name or ', '.join(COMPILERS)})")
+        return Kernels(_in_cache(folder, compiler) or _build(compiler, folder))
+    except KernelsUnavailableError as reason:
+        return reason
 
 
-def cache_folder() -> Path:
-    """Where this platform keeps what programs can make again."""
-    home = Path.home()
-    base = {"darwin": home / "Library" / "Caches", "win32": home / "AppData" / "Local"}.get(
-        sys.platform, home / ".cache"
-    )
-    return Path(os.environ.get("XDG_CACHE_HOME") or base) / "diamond-engine"
+def _compiler(name: str) -> tuple[str, ...] | None:
+    """The command of the compiler called ``name`` (empty: of the first there is); None where it is not there."""
+    commands = [shlex.split(name)] if name else [[compiler] for compiler in COMPILERS]
+    return next((tuple(command) for command in commands if shutil.which(command[0])), None)
 
 
-def _fingerprint(compiler: str) -> str:
+def _in_cache(folder: Path, compiler: tuple[str, ...]) -> Path | None:
+    """The library in the cache. Its name holds the digest of its bytes: loading a damaged one could crash."""
+    for library in folder.glob(f"kernels-{_fingerprint(compiler)}-*.so"):
+        with suppress(OSError):
+            if library.stem.endswith(f"-{_digest(library)}"):
+                return library
+            library.unlink()
+    return None
+
+
+def _fingerprint(compiler: tuple[str, ...]) -> str:
     """Changes with the source, the way it is built, and the processor it is built for."""
-    parts = (SOURCE.read_text(), compiler, *FLAGS, processor_field("model name"), processor_field("flags"))
+    parts = (SOURCE.read_text(), *compiler, *FLAGS, processor_field("model name"), processor_field("flags"))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def _build(compiler: str, library: Path) -> None:
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+
+
+def _build(compiler: tuple[str, ...], folder: Path) -> Path:
     """Compiles, then links without OpenMP: it must be that of torch, a second one would fight for the same cores."""
     try:
-        with atomic_path(library) as target:
-            compiled = target.with_suffix(".o")
-            try:
-                _call(compiler, *FLAGS, "-c", str(SOURCE), "-o", str(compiled))
-                _call(compiler, "-shared", str(compiled), "-o", str(target))
-            finally:
-                compiled.unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".kernels-", dir=folder) as work:
+            compiled, linked = Path(work, "kernels.o"), Path(work, "kernels.so")
+            _call(*compiler, *FLAGS, "-c", str(SOURCE), "-o", str(compiled))
+            _call(*compiler, "-shared", str(compiled), "-o", str(linked))
+            library = folder / f"kernels-{_fingerprint(compiler)}-{_digest(linked)}.so"
+            with atomic_path(library) as target:
+                linked.replace(target)
+            return library
     except OSError as error:
-        raise KernelsUnavailableError(f"cannot write to {library.parent}: {error.strerror}") from error
+        raise KernelsUnavailableError(f"cannot write to {folder}: {error.strerror}") from error
 
 
 def _call(*command: str) -> None:
+    gently = GENTLY if shutil.which(GENTLY[0]) else ()
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=BUILD_SECONDS)
+        subprocess.run((*gently, *command), check=True, capture_output=True, text=True, timeout=BUILD_SECONDS)
     except subprocess.CalledProcessError as error:
         reason = next((line for line in error.stderr.splitlines() if "error" in line), f"exit code {error.returncode}")
-        raise KernelsUnavailableError(f"{command[0]} failed: {reason}") from error
+        raise KernelsUnavailableError(f"{command[0]} failed: {reason.strip()}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise KernelsUnavailableError(f"{command[0]} failed: {error}") from error

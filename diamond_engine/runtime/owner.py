@@ -79,6 +79,11 @@ class Runtime:
         """``float32`` or ``bfloat16``."""
         return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
 
+    @property
+    def compiled(self) -> bool:
+        """Whether networks run on kernels built for this machine."""
+        return self.kernels is not None
+
     def for_inference(self, network: Network) -> Network:
         """A copy of a network here, its weights in ``dtype``, channels-last, without gradients, rewritten to be fast.
 
@@ -133,6 +138,6 @@ class Runtime:
     def describe(self) -> str:
         """For example ``AMD EPYC (2 threads), bfloat16, compiled (bfloat16 is 2.0 times as fast as float32)``."""
         facts = [device_name(self.device), self.dtype_name]
-        if self.kernels is not None:
+        if self.compiled:
             facts.append("compiled")
         return ", ".join(facts) + (f" ({'; '.join(self.notes)})" if self.notes else "")

@@ -1,12 +1,10 @@
-"""Device and precision, and frames in their two forms."""
+"""Device and precision: what is chosen, and the copies of networks that run there."""
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from diamond_engine.errors import DiamondError, UsageError
-from diamond_engine.frames import from_numpy, to_float, to_numpy, to_uint8
 from diamond_engine.networks.blocks import FourierFeatures
 from diamond_engine.runtime import Runtime, available_devices, device_name
 
@@ -73,23 +71,3 @@ class TestRuntime:
         one, same, other = (torch.rand(4, generator=runtime.generator(seed)) for seed in (0, 0, 1))
         assert torch.equal(one, same)
         assert not torch.equal(one, other)
-
-
-class TestFrames:
-    def test_every_level_survives(self) -> None:
-        levels = np.arange(256, dtype=np.uint8).repeat(3).reshape(2, 8, 16, 3)
-        images = from_numpy(levels, CPU)
-        assert images.shape == (2, 3, 8, 16)
-        assert (images.min(), images.max()) == (-1, 1)
-        np.testing.assert_array_equal(to_numpy(images), levels)
-
-    def test_channels_keep_their_place(self) -> None:
-        red = torch.zeros(4, 6, 3, dtype=torch.uint8)
-        red[..., 0] = 255
-        images = to_float(red)
-        assert images.shape == (3, 4, 6)
-        assert images[:, 0, 0].tolist() == [1, -1, -1]
-
-    def test_rounds_and_clips(self) -> None:
-        images = torch.tensor([-2.0, -1 + 1.1 / 255, 2.0])[:, None, None]
-        assert to_uint8(images).flatten().tolist() == [0, 1, 255]
