@@ -44,6 +44,8 @@ class Room:
     """Pixels."""
     width: int
     """Pixels."""
+    row: int
+    """Pixels of the buffer from one row to the next."""
     border: int = 0
     """Pixels of zeros around the image."""
 
@@ -139,7 +141,7 @@ class ProgramWriter:
 
     def _room(self, size: int | None, channels: int, height: int, width: int, border: int = 0) -> Room:
         self._buffers.append(size)
-        return Room(len(self._buffers) - 1, 0, channels, channels, height, width, border)
+        return Room(len(self._buffers) - 1, 0, channels, channels, height, width, width + 2 * border, border)
 
     def load(self, planar: Room) -> Room:
         """A float32 image (C, H, W) as pixels, ready for a 3×3 convolution."""
@@ -219,7 +221,7 @@ class ProgramWriter:
 
 
 def _view(room: Room) -> c.View:
-    return c.View(room.buffer, room.channel, room.pitch, room.width + 2 * room.border)
+    return c.View(room.buffer, room.channel, room.pitch, room.row)
 
 
 def filled(channels: int) -> int:
