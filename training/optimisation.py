@@ -57,16 +57,23 @@ class Optimiser:
             self._adamw, lambda step: min(1.0, (step + 1) / max(1, cfg.warmup_steps))
         )
 
-    def update(self, loss: Callable[[], tuple[Tensor, Metrics]]) -> Metrics:
-        """One step down the gradient of ``loss()``; returns its metrics, ``loss`` and ``grad_norm`` as scalars."""
+    def update(self, loss: Callable[[], tuple[Tensor, Metrics]], accumulation: int = 1) -> Metrics:
+        """One step down the gradient of the mean of ``accumulation`` calls of ``loss()``, one in memory at a time.
+
+        Returns their mean metrics, ``loss`` and ``grad_norm`` as scalars.
+        """
         self._adamw.zero_grad(set_to_none=True)
-        with self.runtime.autocast():
-            total, metrics = loss()
-        total.backward()
+        means: Metrics = {}
+        for _ in range(accumulation):
+            with self.runtime.autocast():
+                total, metrics = loss()
+            (total / accumulation).backward()
+            for name, value in {"loss": total.detach(), **metrics}.items():
+                means[name] = means.get(name, 0.0) + value / accumulation
         grad_norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.cfg.max_grad_norm)
         self._adamw.step()
         self._schedule.step()
-        return {"loss": total.detach(), "grad_norm": grad_norm, **metrics}
+        return {**means, "grad_norm": grad_norm}
 
     @property
     def updates(self) -> int:

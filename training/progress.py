@@ -8,7 +8,17 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.filesize import decimal
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 PLAIN_LINE_SECONDS = 60.0
 
@@ -29,12 +39,16 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def progress(console: Console, what: str, total: int, done: int = 0) -> Iterator[Show]:
-    """Yields a function to call with the amount done of ``total``; ``done`` was there before."""
+def progress(console: Console, what: str, total: int, done: int = 0, *, in_bytes: bool = False) -> Iterator[Show]:
+    """Yields a function to call with the amount done of ``total``; ``done`` was there before.
+
+    What is counted is shown as it is, or as bytes.
+    """
     if not console.is_terminal:
-        yield _PlainLines(console, what, total, done)
+        yield _PlainLines(console, what, total, done, decimal if in_bytes else str)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    counted = (DownloadColumn(), TransferSpeedColumn()) if in_bytes else (MofNCompleteColumn(),)
+    columns = (TextColumn("{task.description}"), BarColumn(), *counted, TimeElapsedColumn())
     with Progress(*columns, TextColumn("eta"), TimeRemainingColumn(), console=console) as bar:
         task = bar.add_task(what, total=total, completed=done)
         yield lambda now_done: bar.update(task, completed=now_done)
@@ -43,9 +57,10 @@ def progress(console: Console, what: str, total: int, done: int = 0) -> Iterator
 class _PlainLines:
     """Prints a line a minute, and one when all is done."""
 
-    def __init__(self, console: Console, what: str, total: int, done: int) -> None:
+    def __init__(self, console: Console, what: str, total: int, done: int, shown: Callable[[int], str]) -> None:
         self._console = console
         self._what = what
+        self._shown = shown
         self._total = total
         self._before = done
         self._started = self._printed = time.monotonic()
@@ -58,7 +73,8 @@ class _PlainLines:
         elapsed = now - self._started
         left = elapsed / max(1, done - self._before) * max(0, self._total - done)
         self._console.print(
-            f"{self._what} {done}/{self._total}, {duration(elapsed)} elapsed, about {duration(left)} left"
+            f"{self._what} {self._shown(done)}/{self._shown(self._total)}, {duration(elapsed)} elapsed, "
+            f"about {duration(left)} left"
         )
 
 

@@ -191,7 +191,7 @@ class Run:
         Raises ``Interrupted`` after a signal, once all is saved, and ``DiamondError`` when a loss is not finite or
         another process is at work in the folder.
         """
-        with _alone_in(self.folder):
+        with alone_in(self.folder):
             self._resume(procedure)
             with stop_signals() as received, self._metrics.opened(self.step):
                 self._loop(procedure, time_budget, export_to, received)
@@ -315,8 +315,8 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Keeps other processes from training in the same folder; the lock goes with the process, however it ends."""
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keeps other processes from working in the same folder; the lock goes with the process, however it ends."""
     with (folder / ".lock").open("w") as file:
         with suppress(ImportError):  # Windows has no such locks
             import fcntl
@@ -324,7 +324,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise DiamondError(f"another process is training in {folder}: stop it, or use another --out") from error
+                raise DiamondError(f"another process is at work in {folder}: stop it, or use another --out") from error
         yield
 
 

@@ -71,7 +71,7 @@ def test_a_checkpoint_of_another_version_is_told(episode_folder: Path, tmp_path:
 def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
     outer = _Counter()
     outer.update = lambda: _run(tmp_path).train(_Counter(), 1, None, tmp_path / "world")
-    with pytest.raises(DiamondError, match="another process is training in"):
+    with pytest.raises(DiamondError, match="another process is at work in"):
         _run(tmp_path).train(outer, 1, None, tmp_path / "world")
 
 

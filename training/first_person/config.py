@@ -1,0 +1,166 @@
+"""Settings of a first-person training, typed, and the presets ``paper`` and ``quick``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from diamond_engine.checkpoints import without_weights
+from diamond_engine.counter_strike import csgo_world_config
+from diamond_engine.diffusion import DenoiserConfig
+from diamond_engine.errors import UsageError
+from diamond_engine.networks.denoiser import InnerModel
+from training.first_person.stage import StageConfig
+from training.optimisation import OptimiserConfig
+from training.settings import check_counts, configured
+
+STAGES = ("dynamics", "upsampler")
+
+
+@dataclass(frozen=True)
+class StageNetworks:
+    """Architectures."""
+
+    dynamics: DenoiserConfig
+    """Of what draws the low-resolution frames."""
+    upsampler: DenoiserConfig
+    """Of what enlarges them."""
+
+
+@dataclass(frozen=True)
+class FirstPersonConfig:
+    """All of a training but the data and the seed; the defaults are the paper's."""
+
+    networks: StageNetworks
+    """Architectures."""
+    dynamics: StageConfig
+    """How the dynamics learn."""
+    upsampler: StageConfig
+    """How the upsampler learns."""
+    name: str = "csgo"
+    """What the world is called."""
+    frame_rate: float = 16.0
+    """Frames a second of the recordings, at which the world is played."""
+    spawns: int = 16
+    """Start contexts of the world."""
+    recorded_actions: int = 200
+    """What the recorded player did next, after each of them."""
+    checkpoint_minutes: float = 5.0
+    """Time between checkpoints; one is also written when the run stops."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One size of training."""
+
+    config: FirstPersonConfig
+    """Its settings."""
+    expectation: str
+    """What quality to expect, and at what cost."""
+
+
+def paper() -> FirstPersonConfig:
+    """The paper's networks and training for CS:GO."""
+    world = csgo_world_config()
+    assert world.upsampler is not None
+    return FirstPersonConfig(
+        networks=StageNetworks(world.denoiser, world.upsampler),
+        dynamics=StageConfig(batch_size=16, autoregressive_steps=4),
+        upsampler=StageConfig(batch_size=4, autoregressive_steps=1),
+    )
+
+
+def quick() -> FirstPersonConfig:
+    """Both stages of the paper's, small enough for a few minutes on two CPU cores."""
+    networks = paper().networks
+    dynamics = replace(
+        networks.dynamics.inner_model,
+        cond_channels=128,
+        depths=(1, 1, 1, 1),
+        channels=(32, 64, 64, 64),
+        attn_depths=(False, False, False, False),
+    )
+    upsampler = replace(
+        networks.upsampler.inner_model,
+        cond_channels=64,
+        depths=(1, 1, 1, 1),
+        channels=(16, 16, 32, 32),
+        attn_depths=(False, False, False, False),
+    )
+    optimiser = OptimiserConfig(learning_rate=1e-3, warmup_steps=20, max_grad_norm=10.0)
+    return FirstPersonConfig(
+        networks=StageNetworks(
+            replace(networks.dynamics, inner_model=dynamics), replace(networks.upsampler, inner_model=upsampler)
+        ),
+        dynamics=StageConfig(batch_size=8, autoregressive_steps=1, accumulation=1, updates=1000, optimiser=optimiser),
+        upsampler=StageConfig(batch_size=1, autoregressive_steps=0, accumulation=1, updates=400, optimiser=optimiser),
+        checkpoint_minutes=1.0,
+    )
+
+
+PRESETS = {
+    "paper": Preset(
+        paper(),
+        "the paper's networks and 240,000 updates of each stage; the paper reports 12 days on an RTX 4090, "
+        "a CPU would take years",
+    ),
+    "quick": Preset(
+        quick(),
+        "to see every stage run, in minutes: dreams are blurry, follow the actions little and soon fall apart",
+    ),
+}
+
+
+def first_person_config(preset: str, file: Path | None, assignments: Sequence[str]) -> FirstPersonConfig:
+    """A preset with settings of a file and of the command line in their places.
+
+    Raises ``UsageError`` for what does not exist, is of the wrong type or makes no sense.
+    """
+    if preset not in PRESETS:
+        raise UsageError(f"unknown --preset {preset!r}: use {' or '.join(PRESETS)}")
+    base = PRESETS[preset].config
+    config = configured(base, file, assignments)
+    may_be_zero = {f"{stage}.{name}" for stage in STAGES for name in ("autoregressive_steps", "optimiser.warmup_steps")}
+    check_counts(config, may_be_zero)
+    for stage in STAGES:
+        _check_network(stage, getattr(config.networks, stage), getattr(base.networks, stage))
+        rate = getattr(config, stage).optimiser.learning_rate
+        if not rate > 0:
+            raise UsageError(f"{stage}.optimiser.learning_rate must be more than 0, not {rate}")
+    if not (config.frame_rate > 0 and config.checkpoint_minutes > 0):
+        raise UsageError("frame_rate and checkpoint_minutes must be more than 0")
+    return config
+
+
+def _check_network(stage: str, network: DenoiserConfig, base: DenoiserConfig) -> None:
+    inner = network.inner_model
+    levels = (inner.channels, inner.depths, inner.attn_depths)
+    if len({len(values) for values in levels}) != 1:
+        raise UsageError(
+            f"networks.{stage}.inner_model: give as many values per level everywhere: {', '.join(map(str, levels))}"
+        )
+    if inner.num_actions is not None and inner.cond_channels % inner.num_steps_conditioning:
+        raise UsageError(f"networks.{stage}.inner_model: cond_channels must be a multiple of num_steps_conditioning")
+    for name in ("num_actions", "img_channels", "multi_hot_actions", "low_res_cond"):
+        if getattr(inner, name) != getattr(base.inner_model, name):
+            raise UsageError(f"networks.{stage}.inner_model.{name} must be {getattr(base.inner_model, name)}")
+    if network.upsampling_factor != base.upsampling_factor:
+        raise UsageError(f"networks.{stage}.upsampling_factor must be {base.upsampling_factor}")
+    try:
+        _try_shapes(network)
+    except RuntimeError as error:
+        raise UsageError(f"networks.{stage} cannot be built: {str(error).splitlines()[0]}") from error
+
+
+def _try_shapes(network: DenoiserConfig) -> None:
+    """Raises ``RuntimeError`` for sizes that do not fit together, such as channels that groups do not divide."""
+    inner, images = network.inner_model, network.inner_model.num_steps_conditioning + network.inner_model.low_res_cond
+    with without_weights():
+        frame = torch.empty(1, inner.img_channels, 16, 16)
+        context = torch.empty(1, images * inner.img_channels, 16, 16)
+        act = torch.empty(1, inner.num_steps_conditioning, inner.num_actions or 0) if inner.num_actions else None
+        level = torch.empty(1)
+        InnerModel(inner)(frame, level, level, context, act)

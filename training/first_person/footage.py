@@ -1,0 +1,312 @@
+"""What first-person worlds learn from: recordings that were prepared, or the original files, and segments of them.
+
+Shapes: B batch, T frames, L context length, H height, W width (h, w at low resolution).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+
+from diamond_engine.actions.csgo import NUM_ACTIONS
+from diamond_engine.diffusion import Segment
+from diamond_engine.errors import DiamondError, UsageError
+from diamond_engine.frames import to_float
+from diamond_engine.spawns import Spawns
+from training.first_person.recordings import Recording, open_recording
+from training.first_person.shards import (
+    JOURNAL,
+    MANIFEST,
+    full_res_path,
+    held_out,
+    read_manifest,
+    shard_path,
+    shrink,
+)
+from training.first_person.sources import find
+
+KEPT_OPEN = 256
+READERS = 2
+READ_AHEAD = 4
+Kept = TypeVar("Kept")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording."""
+
+    name: str
+    """File name of the original."""
+    frames: int
+    """Its length T."""
+    held_out: bool
+    """Whether it is kept from training."""
+
+
+class Footage(Protocol):
+    """Recordings by index. May be read by several threads."""
+
+    @property
+    def clips(self) -> Sequence[Clip]:
+        """All of them."""
+        ...
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height H and width W of a full-resolution frame."""
+        ...
+
+    def low_res(self, clip: int, start: int, stop: int) -> NDArray[np.uint8]:
+        """Frames ``(stop - start, H/5, W/5, 3)`` RGB."""
+        ...
+
+    def full_res(self, clip: int, start: int, stop: int) -> NDArray[np.uint8]:
+        """Frames ``(stop - start, H, W, 3)`` RGB."""
+        ...
+
+    def actions(self, clip: int, start: int, stop: int) -> NDArray[np.uint8]:
+        """The action taken at each frame, zeros and ones ``(stop - start, 51)``."""
+        ...
+
+    def describe(self) -> str:
+        """What it is, for a person."""
+        ...
+
+
+def open_footage(folder: Path, console: Console) -> Footage:
+    """A prepared folder, or a folder of original files.
+
+    Raises ``UsageError`` for a folder without recordings, ``DiamondError`` where none of them can be used.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"no such folder of recordings: {folder}")
+    if (folder / MANIFEST).exists() or (folder / JOURNAL).exists():
+        return Prepared(folder)
+    return Originals(folder, console)
+
+
+class _OpenFiles(Generic[Kept]):
+    """The files used last, kept open; those put out are closed when the last reader lets go of them."""
+
+    def __init__(self, open_file: Callable[[int], Kept]) -> None:
+        self._open = open_file
+        self._kept: OrderedDict[int, Kept] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __getitem__(self, index: int) -> Kept:
+        with self._lock:
+            if index not in self._kept:
+                self._kept[index] = self._open(index)
+                if len(self._kept) > KEPT_OPEN:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(index)
+            return self._kept[index]
+
+
+class Prepared:
+    """What ``csgo-data prepare`` wrote, memory-mapped; full-resolution frames from there or from the originals."""
+
+    def __init__(self, folder: Path) -> None:
+        manifest = read_manifest(folder)
+        self._folder = folder
+        self._entries = manifest.entries
+        self.clips = [Clip(entry.name, entry.frames, entry.held_out) for entry in manifest.entries]
+        self.size = (manifest.entries[0].height, manifest.entries[0].width)
+        self._shards = _OpenFiles(self._open_shard)
+        self._full = _OpenFiles(self._open_full)
+
+    def low_res(self, clip: int, start: int, stop: int) -> NDArray[np.uint8]:
+        """See ``Footage.low_res``."""
+        return self._shards[clip]["low_res"][start:stop]
+
+    def actions(self, clip: int, start: int, stop: int) -> NDArray[np.uint8]:
+        """See ``Footage.actions``."""
+        return np.unpackbits(self._shards[clip]["action"][start:stop], axis=1, count=NUM_ACTIONS)
+
+    def full_res(self, clip: int, start: int, stop: int) -> NDArray[np.uint8]:
+        """See ``Footage.full_res``."""
+        content = self._full[clip]
+        if self._entries[clip].full_res is not None:
+            return content[start:stop]
+        shape = (*self.size, 3)
+        offsets = self._shards[clip]["offset"][start:stop]
+        return np.stack([content[at : at + np.prod(shape)].reshape(shape) for at in offsets])[..., ::-1]
+
+    def describe(self) -> str:
+        """See ``Footage.describe``."""
+        copied = sum(entry.full_res is not None for entry in self._entries)
+        where = "copied" if copied == len(self._entries) else "read from the originals in place"
+        return f"{_counted(self.clips)}, prepared (full-resolution frames {where})"
+
+    def _open_shard(self, clip: int) -> NDArray[Any]:
+        entry = self._entries[clip]
+        shard = _mapped(shard_path(self._folder, entry.name))
+        if len(shard) != entry.frames:
+            raise DiamondError(f"{shard_path(self._folder, entry.name)} is not what was prepared: check the folder")
+        return shard
+
+    def _open_full(self, clip: int) -> NDArray[np.uint8]:
+        entry = self._entries[clip]
+        if entry.full_res is not None:
+            return _mapped(full_res_path(self._folder, entry.name))
+        path, end = Path(entry.source.path), entry.source.offset + entry.source.size
+        if not path.exists() or path.stat().st_size < end:
+            raise DiamondError(f"{path} is not as it was when it was prepared: put it back, or prepare with --full-res")
+        return np.memmap(path, np.uint8, "r")
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DiamondError(
+            f"{path} is missing or damaged: 'diamond-train csgo-data check' tells what else is"
+        ) from error
+
+
+class Originals:
+    """The original files, kept open; low-resolution frames are made at every reading, so this is much slower.
+
+    Damaged files are left out and named. Raises ``DiamondError`` where none is good or their sizes differ.
+    """
+
+    def __init__(self, folder: Path, console: Console) -> None:
+        found = find([folder])
+        if any(place.path.endswith(".tar") for places in found.places.values() for place in places):
+            raise UsageError(f"{folder} holds tars: 'diamond-train csgo-data prepare {folder} OUT' first, then use OUT")
+        self._paths: list[Path] = []
+        lengths: list[int] = []
+        sizes: set[tuple[int, int]] = set()
+        problems: list[str] = []
+        for name, places in found.places.items():
+            try:
+                recording = open_recording(Path(places[0].path), name)
+            except DiamondError as error:
+                console.print(f"left out: {error}")
+                problems.append(str(error))
+                continue
+            self._paths.append(Path(places[0].path))
+            lengths.append(recording.length)
+            sizes.add(recording.size)
+        if not self._paths:
+            raise DiamondError(f"none of the {len(problems)} files in {folder} is good: {problems[0]}")
+        if len(sizes) > 1:
+            raise DiamondError(f"{folder} has frames of different sizes ({sizes}): train on one size")
+        self.size = sizes.pop()
+        self.clips = [
+            Clip(path.name, length, held_out(path.name, i))
+            for i, (path, length) in enumerate(zip(self._paths, lengths, strict=True))
+        ]
+        self._files = _OpenFiles(self._open)
+
+    def low_res(self, clip: int, start: int, stop: int) -> NDArray[np.uint8]:
+        """See ``Footage.low_res``."""
+        return shrink(self._files[clip].frames(start, stop))
+
+    def full_res(self, clip: int, start: int, stop: int) -> NDArray[np.uint8]:
+        """See ``Footage.full_res``."""
+        return self._files[clip].frames(start, stop)
+
+    def actions(self, clip: int, start: int, stop: int) -> NDArray[np.uint8]:
+        """See ``Footage.actions``."""
+        return self._files[clip].actions(start, stop)
+
+    def describe(self) -> str:
+        """See ``Footage.describe``."""
+        return f"{_counted(self.clips)}, original files ('csgo-data prepare' makes reading faster)"
+
+    def _open(self, clip: int) -> Recording:
+        return open_recording(self._paths[clip], self._paths[clip].name)
+
+
+def _counted(clips: Sequence[Clip]) -> str:
+    frames = sum(clip.frames for clip in clips)
+    return f"{len(clips)} recordings of {frames:,} frames, {sum(clip.held_out for clip in clips)} held out"
+
+
+class Segments:
+    """Numbered batches of segments, read ahead by threads; batch n is always the same for a seed.
+
+    Every place of the recordings that are not held out is as likely; segments lie inside of one recording.
+    """
+
+    def __init__(self, footage: Footage, length: int, batch_size: int, seed: int, *, full_res: bool) -> None:
+        """``full_res``: frames at full resolution with low-resolution ones beside them, instead of those alone."""
+        self._footage = footage
+        self._length = length
+        self._batch_size = batch_size
+        self._seed = seed
+        self._full_res = full_res
+        self._clips = [i for i, clip in enumerate(footage.clips) if not clip.held_out and clip.frames >= length]
+        starts = [footage.clips[i].frames - length + 1 for i in self._clips]
+        self._ends = np.cumsum(starts)
+        if not starts:
+            raise DiamondError(f"no recording to train on has {length} frames: record longer ones")
+        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self._ahead: dict[int, Future[tuple[NDArray[np.uint8], ...]]] = {}
+        self.drawn = 0
+        """Batches drawn so far; may be set, to go on from there."""
+
+    def draw(self, device: torch.device) -> Segment:
+        """The next batch: frames ``(B, T, 3, H, W)`` (h, w unless ``full_res``), actions ``(B, T, 51)``."""
+        for number in range(self.drawn, self.drawn + READ_AHEAD):
+            if number not in self._ahead:
+                self._ahead[number] = self._threads.submit(self.read, number)
+        obs, act, *low_res = (torch.from_numpy(array).to(device) for array in self._ahead[self.drawn].result())
+        self._ahead = {number: future for number, future in self._ahead.items() if number > self.drawn}
+        self.drawn += 1
+        mask = torch.ones(obs.shape[:2], dtype=torch.bool, device=device)
+        return Segment(to_float(obs), act, mask, to_float(low_res[0]) if low_res else None)
+
+    def read(self, number: int) -> tuple[NDArray[np.uint8], ...]:
+        """A batch by number, as arrays: frames, actions and, with ``full_res``, low-resolution frames."""
+        places = np.random.default_rng([self._seed, number]).integers(self._ends[-1], size=self._batch_size)
+        rows: list[tuple[NDArray[np.uint8], ...]] = []
+        for place in places:
+            i = int(np.searchsorted(self._ends, place, side="right"))
+            start = int(place - (self._ends[i - 1] if i else 0))
+            where = (self._clips[i], start, start + self._length)
+            low_res, act = self._footage.low_res(*where), self._footage.actions(*where)
+            rows.append((self._footage.full_res(*where), act, low_res) if self._full_res else (low_res, act))
+        return tuple(np.stack(column) for column in zip(*rows, strict=True))
+
+
+def draw_spawns(footage: Footage, count: int, length: int, recorded: int, seed: int) -> Spawns:
+    """Start contexts of L frames with what the player did next, from held-out recordings where there are some.
+
+    ``recorded``: actions to keep after each, fewer where recordings are short. Raises ``DiamondError`` where every
+    recording is too short.
+    """
+    needed = length + 1
+    kept = [i for i, clip in enumerate(footage.clips) if clip.frames >= needed]
+    chosen = [i for i in kept if footage.clips[i].held_out] or kept
+    if not chosen:
+        raise DiamondError(f"no recording has {needed} frames: record longer ones")
+    after = min(recorded, *(footage.clips[i].frames - length + 1 for i in chosen))
+    rng = np.random.default_rng(seed)
+    spawns: list[tuple[NDArray[np.uint8], ...]] = []
+    for n in range(count):
+        clip = chosen[n % len(chosen)]
+        start = int(rng.integers(footage.clips[clip].frames - length - after + 2))
+        newest = start + length - 1
+        actions = footage.actions(clip, start, newest + after)
+        spawns.append(
+            (
+                footage.low_res(clip, start, newest + 1),
+                actions[: length - 1],
+                footage.full_res(clip, newest, newest + 1),
+                actions[length - 1 :],
+            )
+        )
+    frames, actions, full_res, next_actions = (np.stack(column) for column in zip(*spawns, strict=True))
+    return Spawns(frames, actions, full_res, next_actions)

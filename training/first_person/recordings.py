@@ -1,0 +1,165 @@
+"""A recording: frames of a first-person game and the action taken at each, read from one HDF5 file.
+
+Two layouts are known. That of the CS:GO data set has a data set for every frame i: ``frame_<i>_x`` uint8 ``(H, W, 3)``
+in BGR, ``frame_<i>_y`` ``(51,)``, ``frame_<i>_helperarr`` ``(2,)`` = kill, death. That of this project
+(``diamond_engine.episodes``) has ``frames`` uint8 ``(T, H, W, 3)`` in RGB and ``actions`` ``(T, 51)``.
+
+Shapes: T frames, H height, W width.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from diamond_engine.actions.csgo import NUM_ACTIONS
+from diamond_engine.errors import DiamondError
+
+FACTOR = 5
+"""How many times smaller the low-resolution frames are."""
+FRAME = re.compile(r"frame_(\d+)_x")
+
+
+class Recording(Protocol):
+    """One open file. What its methods raise is a ``DiamondError`` that names it."""
+
+    length: int
+    """Frames T."""
+    size: tuple[int, int]
+    """Height H and width W of a frame, multiples of ``FACTOR``."""
+
+    def frames(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Frames ``(stop - start, H, W, 3)`` RGB."""
+        ...
+
+    def actions(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """The action taken at each frame, zeros and ones ``(stop - start, 51)``."""
+        ...
+
+    def events(self) -> NDArray[np.bool_]:
+        """Whether the action at each frame brought a kill and whether a death, ``(T, 2)``."""
+        ...
+
+    def offsets(self) -> NDArray[np.int64] | None:
+        """Where in the file the H·W·3 bytes of each frame lie, BGR, ``(T,)``; None where they are in no one piece."""
+        ...
+
+
+def open_recording(source: Path | bytes, name: str) -> Recording:
+    """Opens a file, or what was read of one. Raises ``DiamondError`` where it is damaged or of neither layout."""
+    with _named(name):
+        file: Any = h5py.File(io.BytesIO(source) if isinstance(source, bytes) else source, "r")
+        if "frames" in file:
+            return _EpisodeRecording(file, name)
+        if "frame_0_x" in file:
+            return _CsgoRecording(file, name, source if isinstance(source, bytes) else None)
+    raise DiamondError(f"{name} is no recording: it has neither 'frame_0_x' nor 'frames'")
+
+
+class _CsgoRecording:
+    """In the layout of the CS:GO data set."""
+
+    def __init__(self, file: Any, name: str, content: bytes | None) -> None:
+        """``content``: the whole file where it is in memory; frames are then cut out of it, ten times as fast."""
+        self._file = file
+        self._name = name
+        self.length = 1 + max(int(match[1]) for match in map(FRAME.fullmatch, file) if match)
+        self.size = _checked_size(file["frame_0_x"].shape, file["frame_0_x"].dtype, name)
+        self._content = content
+        self._places = None if content is None else self.offsets()
+
+    def frames(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """See ``Recording.frames``."""
+        with _named(self._name):
+            return np.stack([self._frame(i) for i in range(start, stop)])[..., ::-1]
+
+    def _frame(self, i: int) -> NDArray[np.uint8]:
+        if self._content is None or self._places is None:
+            return self._file[f"frame_{i}_x"][()]
+        shape = (*self.size, 3)
+        return np.frombuffer(self._content, np.uint8, math.prod(shape), self._places[i]).reshape(shape)
+
+    def actions(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """See ``Recording.actions``."""
+        with _named(self._name):
+            return _zeros_and_ones([self._file[f"frame_{i}_y"][()] for i in range(start, stop)], self._name)
+
+    def events(self) -> NDArray[np.bool_]:
+        """See ``Recording.events``."""
+        with _named(self._name):
+            return np.stack([self._file[f"frame_{i}_helperarr"][()] for i in range(self.length)]) > 0
+
+    def offsets(self) -> NDArray[np.int64] | None:
+        """See ``Recording.offsets``."""
+        with _named(self._name):
+            places = [self._file[f"frame_{i}_x"].id.get_offset() for i in range(self.length)]
+        return None if None in places else np.array(places, dtype=np.int64)
+
+
+class _EpisodeRecording:
+    """In the layout of this project's episodes."""
+
+    def __init__(self, file: Any, name: str) -> None:
+        self._file = file
+        self._name = name
+        self.length = len(file["frames"])
+        self.size = _checked_size(file["frames"].shape[1:], file["frames"].dtype, name)
+        if file["actions"].shape != (self.length, NUM_ACTIONS):
+            raise DiamondError(
+                f"{name} has actions of shape {file['actions'].shape}: a first-person world needs "
+                f"({self.length}, {NUM_ACTIONS}), keys and mouse as in docs/own-game.md"
+            )
+
+    def frames(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """See ``Recording.frames``."""
+        with _named(self._name):
+            return self._file["frames"][start:stop]
+
+    def actions(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """See ``Recording.actions``."""
+        with _named(self._name):
+            return _zeros_and_ones(self._file["actions"][start:stop], self._name)
+
+    def events(self) -> NDArray[np.bool_]:
+        """See ``Recording.events``; a reward counts as a kill."""
+        with _named(self._name):
+            return np.stack((self._file["rewards"][()] > 0, self._file["terminated"][()]), axis=1)
+
+    def offsets(self) -> None:
+        """See ``Recording.offsets``: the frames are compressed."""
+
+
+def _checked_size(shape: tuple[int, ...], dtype: Any, name: str) -> tuple[int, int]:
+    if len(shape) != 3 or shape[2] != 3 or dtype != np.uint8:
+        raise DiamondError(f"{name} has frames of {dtype} {shape}: they must be uint8 (H, W, 3)")
+    height, width, _ = shape
+    if height % FACTOR or width % FACTOR:
+        raise DiamondError(f"{name} has frames of {width}x{height}: both must be multiples of {FACTOR}")
+    return height, width
+
+
+def _zeros_and_ones(rows: Any, name: str) -> NDArray[np.uint8]:
+    actions = np.asarray(rows)
+    if actions.ndim != 2 or actions.shape[1] != NUM_ACTIONS or not np.isin(actions, (0, 1)).all():
+        raise DiamondError(f"{name} has actions that are not {NUM_ACTIONS} zeros and ones")
+    return actions.astype(np.uint8)
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Whatever h5py raises becomes one line."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DiamondError(f"{name} is not there") from error
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+        raise DiamondError(f"{name} is damaged or cut off: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,149 @@
+"""Trains the stages of a first-person world and keeps a world folder up to date (``diamond-train csgo``)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from diamond_engine.checkpoints import write_component
+from diamond_engine.configs import plain, to_yaml
+from diamond_engine.diffusion import Denoiser
+from diamond_engine.errors import UsageError
+from diamond_engine.files import write_text
+from diamond_engine.spawns import write_spawns
+from diamond_engine.worlds import TWO_STAGE_PRESETS, WorldConfig
+from training.first_person.config import PRESETS, FirstPersonConfig
+from training.first_person.footage import Footage, draw_spawns
+from training.first_person.recordings import FACTOR
+from training.first_person.stage import StageConfig, StageTrainer
+from training.progress import duration
+from training.run import Run, Session
+
+FILES = {"dynamics": "denoiser", "upsampler": "upsampler"}
+"""What the stages are called in a world folder."""
+
+
+@dataclass(frozen=True)
+class FirstPersonTraining:
+    """Trains stages one after the other, each in a run folder of its own, and exports them to ``out/world``."""
+
+    preset: str
+    config: FirstPersonConfig
+    footage: Footage
+    """What to learn from."""
+    session: Session
+
+    def train(self, stages: Sequence[str]) -> None:
+        """Trains ``dynamics``, ``upsampler`` or both; the time budget is shared evenly among those still to come.
+
+        Raises ``UsageError`` where a run folder holds a run with other settings, and as ``Run.train`` does.
+        """
+        say, out = self.session.console.print, self.session.out
+        say(f"preset {self.preset}: {PRESETS[self.preset].expectation}")
+        say(f"{self.footage.describe()}; on {self.session.runtime.describe()}")
+        runs = {stage: self._run(stage) for stage in stages}
+        context = self.config.networks.dynamics.inner_model.num_steps_conditioning
+        spawns = draw_spawns(self.footage, self.config.spawns, context, self.config.recorded_actions, self.session.seed)
+        write_spawns(out / "world" / "spawns.npz", spawns)
+        started = time.monotonic()
+        for i, (stage, run) in enumerate(runs.items()):
+            budget = self.session.time_budget
+            if budget is not None:
+                budget = max(0.0, budget - (time.monotonic() - started)) / (len(runs) - i)
+            trainer = self._trainer(stage)
+            self._say_cost(stage, trainer)
+            run.train(trainer, trainer.cfg.updates, budget, out / "world")
+        if (out / "world" / "world.yaml").exists():
+            say(f"play it: diamond-play csgo --weights {out}")
+
+    def _run(self, stage: str) -> Run:
+        settings = {
+            "seed": self.session.seed,
+            "network": plain(getattr(self.config.networks, stage)),
+            **_shaping(getattr(self.config, stage)),
+        }
+        seconds = 60 * self.config.checkpoint_minutes
+        return Run(
+            self.session.out / stage,
+            settings,
+            self.session.console,
+            lambda: self._facts(settings),
+            checkpoint_every=seconds,
+        )
+
+    def _trainer(self, stage: str) -> StageTrainer:
+        torch.manual_seed(self.session.seed)
+        denoiser = Denoiser(getattr(self.config.networks, stage))
+
+        def export(folder: Path, network: Denoiser, provenance: dict[str, Any]) -> None:
+            write_component(folder / f"{FILES[stage]}.safetensors", network, torch.float32)
+            self._describe(folder, {FILES[stage]: provenance})
+
+        config: StageConfig = getattr(self.config, stage)
+        return StageTrainer(denoiser, self.footage, config, self.session.runtime, self.session.seed, export)
+
+    def _say_cost(self, stage: str, trainer: StageTrainer) -> None:
+        cfg, cost = trainer.cfg, trainer.cost()
+        parameters = sum(p.numel() for p in trainer.denoiser.parameters())
+        self.session.console.print(
+            f"{stage}: {parameters / 1e6:.2f}M parameters, {cfg.updates:,} updates of {cfg.accumulation} x "
+            f"{cfg.batch_size} segments of {trainer.length} frames; about {cost.memory / 2**30:.2f} GiB of memory and, "
+            f"one segment at a time, {duration(cost.seconds * cfg.updates)} ({cost.seconds:.2f} s an update)"
+        )
+
+    def _facts(self, settings: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "preset": self.preset,
+            "hardware": self.session.runtime.describe(),
+            "data": self.footage.describe(),
+            "training": settings,
+        }
+
+    def _describe(self, folder: Path, newest: dict[str, Any]) -> None:
+        """Writes ``world.yaml`` for the stages trained so far; a world starts with its dynamics."""
+        if not (folder / "denoiser.safetensors").exists():
+            return
+        two_stages = (folder / "upsampler.safetensors").exists()
+        networks = self.config.networks
+        height, width = (side if two_stages else side // FACTOR for side in self.footage.size)
+        provenance = {**{file: self._known_provenance(stage) for stage, file in FILES.items()}, **newest}
+        world = WorldConfig(
+            name=self.config.name,
+            game=None,
+            denoiser=networks.dynamics,
+            upsampler=networks.upsampler if two_stages else None,
+            frame_rate=self.config.frame_rate,
+            frame_height=height,
+            frame_width=width,
+            presets={
+                name: preset if two_stages else replace(preset, upsampler=None)
+                for name, preset in TWO_STAGE_PRESETS.items()
+            },
+            default_preset="fast",
+            provenance={name: value for name, value in provenance.items() if value},
+        )
+        write_text(folder / "world.yaml", to_yaml(world))
+
+    def _known_provenance(self, stage: str) -> dict[str, Any]:
+        path = self.session.out / stage / "provenance.yaml"
+        return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _shaping(config: StageConfig) -> dict[str, Any]:
+    """What shapes the result; a run may be given more updates later."""
+    return {name: value for name, value in plain(config).items() if name != "updates"}
+
+
+def chosen_stages(names: str) -> list[str]:
+    """The stages named in a list with commas, in the order in which they are trained."""
+    named = [name.strip() for name in names.split(",")]
+    unknown = [name for name in named if name not in FILES]
+    if unknown:
+        raise UsageError(f"unknown component {unknown[0]!r} in --components: use {', '.join(FILES)}")
+    return [stage for stage in FILES if stage in named]
