@@ -1,9 +1,9 @@
 """Episodes on disk (one HDF5 file each) and training segments drawn from them.
 
 A file holds ``frames`` uint8 ``(T, H, W, 3)`` RGB, chunked by frame; ``actions`` int64 ``(T,)``, the action taken at
-each frame; ``rewards`` float32 ``(T,)``; ``terminated`` and ``truncated`` bool ``(T,)``; ``final_frame`` uint8
-``(H, W, 3)``, what the last action led to; and attributes ``format`` (= 1) plus facts about the collection (``game``,
-``policy``, ``seed``, …).
+each frame (of a first-person game uint8 ``(T, 51)``, as in ``diamond_engine.actions.csgo``); ``rewards`` float32
+``(T,)``; ``terminated`` and ``truncated`` bool ``(T,)``; ``final_frame`` uint8 ``(H, W, 3)``, what the last action led
+to; and attributes ``format`` (= 1) plus facts about the collection (``game``, ``policy``, ``seed``, …).
 Files are named by number and read in that order, oldest first.
 
 Shapes: B batch, T steps of an episode, S steps of a segment, C channels, H height, W width.
@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diamond_engine.actions.csgo import NUM_ACTIONS
 from diamond_engine.errors import DiamondError
 from diamond_engine.files import atomic_path
 from diamond_engine.frames import to_float
@@ -51,7 +52,7 @@ class Episode:
     """One episode in memory; arrays as described for the file."""
 
     frames: NDArray[np.uint8]
-    actions: NDArray[np.int64]
+    actions: NDArray[np.int64] | NDArray[np.uint8]
     rewards: NDArray[np.float32]
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
@@ -98,11 +99,14 @@ def read_episode(path: Path) -> Episode:
         attributes = {name: _plain(value) for name, value in file.attrs.items() if name != "format"}
     shapes = {name: array.shape for name, array in arrays.items()}
     steps, *image = shapes["frames"] if len(shapes["frames"]) == 4 else (0,)
+    vector = (NUM_ACTIONS,) if len(shapes["actions"]) == 2 else ()
     expected = {"frames": (steps, *image), **dict.fromkeys(COLUMNS, (steps,)), "final_frame": tuple(image)}
+    expected["actions"] = (steps, *vector)
+    types = {**DTYPES, "actions": np.uint8 if vector else np.int64}
     if steps == 0 or shapes != expected:
         raise DiamondError(f"{path} is not a valid episode: shapes {shapes}")
     dtypes = {name: array.dtype for name, array in arrays.items()}
-    if any(dtypes[name] != dtype for name, dtype in DTYPES.items()):
+    if any(dtypes[name] != dtype for name, dtype in types.items()):
         raise DiamondError(f"{path} is not a valid episode: {', '.join(f'{k} {v}' for k, v in dtypes.items())}")
     return Episode(**arrays, attributes=attributes)
 

@@ -22,7 +22,7 @@ from training.collect import RANDOM, Mixture, collect_mixture
 from training.data import GameEpisodes
 from training.denoiser import DenoiserTrainingConfig
 from training.doom.cli import record
-from training.first_person.cli import csgo, csgo_data
+from training.first_person.cli import csgo, csgo_data, import_videos
 from training.progress import make_console
 from training.replay import EVERY_STEP_ALIKE
 from training.reward_end import RewardEndTrainingConfig
@@ -43,6 +43,7 @@ app = typer.Typer(
 app.add_typer(record, name="record")
 app.add_typer(csgo_data, name="csgo-data")
 app.command("csgo")(csgo)
+app.command("import-videos")(import_videos)
 
 Game = Annotated[str, typer.Argument(metavar="GAME", help="Atari game, such as Breakout.", show_default=False)]
 Out = Annotated[Path, typer.Option(file_okay=False, help="Folder to write to; a run that is there continues.")]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond_engine.actions import ATARI_GAMES
+from diamond_engine.actions import ATARI_GAMES, csgo
 from diamond_engine.episodes import EPISODE_NAME, Episode, read_episode
 from diamond_engine.errors import DiamondError
 from training.progress import Show
@@ -88,6 +88,8 @@ def episode_facts(episode: Episode) -> EpisodeFacts:
     )
 
 
-def _named(actions: NDArray[np.int64], game: str) -> Counter[str]:
+def _named(actions: NDArray[np.int64] | NDArray[np.uint8], game: str) -> Counter[str]:
+    if actions.ndim == 2:
+        return Counter([csgo.NAMES[entry] for entry in np.nonzero(actions)[1]])
     names: dict[int, str] = dict(enumerate(ATARI_GAMES[game].actions)) if game in ATARI_GAMES else {}
     return Counter([names.get(action, str(action)) for action in actions.tolist()])

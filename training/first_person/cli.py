@@ -11,8 +11,10 @@ import typer
 from diamond_engine.errors import UsageError
 from diamond_engine.runtime import Runtime
 from training.first_person.config import first_person_config
+from training.first_person.download import download
 from training.first_person.footage import open_footage
 from training.first_person.prepare import Preparation, check
+from training.first_person.videos import VideoImport
 from training.first_person.world import FirstPersonTraining, chosen_stages
 from training.progress import make_console
 from training.run import Session
@@ -48,6 +50,21 @@ def prepare(
     if not sources:
         raise UsageError("give the tars or folders to read, and at last the folder to write to")
     Preparation(out, workers, full_res).prepare(sources)
+
+
+@csgo_data.command("download")
+def download_command(
+    out: Annotated[Path, typer.Argument(file_okay=False, help="Folder for the tars.")],
+    first: Annotated[
+        int | None, typer.Option(min=1, help="Only so many tars, of about 25 GB each [default: all 28].")
+    ] = None,
+) -> None:
+    """Download the data set from the hub: 28 tars, 707 GB.
+
+    At the revision this program was written for. What arrived is kept; the same command goes on. The set's authors
+    state its terms at huggingface.co/datasets/TeaPearce/CounterStrike_Deathmatch.
+    """
+    download(out, first, make_console())
 
 
 @csgo_data.command("check")
@@ -99,3 +116,18 @@ def csgo(
     seconds = None if time_budget is None else 60 * time_budget
     session = Session(out, seed, Runtime.choose(device, dtype), seconds, console)
     FirstPersonTraining(preset, chosen, footage, session).train(stages)
+
+
+def import_videos(
+    videos: Annotated[list[Path], typer.Argument(help="Videos, or folders of them, each with a log beside it.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder of episodes to write to.")],
+    frame_rate: Annotated[float, typer.Option(help="Frames a second to take.")] = 16.0,
+) -> None:
+    """Turn videos of your own game, and logs of what was pressed, into episodes to train on.
+
+    play.csv or play.jsonl beside play.mp4: rows of time, keys, mouse_x, mouse_y, left_click, right_click. See
+    docs/own-game.md.
+    """
+    if not frame_rate > 0:
+        raise UsageError(f"--frame-rate must be more than 0, not {frame_rate}")
+    VideoImport(out, frame_rate).run(videos)

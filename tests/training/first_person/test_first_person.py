@@ -1,0 +1,257 @@
+"""From recordings to a played world: real HDF5 files, real tars, real processes, tiny networks."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import av
+import h5py
+import numpy as np
+import pytest
+from rich.console import Console
+
+from diamond_engine import load_world
+from diamond_engine.actions import csgo
+from diamond_engine.actions.csgo import CsgoAction
+from diamond_engine.episodes import EpisodeFolder
+from training.first_person.footage import Originals, Prepared, Segments
+from training.first_person.shards import csgo_test_split, read_manifest, shard_path, shrink
+
+COMMAND = [sys.executable, "-m", "training.cli"]
+TINY = [
+    f"networks.{stage}.inner_model.{name}={value}"
+    for stage in ("dynamics", "upsampler")
+    for name, value in (
+        ("channels", "[8,8]"),
+        ("depths", "[1,1]"),
+        ("attn_depths", "[false,false]"),
+        ("cond_channels", 16),
+    )
+] + ["dynamics.updates=3", "upsampler.updates=2", "spawns=2", "dynamics.accumulation=2"]
+
+
+def run(*arguments: str | int | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+def good(*arguments: str | int | Path) -> str:
+    result = run(*arguments)
+    assert result.returncode == 0, result.stderr
+    return result.stderr
+
+
+def trained(data: Path, out: Path, *more: str) -> str:
+    settings = [part for setting in TINY for part in ("--set", setting)]
+    return good("csgo", "--data", data, "--out", out, "--preset", "quick", "--dtype", "float32", *settings, *more)
+
+
+def write_recording(path: Path, seed: int, frames: int = 14) -> None:
+    """A file in the layout of the CS:GO data set."""
+    rng = np.random.default_rng(seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        for i in range(frames):
+            action = csgo.encode(CsgoAction(keys=(csgo.KEYS[i % 4],), mouse_x=float(rng.integers(-99, 99))))
+            file[f"frame_{i}_x"] = rng.integers(256, size=(150, 280, 3), dtype=np.uint8)
+            file[f"frame_{i}_y"] = action.astype(np.float64)
+            file[f"frame_{i}_xaux"] = np.zeros(54)
+            file[f"frame_{i}_helperarr"] = np.array([i == 3, i == 5], dtype=np.float64)
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three good recordings; the second is of the published test split."""
+    folder = tmp_path_factory.mktemp("recordings")
+    for number in (1, 3, 4):
+        write_recording(folder / f"hdf5_dm_july2021_{number}.hdf5", number)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tars(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two tars: a duplicate at their boundary, a truncated HDF5, and the second cut off in its last member."""
+    folder = tmp_path_factory.mktemp("tars")
+    one, three, four = sorted(recordings.iterdir())
+    with tarfile.open(folder / "1_to_3.tar", "w") as tar:
+        tar.add(one, one.name)
+        tar.add(three, three.name)
+    with tarfile.open(folder / "3_to_6.tar", "w") as tar:
+        tar.add(three, three.name)
+        tar.add(four, four.name)
+        content = one.read_bytes()[:900_000]
+        header = tarfile.TarInfo("hdf5_dm_july2021_5.hdf5")
+        header.size = len(content)
+        tar.addfile(header, io.BytesIO(content))
+        tar.add(one, "hdf5_dm_july2021_6.hdf5")
+    os.truncate(folder / "3_to_6.tar", (folder / "3_to_6.tar").stat().st_size - 1_000_000)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prepared(tars: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The tars, prepared, and what the command said."""
+    out = tmp_path_factory.mktemp("prepared") / "data"
+    return out, good("csgo-data", "prepare", tars, out, "--workers", 2)
+
+
+def test_what_is_good_in_damaged_tars_is_kept_and_the_rest_listed(prepared: tuple[Path, str]) -> None:
+    folder, said = prepared
+    manifest = read_manifest(folder)
+    assert [entry.name for entry in manifest.entries] == [f"hdf5_dm_july2021_{n}.hdf5" for n in (1, 3, 4)]
+    assert [entry.held_out for entry in manifest.entries] == [False, True, False]
+    assert manifest.damaged.keys() == {"hdf5_dm_july2021_5.hdf5", "hdf5_dm_july2021_6.hdf5"}
+    assert manifest.duplicates == 1
+    assert "3_to_6.tar ends in the middle" in said
+    assert len(csgo_test_split()) == 500
+
+
+def test_prepared_and_original_recordings_read_the_same(recordings: Path, prepared: tuple[Path, str]) -> None:
+    shards, originals = Prepared(prepared[0]), Originals(recordings, Console(quiet=True))
+    for clip in range(3):
+        for read in ("low_res", "full_res", "actions"):
+            assert np.array_equal(getattr(shards, read)(clip, 2, 9), getattr(originals, read)(clip, 2, 9)), read
+    with h5py.File(recordings / "hdf5_dm_july2021_1.hdf5") as file:
+        assert np.array_equal(shards.full_res(0, 5, 6)[0], np.asarray(file["frame_5_x"])[..., ::-1])
+        assert np.array_equal(shards.actions(0, 5, 6)[0], np.asarray(file["frame_5_y"]))
+    records = np.load(shard_path(prepared[0], "hdf5_dm_july2021_1.hdf5"))
+    assert records["event"].tolist() == [0, 0, 0, 1, 0, 2] + [0] * 8
+
+
+def test_shrinking_keeps_the_mean_and_a_flat_picture() -> None:
+    frames = np.random.default_rng(0).integers(60, 200, size=(1, 150, 280, 3), dtype=np.uint8)
+    small = shrink(frames)
+    assert small.shape == (1, 30, 56, 3)
+    assert abs(small.mean() - frames.mean()) < 0.5
+    assert small.std() < 0.35 * frames.std()
+    assert (shrink(np.full_like(frames, 77)) == 77).all()
+
+
+def test_preparing_again_does_nothing_and_an_altered_shard_is_found(tars: Path, prepared: tuple[Path, str]) -> None:
+    folder = prepared[0]
+    assert "5 recordings, 3 of them are prepared" in good("csgo-data", "prepare", tars, folder, "--workers", 1)
+    assert "is whole" in good("csgo-data", "check", folder)
+    path = shard_path(folder, "hdf5_dm_july2021_4.hdf5")
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    result = run("csgo-data", "check", folder)
+    assert result.returncode == 1
+    assert "hdf5_dm_july2021_4.hdf5.npy was altered or damaged" in result.stderr
+    path.unlink()
+    good("csgo-data", "prepare", tars, folder, "--workers", 1)
+    assert path.read_bytes() == content
+
+
+def test_full_resolution_shards_need_no_originals(recordings: Path, tmp_path: Path) -> None:
+    good("csgo-data", "prepare", recordings, tmp_path, "--workers", 1, "--full-res")
+    expected = Originals(recordings, Console(quiet=True)).full_res(2, 1, 4)
+    assert np.array_equal(Prepared(tmp_path).full_res(2, 1, 4), expected)
+    assert read_manifest(tmp_path).entries[0].full_res is not None
+
+
+def test_batches_are_numbered_and_leave_out_what_is_held_out(prepared: tuple[Path, str]) -> None:
+    footage = Prepared(prepared[0])
+    segments = Segments(footage, 4, 6, seed=1, full_res=True)
+    again = Segments(footage, 4, 6, seed=1, full_res=True)
+    assert all(np.array_equal(a, b) for a, b in zip(segments.read(7), again.read(7), strict=True))
+    assert not np.array_equal(segments.read(7)[0], segments.read(8)[0])
+    held_out = footage.full_res(1, 0, 14)
+    for number in range(3):
+        for row in segments.read(number)[0]:
+            assert not any(np.array_equal(row[0], frame) for frame in held_out)
+
+
+def test_both_stages_train_continue_and_are_played(prepared: tuple[Path, str], tmp_path: Path) -> None:
+    said = trained(prepared[0], tmp_path)
+    assert "3 updates of 2 x 8 segments of 6 frames" in said
+    assert "GiB of memory" in said
+    trained(prepared[0], tmp_path, "--set", "dynamics.updates=5")
+    world = load_world("csgo", weights=tmp_path)
+    assert world.upsampler is not None
+    assert world.spawns is not None
+    assert world.spawns.recorded is not None
+    assert world.config.provenance["denoiser"]["updates"] == 5
+    play = [sys.executable, "-m", "play", "csgo", "--weights", str(tmp_path), "--headless", "--frames", "3", "--replay"]
+    result = subprocess.run([*play, "--video", str(tmp_path / "x.mp4")], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    with av.open(str(tmp_path / "x.mp4")) as video:
+        assert sum(1 for _ in video.decode(video=0)) >= 3
+
+
+def test_stopping_in_between_changes_nothing(recordings: Path, tmp_path: Path) -> None:
+    def losses(out: Path) -> list[float]:
+        rows = (out / "dynamics" / "metrics.jsonl").read_text().splitlines()
+        return [json.loads(row)["loss"] for row in rows]
+
+    only = ["--components", "dynamics", "--set"]
+    trained(recordings, tmp_path / "whole", *only, "dynamics.updates=4")
+    trained(recordings, tmp_path / "parts", *only, "dynamics.updates=2")
+    trained(recordings, tmp_path / "parts", *only, "dynamics.updates=4")
+    assert losses(tmp_path / "parts")[-1] == losses(tmp_path / "whole")[-1]
+    assert load_world(tmp_path / "whole").upsampler is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["csgo", "--data", "NONE", "--out", "OUT"], 2, "no such folder of recordings"),
+        (["csgo", "--data", "DATA", "--out", "OUT", "--components", "eyes"], 2, "use dynamics, upsampler"),
+        (["csgo", "--data", "DATA", "--out", "OUT", "--set", "dynamics.batchsize=1"], 2, "did you mean"),
+        (
+            ["csgo", "--data", "DATA", "--out", "OUT", "--set", "networks.dynamics.inner_model.channels=[32,48,64,64]"],
+            2,
+            "cannot be built",
+        ),
+        (["csgo-data", "prepare", "NONE", "OUT"], 2, "is no tar, no folder"),
+        (["csgo-data", "check", "DATA"], 1, "is not fully prepared"),
+    ],
+)
+def test_wrong_usage_is_one_line(
+    arguments: list[str], code: int, message: str, recordings: Path, tmp_path: Path
+) -> None:
+    names = {"NONE": str(tmp_path / "none"), "OUT": str(tmp_path / "out"), "DATA": str(recordings)}
+    result = run(*(names.get(argument, argument) for argument in arguments))
+    assert result.returncode == code, result.stderr
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def write_video(path: Path, frames: int = 40, rate: int = 32) -> None:
+    """A video whose frames grow brighter."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        for i in range(frames):
+            picture = av.VideoFrame.from_ndarray(np.full((180, 320, 3), 6 * i, dtype=np.uint8), format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+
+
+def test_own_game_from_a_video_and_a_log(tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    write_video(videos / "play.mp4")
+    (videos / "play.csv").write_text(
+        "time,keys,mouse_x,mouse_y,left_click,right_click\n0.0,w,0,0,0,0\n0.07,w+space,25,0,1,0\n0.08,w,35,0,0,0\n"
+    )
+    assert "19 steps" in good("import-videos", videos, "--out", tmp_path / "data")
+    episode = EpisodeFolder(tmp_path / "data")[0]
+    assert episode.frames.shape == (19, 150, 280, 3)
+    assert np.diff(episode.frames[:, 75, 140, 0].astype(int)).min() > 5
+    acts = [csgo.decode(action) for action in episode.actions[:3]]
+    assert [act.keys for act in acts] == [("w",), ("w", "space"), ("w",)]
+    assert (acts[1].mouse_x, acts[1].left_click, acts[2].left_click) == (60.0, True, False)
+    assert "0 steps" in good("import-videos", videos, "--out", tmp_path / "data")
+    trained(tmp_path / "data", tmp_path / "run")
+    assert load_world(tmp_path / "run").upsampler is not None
+
+
+def test_a_bad_row_of_a_log_is_named(tmp_path: Path) -> None:
+    write_video(tmp_path / "play.mp4", frames=4)
+    (tmp_path / "play.jsonl").write_text('{"time": 0, "keys": ["w"]}\n{"time": 1, "keys": ["x"]}\n')
+    result = run("import-videos", tmp_path, "--out", tmp_path / "data")
+    assert result.returncode == 1
+    assert "play.jsonl, line 2: unknown key 'x'" in result.stderr
