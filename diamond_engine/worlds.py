@@ -19,7 +19,7 @@ from diamond_engine.actions import AtariGame, atari_game, csgo
 from diamond_engine.agents import Agent
 from diamond_engine.checkpoints import StateDict, adopt, read_component, without_weights, write_component
 from diamond_engine.configs import read_config, to_yaml
-from diamond_engine.diffusion import Denoiser, DenoiserConfig, SamplerConfig
+from diamond_engine.diffusion import DDPM, DIFFUSIONS, Denoiser, DenoiserConfig, SamplerConfig
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import write_text
 from diamond_engine.networks import (
@@ -68,6 +68,11 @@ def _with_steps(sampler: SamplerConfig, steps: int, option: str) -> SamplerConfi
 
 
 ATARI_PRESETS = {"quality": Preset(), "fast": Preset(dynamics=SamplerConfig(num_steps_denoising=1))}
+DDPM_PRESETS = {
+    "quality": Preset(dynamics=SamplerConfig(diffusion=DDPM, num_steps_denoising=10)),
+    "fast": Preset(dynamics=SamplerConfig(diffusion=DDPM)),
+}
+"""For worlds that are compared with the paper's: it allows DDPM at most 10 steps (Section 5.1)."""
 TWO_STAGE_PRESETS = {
     "fast": Preset(
         dynamics=SamplerConfig(num_steps_denoising=1, s_cond=0.005),
@@ -174,6 +179,12 @@ def atari_world_config(game: AtariGame) -> WorldConfig:
     )
 
 
+def as_ddpm(config: WorldConfig) -> WorldConfig:
+    """The same networks, trained and sampled as DDPM does (Section 5.1 of the paper)."""
+    denoiser = replace(config.denoiser, diffusion=DDPM, sigma_offset_noise=0.0)
+    return replace(config, denoiser=denoiser, presets=dict(DDPM_PRESETS))
+
+
 def read_world(folder: Path, game: AtariGame | None = None, dtype: torch.dtype = torch.float32) -> World:
     """Loads a world folder (of ``game``, if given), checking every key and shape; ``dtype`` as in ``build_world``.
 
@@ -268,7 +279,7 @@ def open_folder(
     if game is not None and own != game:
         kind = own.name if own is not None else "the first person"
         raise DiamondError(f"{folder} is a world of {kind}, not of {game.name}: use the weights of this game")
-    problem = _wrong_actions(config, own) or _wrong_stages(config)
+    problem = _wrong_actions(config, own) or _wrong_stages(config) or _wrong_diffusion(config)
     if problem is not None:
         raise DiamondError(f"{folder / 'world.yaml'} is wrong: {problem}")
     present = [component for component in components if getattr(config, component) is not None]
@@ -299,6 +310,18 @@ def _wrong_stages(config: WorldConfig) -> str | None:
         factor = config.upsampler.upsampling_factor
         if not factor or config.frame_height % factor or config.frame_width % factor:
             return f"the upsampling factor {factor} does not divide {config.frame_height}x{config.frame_width}"
+    return None
+
+
+def _wrong_diffusion(config: WorldConfig) -> str | None:
+    for stage, cfg in (("dynamics", config.denoiser), ("upsampler", config.upsampler)):
+        if cfg is None:
+            continue
+        if cfg.diffusion not in DIFFUSIONS:
+            return f"unknown diffusion {cfg.diffusion!r}, this version knows {' and '.join(DIFFUSIONS)}"
+        for name, preset in config.presets.items():
+            if getattr(preset, stage).diffusion != cfg.diffusion:
+                return f"preset {name} does not sample the {stage} model by {cfg.diffusion}, as it was trained"
     return None
 
 

@@ -16,12 +16,12 @@ from diamond_engine.actions import AtariGame
 from diamond_engine.agents import Agent
 from diamond_engine.checkpoints import write_component
 from diamond_engine.configs import to_yaml
-from diamond_engine.diffusion import Denoiser
+from diamond_engine.diffusion import DDPM, Denoiser
 from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.files import write_text
 from diamond_engine.networks import ActorCritic, RewardEndModel
 from diamond_engine.spawns import Spawns, write_spawns
-from diamond_engine.worlds import World, WorldConfig, atari_world_config
+from diamond_engine.worlds import World, WorldConfig, as_ddpm, atari_world_config
 from training.actor_critic import ActorCriticTrainer
 from training.algorithm_config import AlgorithmConfig, Updates
 from training.data import EpisodeContexts
@@ -227,8 +227,9 @@ class Algorithm1:
         """The world as far as it was trained; it starts with its denoiser."""
         reward_end = self.reward_end.network if self.reward_end.optimiser.updates else None
         actor_critic = self.actor_critic.network if self.actor_critic.optimiser.updates else None
+        paper = atari_world_config(self._game)
         config = replace(
-            atari_world_config(self._game),
+            as_ddpm(paper) if self._cfg.networks.denoiser.diffusion == DDPM else paper,
             denoiser=self._cfg.networks.denoiser,
             reward_end=reward_end and reward_end.cfg,
             actor_critic=actor_critic and actor_critic.cfg,

@@ -122,6 +122,8 @@ def _check(config: AlgorithmConfig, game: AtariGame) -> None:
         raise UsageError("actor_critic.kickstart_updates must be 0: a scripted player is for --model-free")
     if not 0 <= config.collection.epsilon <= 1:
         raise UsageError(f"collection.epsilon must lie between 0 and 1, not {config.collection.epsilon}")
+    if config.networks.denoiser.diffusion != config.imagination.sampler.diffusion:
+        raise UsageError("networks.denoiser.diffusion and imagination.sampler.diffusion must be the same")
     for name in components:
         rate = getattr(config, name).optimiser.learning_rate
         if not rate > 0:

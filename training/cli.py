@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from diamond_engine.actions import AtariGame, atari_game
-from diamond_engine.diffusion import SigmaDistribution
+from diamond_engine.diffusion import DIFFUSIONS, EDM, SigmaDistribution
 from diamond_engine.errors import UsageError
 from diamond_engine.runtime import DTYPES, Runtime
 from diamond_engine.worlds import write_world
@@ -113,8 +113,11 @@ def world_model(
     autoregressive_steps: Annotated[
         int, typer.Option(help="Denoiser: further frames predicted from its own predictions.")
     ] = 1,
+    diffusion: Annotated[
+        str, typer.Option(help="Denoiser: edm, or ddpm, which the paper compares it with; see diamond-eval drift.")
+    ] = EDM,
     noise_mean: Annotated[
-        float, typer.Option(help="Denoiser: mean of ln σ in training; higher dwells on what the context tells.")
+        float, typer.Option(help="Denoiser, edm: mean of ln σ in training; higher dwells on what the context tells.")
     ] = SigmaDistribution.loc,
     ema: Annotated[
         float, typer.Option(help="Denoiser: decay an update of the average of weights to export; 0 for none.")
@@ -192,12 +195,14 @@ def world_model(
     unknown = [name for name in names if name not in known]
     if unknown:
         raise UsageError(f"unknown component {unknown[0]!r} in --components: use {', '.join(known)}")
+    if diffusion not in DIFFUSIONS:
+        raise UsageError(f"unknown --diffusion {diffusion!r}: use {' or '.join(DIFFUSIONS)}")
     if reward_end_size not in REWARD_END_SIZES:
         raise UsageError(f"unknown --reward-end-size {reward_end_size!r}: use {', '.join(REWARD_END_SIZES)}")
     session = _session(out, seed, time_budget, device, dtype)
     start = None if init is None else find_world(init, atari)
     training = WorldModelTraining(
-        architecture=world_architecture(atari, reward_end_size),
+        architecture=world_architecture(atari, reward_end_size, diffusion),
         data=GameEpisodes(data, atari),
         session=session,
         init=start,

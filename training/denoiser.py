@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diamond_engine.diffusion import Denoiser, Segment, SigmaDistribution, denoiser_loss
+from diamond_engine.diffusion import DDPM, Denoiser, Segment, SigmaDistribution, UniformSteps, denoiser_loss
 from diamond_engine.episodes import PAPER_AGE_WEIGHTS, EpisodeFolder
 from diamond_engine.runtime import Runtime
 from training.data import SegmentStream
@@ -30,7 +30,7 @@ class DenoiserTrainingConfig:
     autoregressive_steps: int = 1
     """Further frames predicted after the first, each with the model's own predictions in its context."""
     sigma: SigmaDistribution = field(default_factory=SigmaDistribution)
-    """Training noise levels."""
+    """Training noise levels; DDPM has its own."""
     age_weights: tuple[float, ...] = PAPER_AGE_WEIGHTS
     """Sampling weights of the episodes' age quarters, oldest first."""
     ema_decay: float = 0.0
@@ -64,6 +64,7 @@ class DenoiserTrainer:
         length = denoiser.cfg.inner_model.num_steps_conditioning + 1 + cfg.autoregressive_steps
         self._segments = SegmentStream(folder, length, seed, age_weights=cfg.age_weights, on_growth=on_growth)
         self._noise = runtime.generator(seed)
+        self._levels = UniformSteps() if denoiser.cfg.diffusion == DDPM else cfg.sigma
 
     def update(self) -> Metrics:
         """One gradient step."""
@@ -74,7 +75,7 @@ class DenoiserTrainer:
     def _loss(self) -> tuple[Tensor, Metrics]:
         batch = self._segments.draw(self.cfg.batch_size, self.runtime.device)
         segment = Segment(batch.obs, batch.act, batch.is_frame)
-        return denoiser_loss(self.denoiser, segment, self.cfg.sigma, self._draw_noise, self.cfg.motion_weight), {}
+        return denoiser_loss(self.denoiser, segment, self._levels, self._draw_noise, self.cfg.motion_weight), {}
 
     def _draw_noise(self, shape: tuple[int, ...]) -> Tensor:
         return torch.randn(shape, generator=self._noise, device=self.runtime.device)

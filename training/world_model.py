@@ -15,12 +15,12 @@ from torch import nn
 from diamond_engine.actions import AtariGame
 from diamond_engine.checkpoints import load_strictly, write_component
 from diamond_engine.configs import plain, to_yaml
-from diamond_engine.diffusion import Denoiser
+from diamond_engine.diffusion import DDPM, EDM, Denoiser
 from diamond_engine.errors import DiamondError
 from diamond_engine.files import write_text
 from diamond_engine.networks import RewardEndModel
 from diamond_engine.spawns import write_spawns
-from diamond_engine.worlds import World, WorldConfig, atari_world_config
+from diamond_engine.worlds import World, WorldConfig, as_ddpm, atari_world_config
 from training.data import EpisodeContexts, GameEpisodes
 from training.denoiser import DenoiserTrainer, DenoiserTrainingConfig
 from training.reward_end import RewardEndTrainer, RewardEndTrainingConfig
@@ -35,9 +35,10 @@ SPAWNS = 64
 STEPS_LEFT_AT_SPAWN = 16
 
 
-def world_architecture(game: AtariGame, reward_end_size: str) -> WorldConfig:
+def world_architecture(game: AtariGame, reward_end_size: str, diffusion: str = EDM) -> WorldConfig:
     """The paper's networks for a game, the reward/end model at a size of ``REWARD_END_SIZES``."""
-    config = atari_world_config(game)
+    paper = atari_world_config(game)
+    config = as_ddpm(paper) if diffusion == DDPM else paper
     assert config.reward_end is not None
     return replace(config, reward_end=replace(config.reward_end, **REWARD_END_SIZES[reward_end_size]))
 
@@ -83,6 +84,8 @@ class WorldModelTraining:
 
     def _train(self, component: Component, budget: float | None) -> None:
         training = {"seed": self.session.seed, **plain(component.config)}
+        if component.name == "denoiser" and self.architecture.denoiser.diffusion != EDM:
+            training["diffusion"] = self.architecture.denoiser.diffusion
         settings = {"game": self.architecture.game, **training}
         run = Run(self.session.out / component.name, settings, self.session.console, lambda: self._facts(training))
         torch.manual_seed(self.session.seed)
@@ -109,6 +112,9 @@ class WorldModelTraining:
             trained = getattr(self.init, name)
             if trained is None:
                 raise DiamondError(f"{self.init.config.name}, given as --init, has no {name}")
+            if isinstance(network, Denoiser) and trained.cfg.diffusion != network.cfg.diffusion:
+                kind = trained.cfg.diffusion
+                raise DiamondError(f"{self.init.config.name}, given as --init, was trained with --diffusion {kind}")
             load_strictly(network, trained.state_dict(), f"{name} of {self.init.config.name}")
         if self.compiled:
             compilable.compile()

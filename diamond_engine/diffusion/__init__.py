@@ -1,15 +1,20 @@
-"""EDM (Karras et al., 2022) as used by the paper: preconditioning and loss, noise schedule, sampler."""
+"""EDM (Karras et al., 2022) as used by the paper: preconditioning and loss, noise schedule, sampler; and DDPM."""
 
+from diamond_engine.diffusion.ddpm import UniformSteps
 from diamond_engine.diffusion.denoiser import Denoiser, DenoiserConfig, Segment, SigmaDistribution, denoiser_loss
-from diamond_engine.diffusion.sampler import SamplerConfig, sample
+from diamond_engine.diffusion.sampler import DDPM, DIFFUSIONS, EDM, SamplerConfig, sample
 from diamond_engine.diffusion.schedule import karras_schedule
 
 __all__ = [
+    "DDPM",
+    "DIFFUSIONS",
+    "EDM",
     "Denoiser",
     "DenoiserConfig",
     "SamplerConfig",
     "Segment",
     "SigmaDistribution",
+    "UniformSteps",
     "denoiser_loss",
     "karras_schedule",
     "sample",

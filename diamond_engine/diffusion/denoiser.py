@@ -1,21 +1,32 @@
 """EDM preconditioning, the denoiser D_θ and its training loss (Section 3.1, Equations 5 to 8 of the paper).
 
+With another preconditioning and other noise levels it is DDPM (Section 5.1; see ``diamond_engine.diffusion.ddpm``).
+
 Shapes: B batch, T time, L context length, C channels, H height, W width, A actions.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diamond_engine.diffusion.sampler import Denoise, Noise
+from diamond_engine.diffusion.sampler import DDPM, EDM, Denoise, Noise
 from diamond_engine.networks.denoiser import InnerModel, InnerModelConfig
 
 MOTION_THRESHOLD = 2 * 16 / 255
 MOTION_REACH = 4
+
+
+class NoiseLevels(Protocol):
+    """A distribution of training noise levels."""
+
+    def from_normal(self, z: Tensor) -> Tensor:
+        """Unit normal draws ``(B,)`` → noise levels ``(B,)``."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -50,11 +61,13 @@ class DenoiserConfig:
     """Whether training adds noise to the context frames (CS:GO dynamics)."""
     upsampling_factor: int | None = None
     """For an upsampler: how many times larger its images are than the low-resolution ones it is conditioned on."""
+    diffusion: str = EDM
+    """What F_θ predicts: ``edm``, a mixture of frame and noise by level, or ``ddpm``, the noise (without offset)."""
 
 
 @dataclass(frozen=True)
 class Conditioners:
-    """EDM's coefficients, each ``(B, 1, 1, 1)`` but c_noise ``(B,)``."""
+    """Coefficients of the preconditioning, each ``(B, 1, 1, 1)`` but c_noise ``(B,)``."""
 
     c_in: Tensor
     c_out: Tensor
@@ -85,7 +98,9 @@ class Denoiser(nn.Module):
         self.inner_model = InnerModel(cfg.inner_model)
 
     def conditioners(self, sigma: Tensor) -> Conditioners:
-        """EDM coefficients for noise levels σ ``(B,)``, with the offset noise counted in (Equation 6, Appendix C)."""
+        """Coefficients for noise levels σ ``(B,)``, EDM's with the offset noise counted in (Equation 6, Appendix C)."""
+        if self.cfg.diffusion == DDPM:
+            return _predicting_noise(sigma)
         sigma = (sigma**2 + self.cfg.sigma_offset_noise**2).sqrt()
         data_variance = self.cfg.sigma_data**2
         total_variance = sigma**2 + data_variance
@@ -133,6 +148,14 @@ class Denoiser(nn.Module):
         return image.add(1).div(2).mul(255).floor().div(255).mul(2).sub(1)
 
 
+def _predicting_noise(sigma: Tensor) -> Conditioners:
+    """DDPM's coefficients for noise levels ``(B,)``: F_θ is ε; the noise level is told as in EDM."""
+    image = sigma.reshape(-1, 1, 1, 1)
+    return Conditioners(
+        c_in=(1 + image**2).rsqrt(), c_out=-image, c_skip=torch.ones_like(image), c_noise=sigma.log() / 4
+    )
+
+
 def enlarge(low_res: Tensor, factor: int) -> Tensor:
     """Bicubic enlargement, not clipped: ``(B, C, H, W)`` → ``(B, C, kH, kW)``."""
     return F.interpolate(low_res, scale_factor=float(factor), mode="bicubic", align_corners=False)
@@ -148,11 +171,11 @@ def add_noise(x: Tensor, sigma: Tensor, offset_scale: float, noise: Noise) -> Te
 def denoiser_loss(
     denoiser: Denoiser,
     segment: Segment,
-    distribution: SigmaDistribution,
+    distribution: NoiseLevels,
     noise: Noise,
     motion_weight: float = 0.0,
 ) -> Tensor:
-    """Mean squared error between F_θ and EDM's target (Equation 8), over all frames after the context.
+    """Mean squared error between F_θ and its target (Equation 8; DDPM's is the noise), over all frames after context.
 
     The first L frames are context. Each further frame is predicted in turn, and D's prediction takes its place in the
     context of the following ones, so that the model learns to recover from its own errors. With ``motion_weight`` the

@@ -1,4 +1,6 @@
-"""The Karras sampler (Algorithm 2 of Karras et al., 2022): a pure function of (denoise, noise source, schedule).
+"""The samplers: a pure function of (denoise, noise source, schedule).
+
+EDM's is Algorithm 2 of Karras et al. (2022), DDPM's is ancestral (Algorithm 2 of Ho et al., 2020).
 
 Shapes: B batch, C channels, H height, W width, N context channels.
 """
@@ -12,8 +14,12 @@ from itertools import pairwise
 
 from torch import Tensor
 
+from diamond_engine.diffusion.ddpm import ddpm_schedule, initial_scale, posterior
 from diamond_engine.diffusion.schedule import karras_schedule
 
+EDM, DDPM = "edm", "ddpm"
+DIFFUSIONS = (EDM, DDPM)
+"""Kinds of diffusion by name: how a denoiser learns, and how frames are drawn with it."""
 MAX_CHURN = math.sqrt(2) - 1
 
 Noise = Callable[[tuple[int, ...]], Tensor]
@@ -24,8 +30,13 @@ Denoise = Callable[[Tensor, float, Tensor, "float | None"], Tensor]
 
 @dataclass(frozen=True)
 class SamplerConfig:
-    """One way of drawing a frame; the defaults are the paper's for Atari (3 Euler steps)."""
+    """One way of drawing a frame; the defaults are the paper's for Atari (3 Euler steps).
 
+    DDPM is told by its number of steps alone.
+    """
+
+    diffusion: str = EDM
+    """``edm`` or ``ddpm``, as the denoiser was trained."""
     num_steps_denoising: int = 3
     """Denoising steps n."""
     sigma_min: float = 2e-3
@@ -49,6 +60,8 @@ class SamplerConfig:
 
     def schedule(self) -> list[float]:
         """The n + 1 noise levels, the last one 0."""
+        if self.diffusion == DDPM:
+            return ddpm_schedule(self.num_steps_denoising)
         return karras_schedule(self.num_steps_denoising, self.sigma_min, self.sigma_max, self.rho)
 
     def churn(self, sigma: float) -> float:
@@ -74,6 +87,8 @@ def sample(
     ``on_step`` sees the start and the result of every step. The start is a unit normal draw, deliberately not scaled
     by sigma_max: it drifts less. Noise levels are Python numbers, so nothing here waits for the device.
     """
+    if cfg.diffusion == DDPM:
+        return _sample_ancestrally(denoise, noise, shape, context, cfg.schedule(), on_step)
     x = noise(shape)
     if on_step is not None:
         on_step(x)
@@ -91,6 +106,27 @@ def sample(
             ahead = x + slope * step
             slope = (slope + (ahead - denoise(ahead, sigma_next, context, sigma_cond)) / sigma_next) / 2
         x = x + slope * step
+        if on_step is not None:
+            on_step(x)
+    return x
+
+
+def _sample_ancestrally(
+    denoise: Denoise,
+    noise: Noise,
+    shape: tuple[int, ...],
+    context: Tensor,
+    schedule: list[float],
+    on_step: Callable[[Tensor], None] | None,
+) -> Tensor:
+    """Algorithm 2 of Ho et al. (2020) over a part of the steps; D's clipping keeps x_0 in range, as their code does."""
+    x = noise(shape) * initial_scale(schedule[0])
+    if on_step is not None:
+        on_step(x)
+    for sigma, sigma_next in pairwise(schedule):
+        x_0 = denoise(x, sigma, context, None)
+        r, deviation = posterior(sigma, sigma_next)
+        x = x_0 if sigma_next == 0 else x_0 + r * (x - x_0) + deviation * noise(shape)
         if on_step is not None:
             on_step(x)
     return x

@@ -12,6 +12,7 @@ from diamond_engine.diffusion import Denoiser
 from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.networks import RewardEndModel
 from diamond_engine.runtime import Runtime
+from diamond_engine.worlds import as_ddpm
 from tests.conftest import tiny_config
 from training.denoiser import DenoiserTrainer, DenoiserTrainingConfig
 from training.optimisation import OptimiserConfig
@@ -32,6 +33,14 @@ def denoiser_trainer(episodes: Path) -> DenoiserTrainer:
     torch.manual_seed(0)
     cfg = DenoiserTrainingConfig(batch_size=4, ema_decay=0.9, optimiser=QUICK)
     denoiser = Denoiser(tiny_config("Breakout").denoiser)
+    return DenoiserTrainer(denoiser, EpisodeFolder(episodes), cfg, RUNTIME, 0, no_export)
+
+
+def ddpm_trainer(episodes: Path) -> DenoiserTrainer:
+    """A tiny denoiser that learns as DDPM does."""
+    torch.manual_seed(0)
+    cfg = DenoiserTrainingConfig(batch_size=4, optimiser=QUICK)
+    denoiser = Denoiser(as_ddpm(tiny_config("Breakout")).denoiser)
     return DenoiserTrainer(denoiser, EpisodeFolder(episodes), cfg, RUNTIME, 0, no_export)
 
 

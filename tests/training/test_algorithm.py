@@ -203,6 +203,7 @@ def test_the_paper_is_the_default() -> None:
         ("denoiser.optimiser.learning_rate=-1", "must be more than 0, not -1"),
         ("actor_critic.kickstart_updates=5", "is for --model-free"),
         ("networks.denoiser.inner_model.channels=[8,8]", "as many values per level"),
+        ("networks.denoiser.diffusion=ddpm", "must be the same"),
         ("networks.actor_critic.num_actions=18", "num_actions must be 4 for Breakout, not 18"),
     ],
 )

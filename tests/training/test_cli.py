@@ -95,6 +95,19 @@ def test_from_episodes_to_a_world_with_an_agent(collected: Path, tmp_path: Path)
     assert load_world(dreamt).config.provenance["agent"]["environment"] == "imagination in atari/Breakout"
 
 
+def test_ddpm_is_trained_on_the_same_data_and_kept_apart(collected: Path, tmp_path: Path) -> None:
+    size = ["--components", "denoiser", "--batch-size", "1"]
+    arguments = ["world-model", "Breakout", "--data", collected, *size, "--updates"]
+    _good(*arguments, 1, "--diffusion", "ddpm", "--out", tmp_path / "ddpm")
+    world = load_world(tmp_path / "ddpm")
+    assert world.config.denoiser.diffusion == "ddpm"
+    assert world.config.provenance["denoiser"]["training"]["diffusion"] == "ddpm"
+    other = _train(*arguments, 2, "--out", tmp_path / "ddpm")
+    assert (other.returncode, "other settings (diffusion)" in other.stderr) == (2, True)
+    init = _train(*arguments, 1, "--out", tmp_path / "edm", "--init", tmp_path / "ddpm")
+    assert (init.returncode, "was trained with --diffusion ddpm" in init.stderr) == (1, True)
+
+
 def test_interrupted_training_saves_and_continues(collected: Path, tmp_path: Path) -> None:
     arguments = ["world-model", "Breakout", "--data", str(collected), "--out", str(tmp_path), "--batch-size", "1"]
     arguments += ["--components", "denoiser", "--updates"]
@@ -120,6 +133,7 @@ def test_interrupted_training_saves_and_continues(collected: Path, tmp_path: Pat
         (["world-model", "Breakout", "--data", "OUT", "--out", "OUT"], 2, "no such folder of episodes"),
         (["world-model", "Breakout", "--data", "DATA", "--out", "OUT", "--updates", "0"], 2, "--updates must be more"),
         (["world-model", "Breakout", "--data", "DATA", "--out", "OUT", "--components", "eyes"], 2, "unknown component"),
+        (["world-model", "Breakout", "--data", "DATA", "--out", "OUT", "--diffusion", "dpm"], 2, "use edm or ddpm"),
         (["atari", "Breakot", "--preset", "quick"], 2, "did you mean Breakout"),
         (["atari", "Breakout", "--out", "OUT", "--preset", "slow"], 2, "use paper or quick"),
         (

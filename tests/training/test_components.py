@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from diamond_engine.episodes import EpisodeFolder
-from tests.training.runs import MakeTrainer, denoiser_trainer, reward_end_trainer
+from tests.training.runs import MakeTrainer, ddpm_trainer, denoiser_trainer, reward_end_trainer
 from training.data import SegmentStream
 from training.reward_end import transitions
 
@@ -20,7 +20,7 @@ def few_frames(tmp_path: Path, episode_folder: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("make", [denoiser_trainer, reward_end_trainer])
+@pytest.mark.parametrize("make", [denoiser_trainer, ddpm_trainer, reward_end_trainer])
 def test_loss_falls_on_a_few_frames(make: MakeTrainer, few_frames: Path) -> None:
     trainer = make(few_frames)
     losses = [float(trainer.update()["loss"]) for _ in range(60)]
