@@ -238,6 +238,10 @@ class SegmentBatch:
     """The frame is real: a step's frame or the final frame, bool ``(B, S)``."""
     is_step: Tensor
     """The frame was acted on: action, reward and end are real, bool ``(B, S)``."""
+    mean_frames: Tensor
+    """Real frames ``(S,)`` in a part of this size of the whole batch, on average: what losses are divided by."""
+    mean_steps: Tensor
+    """Likewise the frames that were acted on."""
 
 
 @dataclass(frozen=True)
@@ -270,34 +274,50 @@ class SegmentSampler:
             [weight * part / part.sum() for weight, part in zip(self.age_weights, parts, strict=True)]
         ) / sum(self.age_weights)
 
-    def draw(self, rng: np.random.Generator, batch_size: int, device: torch.device) -> SegmentBatch:
-        """Draws ``batch_size`` segments onto ``device``; frames cross to it as uint8."""
+    def draw(
+        self, rng: np.random.Generator, batch_size: int, device: torch.device, part: slice = slice(None)
+    ) -> SegmentBatch:
+        """Draws ``batch_size`` segments and reads those of ``part`` onto ``device``; frames cross to it as uint8."""
         indices = rng.choice(len(self.folder), size=batch_size, p=self.episode_probabilities())
-        places = [self._place(rng, self.folder[index]) for index in indices]
+        places = [self._place(rng, int(index)) for index in indices]
         if self.event_share > 0 and (kinds := self.folder.events()):
             for i in np.flatnonzero(rng.random(batch_size) < self.event_share):
                 places[i] = self._place_over_event(rng, kinds[rng.integers(len(kinds))])
-        return self._stack(places, device)
+        return self._stack(places, part, device)
 
-    def _place(self, rng: np.random.Generator, episode: Episode) -> tuple[Episode, int]:
-        covered = rng.integers(len(episode) + 1)
-        return episode, self._within(episode, int(covered - rng.integers(self.length)))
+    def _place(self, rng: np.random.Generator, index: int) -> tuple[int, int]:
+        """Index of the episode, and the step of it that the segment starts with."""
+        covered = rng.integers(int(self.folder.lengths[index]) + 1)
+        return index, self._within(index, int(covered - rng.integers(self.length)))
 
-    def _place_over_event(self, rng: np.random.Generator, events: NDArray[np.int64]) -> tuple[Episode, int]:
+    def _place_over_event(self, rng: np.random.Generator, events: NDArray[np.int64]) -> tuple[int, int]:
         """A place that holds the frame of an event's step and, unless segments are of one step, the frame after it."""
         index, step = events[rng.integers(len(events))]
-        episode = self.folder[int(index)]
-        return episode, self._within(episode, int(step - rng.integers(max(1, self.length - 1))))
+        return int(index), self._within(int(index), int(step - rng.integers(max(1, self.length - 1))))
 
-    def _within(self, episode: Episode, start: int) -> int:
-        return start if self.beyond_end else min(start, len(episode) + 1 - self.length)
+    def _within(self, index: int, start: int) -> int:
+        return start if self.beyond_end else min(start, int(self.folder.lengths[index]) + 1 - self.length)
 
-    def _stack(self, places: list[tuple[Episode, int]], device: torch.device) -> SegmentBatch:
-        rows = [cut(episode, start, self.length) for episode, start in places]
+    def _stack(self, places: list[tuple[int, int]], part: slice, device: torch.device) -> SegmentBatch:
+        rows = [cut(self.folder[index], start, self.length) for index, start in places[part]]
         columns = {name: torch.as_tensor(np.stack([row[name] for row in rows]), device=device) for name in rows[0]}
         is_frame = columns["is_frame"]
         obs = to_float(columns["frames"]) * is_frame[:, :, None, None, None]
-        return SegmentBatch(obs, columns["actions"], columns["rewards"], columns["ends"], is_frame, columns["is_step"])
+        indices, starts = np.asarray(places).T
+        steps, ends = starts[:, None] + np.arange(self.length), self.folder.lengths[indices][:, None]
+        masks = ((steps >= 0) & (steps <= ends), (steps >= 0) & (steps < ends))
+        counts = torch.as_tensor(np.stack(masks).sum(1), dtype=torch.float32, device=device)
+        mean_frames, mean_steps = counts * (len(rows) / len(places))
+        return SegmentBatch(
+            obs,
+            columns["actions"],
+            columns["rewards"],
+            columns["ends"],
+            is_frame,
+            columns["is_step"],
+            mean_frames,
+            mean_steps,
+        )
 
 
 def cut(episode: Episode, start: int, length: int) -> dict[str, NDArray[np.generic]]:

@@ -42,7 +42,7 @@ class Checkpoints:
         Also removes what a killed process left half-written. Raises ``DiamondError`` where all are damaged.
         """
         for leftover in self.folder.glob(".step_*.part"):
-            leftover.unlink()
+            leftover.unlink(missing_ok=True)  # another process of the same training may be quicker
         paths = self.paths()
         for path in reversed(paths):
             try:

@@ -29,6 +29,7 @@ from training.reward_end import RewardEndTrainingConfig
 from training.run import Session
 from training.teachers import TRACKER
 from training.trained import find_agent, find_world
+from training.workers import ALONE, Workers
 from training.world_model import REWARD_END_SIZES, Component, WorldModelTraining, world_architecture
 
 app = typer.Typer(
@@ -108,7 +109,15 @@ def world_model(
     updates: Annotated[
         int | None, typer.Option(help="Updates of each component in all [default: 8000, reward-end 2000].")
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Segments an update.")] = 32,
+    batch_size: Annotated[int, typer.Option(help="Segments an update, of all processes together.")] = 32,
+    micro_batch: Annotated[
+        int | None,
+        typer.Option(
+            help="Segments that a process computes at once at most; the rest accumulates, with the same result "
+            "[default: all of its share].",
+            show_default=False,
+        ),
+    ] = None,
     learning_rate: Annotated[float, typer.Option(help="Step size.")] = 1e-4,
     autoregressive_steps: Annotated[
         int, typer.Option(help="Denoiser: further frames predicted from its own predictions.")
@@ -160,9 +169,15 @@ def world_model(
 
     Trains the denoiser and the reward/end model at the paper's size. OUT/denoiser and OUT/reward_end hold the runs,
     OUT/world the world so far: playable once both exist.
+
+    On several GPUs or machines: torchrun --nproc-per-node 4 -m training.cli world-model ... (--data and --out on a disk
+    that all see). The batch is shared out, the result is that of one process, and any number of them continues it.
     """
     atari = atari_game(game)
     _check_positive(updates=updates, batch_size=batch_size, learning_rate=learning_rate, transitions=transitions)
+    _check_positive(micro_batch=micro_batch)
+    workers = Workers.of_environment(micro_batch)
+    workers.parts(batch_size)
     if autoregressive_steps < 0 or motion_weight < 0 or not 0 <= ema < 1 or not 0 <= event_share <= 1:
         raise UsageError(
             "--autoregressive-steps and --motion-weight must be at least 0, --ema at least 0 and below 1, "
@@ -199,7 +214,7 @@ def world_model(
         raise UsageError(f"unknown --diffusion {diffusion!r}: use {' or '.join(DIFFUSIONS)}")
     if reward_end_size not in REWARD_END_SIZES:
         raise UsageError(f"unknown --reward-end-size {reward_end_size!r}: use {', '.join(REWARD_END_SIZES)}")
-    session = _session(out, seed, time_budget, device, dtype)
+    session = _session(out, seed, time_budget, device, dtype, workers)
     start = None if init is None else find_world(init, atari)
     training = WorldModelTraining(
         architecture=world_architecture(atari, reward_end_size, diffusion),
@@ -366,10 +381,15 @@ def _default_out(game: AtariGame, mode: str, seed: int) -> Path:
     return Path("runs") / f"{game.name}-{mode}-seed{seed}"
 
 
-def _session(out: Path, seed: int, time_budget: float | None, device: str, dtype: str) -> Session:
+def _session(
+    out: Path, seed: int, time_budget: float | None, device: str, dtype: str, workers: Workers = ALONE
+) -> Session:
     _check_positive(time_budget=time_budget)
+    if (started := Workers.of_environment().count) != workers.count:
+        raise UsageError(f"torchrun started {started} processes: only world-model shares its work among several")
     seconds = None if time_budget is None else 60 * time_budget
-    return Session(out, seed, Runtime.choose(device, dtype), seconds)
+    runtime = Runtime.choose(workers.device(device), dtype)
+    return Session(out, seed, runtime, seconds, make_console(quiet=not workers.leads), workers)
 
 
 def _actor_critic_config(

@@ -6,7 +6,7 @@ Shapes: N contexts, L context length, S steps of a segment, H height, W width.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -114,9 +114,12 @@ class SegmentStream:
         age_weights: Sequence[float],
         beyond_end: bool = False,
         event_share: float = 0.0,
-        on_growth: Callable[[str], None] = lambda line: None,
+        on_growth: Callable[[str], None] | None = None,
     ) -> None:
-        """Segments of ``length`` steps S; ``on_growth`` gets a line to print when new episodes are found."""
+        """Segments of ``length`` steps S; ``on_growth`` gets a line to print when new episodes are found.
+
+        Without it nobody looks for any.
+        """
         self._folder = folder
         self._sampler = SegmentSampler(folder, length, age_weights, beyond_end, event_share)
         self._rng = np.random.default_rng(seed)
@@ -125,17 +128,24 @@ class SegmentStream:
 
     def draw(self, batch_size: int, device: torch.device) -> SegmentBatch:
         """The next batch, on ``device``; looks for new episodes every 100 batches."""
-        self._drawn += 1
-        if self._drawn % REFRESH_EVERY == 0:
-            self._refresh()
-        return self._sampler.draw(self._rng, batch_size, device)
+        return next(self.draw_parts(batch_size, [slice(None)], device))
 
-    def _refresh(self) -> None:
+    def draw_parts(self, batch_size: int, parts: Sequence[slice], device: torch.device) -> Iterator[SegmentBatch]:
+        """Parts of the next batch, one after the other; the other segments are not read."""
+        self._drawn += 1
+        if self._drawn % REFRESH_EVERY == 0 and self._on_growth is not None:
+            self._refresh(self._on_growth)
+        before = self._rng.bit_generator.state
+        for part in parts:
+            self._rng.bit_generator.state = before
+            yield self._sampler.draw(self._rng, batch_size, device, part)
+
+    def _refresh(self, on_growth: Callable[[str], None]) -> None:
         before = len(self._folder)
         self._folder.refresh()
         if len(self._folder) > before:
             new = len(self._folder) - before
-            self._on_growth(f"found {new} new episodes: now {len(self._folder)} of {self._folder.num_steps} steps")
+            on_growth(f"found {new} new episodes: now {len(self._folder)} of {self._folder.num_steps} steps")
 
     def state_dict(self) -> dict[str, Any]:
         """The random state."""

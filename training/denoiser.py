@@ -5,9 +5,10 @@ Shapes: B batch, T = context + predicted frames, C channels, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from diamond_engine.episodes import PAPER_AGE_WEIGHTS, EpisodeFolder
 from diamond_engine.runtime import Runtime
 from training.data import SegmentStream
 from training.optimisation import Ema, Metrics, Optimiser, OptimiserConfig
+from training.workers import ALONE, Workers
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,15 @@ class DenoiserTrainer:
         runtime: Runtime,
         seed: int,
         export: Callable[[Path, Denoiser, dict[str, Any]], None],
-        on_growth: Callable[[str], None] = lambda line: None,
+        on_growth: Callable[[str], None] | None = None,
+        workers: Workers = ALONE,
     ) -> None:
         runtime.for_training(denoiser)
         self.denoiser = denoiser
         self.cfg = cfg
         self.runtime = runtime
-        self.optimiser = Optimiser(denoiser, cfg.optimiser, runtime)
+        self.optimiser = Optimiser(denoiser, cfg.optimiser, runtime, workers)
+        self._parts = workers.parts(cfg.batch_size)
         self._ema = Ema(denoiser, cfg.ema_decay)
         self._export = export
         length = denoiser.cfg.inner_model.num_steps_conditioning + 1 + cfg.autoregressive_steps
@@ -68,17 +72,25 @@ class DenoiserTrainer:
 
     def update(self) -> Metrics:
         """One gradient step."""
-        metrics = self.optimiser.update(self._loss)
+        losses = self._losses()
+        metrics = self.optimiser.update(lambda: next(losses), len(self._parts))
         self._ema.update()
         return metrics
 
-    def _loss(self) -> tuple[Tensor, Metrics]:
-        batch = self._segments.draw(self.cfg.batch_size, self.runtime.device)
-        segment = Segment(batch.obs, batch.act, batch.is_frame)
-        return denoiser_loss(self.denoiser, segment, self._levels, self._draw_noise, self.cfg.motion_weight), {}
+    def _losses(self) -> Iterator[tuple[Tensor, Metrics]]:
+        """Of every part of the next batch; each draws the noise of the whole batch and takes its own."""
+        cfg, device, before = self.cfg, self.runtime.device, self._noise.get_state()
+        for part, batch in zip(
+            self._parts, self._segments.draw_parts(cfg.batch_size, self._parts, device), strict=True
+        ):
+            self._noise.set_state(before)
+            segment = Segment(batch.obs, batch.act, batch.is_frame, batch.mean_frames)
+            noise = partial(self._draw_noise, part)
+            yield denoiser_loss(self.denoiser, segment, self._levels, noise, cfg.motion_weight), {}
 
-    def _draw_noise(self, shape: tuple[int, ...]) -> Tensor:
-        return torch.randn(shape, generator=self._noise, device=self.runtime.device)
+    def _draw_noise(self, part: slice, shape: tuple[int, ...]) -> Tensor:
+        whole = (self.cfg.batch_size, *shape[1:])
+        return torch.randn(whole, generator=self._noise, device=self.runtime.device)[part]
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, average, optimiser and random states."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from diamond_engine.runtime import Runtime
+from training.workers import ALONE, Workers
 
 Metrics = dict[str, Tensor]
 DECAYED_MODULES = (nn.Linear, nn.Conv2d, nn.LSTM, nn.LSTMCell)
@@ -46,8 +47,10 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
 class Optimiser:
     """AdamW over one network; ``update`` runs a loss function under autocast and takes one step."""
 
-    def __init__(self, network: nn.Module, cfg: OptimiserConfig, runtime: Runtime) -> None:
+    def __init__(self, network: nn.Module, cfg: OptimiserConfig, runtime: Runtime, workers: Workers = ALONE) -> None:
         self.network = network
+        self._workers = workers
+        self._computation = workers.wrapped(network)
         self.cfg = cfg
         self.runtime = runtime
         self._adamw = torch.optim.AdamW(
@@ -60,20 +63,22 @@ class Optimiser:
     def update(self, loss: Callable[[], tuple[Tensor, Metrics]], accumulation: int = 1) -> Metrics:
         """One step down the gradient of the mean of ``accumulation`` calls of ``loss()``, one in memory at a time.
 
-        Returns their mean metrics, ``loss`` and ``grad_norm`` as scalars.
+        Returns their mean metrics, ``loss`` and ``grad_norm`` as scalars. Where several processes train the network,
+        all of this is averaged over them.
         """
         self._adamw.zero_grad(set_to_none=True)
         means: Metrics = {}
-        for _ in range(accumulation):
-            with self.runtime.autocast():
-                total, metrics = loss()
-            (total / accumulation).backward()
+        for call in range(accumulation):
+            with self._workers.averaging(self._computation, last=call == accumulation - 1):
+                with self.runtime.autocast():
+                    total, metrics = self._computation(loss)
+                (total / accumulation).backward()
             for name, value in {"loss": total.detach(), **metrics}.items():
                 means[name] = means.get(name, 0.0) + value / accumulation
         grad_norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.cfg.max_grad_norm)
         self._adamw.step()
         self._schedule.step()
-        return {**means, "grad_norm": grad_norm}
+        return {**self._workers.mean(means), "grad_norm": grad_norm}
 
     @property
     def updates(self) -> int:

@@ -28,9 +28,9 @@ ShowStage = Callable[[str, int, int, str], None]
 """Takes a stage of the work, how much of it is done, of how much, and what is known of the time left in all."""
 
 
-def make_console() -> Console:
+def make_console(quiet: bool = False) -> Console:
     """Standard error, printed to verbatim: no markup, no line breaks of its own."""
-    return Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    return Console(stderr=True, quiet=quiet, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ Shapes: B batch, T transitions, C channels, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from diamond_engine.networks.reward_end import RewardEndBatch, reward_end_loss
 from diamond_engine.runtime import Runtime
 from training.data import SegmentStream
 from training.optimisation import Metrics, Optimiser, OptimiserConfig
+from training.workers import ALONE, Workers
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,15 @@ class RewardEndTrainer:
         runtime: Runtime,
         seed: int,
         export: Callable[[Path, RewardEndModel, dict[str, Any]], None],
-        on_growth: Callable[[str], None] = lambda line: None,
+        on_growth: Callable[[str], None] | None = None,
+        workers: Workers = ALONE,
     ) -> None:
         runtime.for_training(network)
         self.network = network
         self.cfg = cfg
         self.runtime = runtime
-        self.optimiser = Optimiser(network, cfg.optimiser, runtime)
+        self.optimiser = Optimiser(network, cfg.optimiser, runtime, workers)
+        self._parts = workers.parts(cfg.batch_size)
         self._export = export
         self._segments = SegmentStream(
             folder,
@@ -67,12 +70,13 @@ class RewardEndTrainer:
 
     def update(self) -> Metrics:
         """One gradient step."""
-        return self.optimiser.update(self._loss)
+        losses = self._losses()
+        return self.optimiser.update(lambda: next(losses), len(self._parts))
 
-    def _loss(self) -> tuple[Tensor, Metrics]:
-        segments = self._segments.draw(self.cfg.batch_size, self.runtime.device)
-        losses = reward_end_loss(self.network, transitions(segments))
-        return losses.total, {"loss_reward": losses.reward.detach(), "loss_end": losses.end.detach()}
+    def _losses(self) -> Iterator[tuple[Tensor, Metrics]]:
+        for segments in self._segments.draw_parts(self.cfg.batch_size, self._parts, self.runtime.device):
+            losses = reward_end_loss(self.network, transitions(segments))
+            yield losses.total, {"loss_reward": losses.reward.detach(), "loss_end": losses.end.detach()}
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimiser and random state."""
@@ -102,4 +106,5 @@ def transitions(segments: SegmentBatch) -> RewardEndBatch:
         rewards=segments.rewards[:, :-1],
         ends=segments.ends[:, :-1],
         mask=segments.is_step[:, :-1],
+        mean_count=segments.mean_steps[:-1].sum(),
     )

@@ -11,7 +11,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -29,6 +29,7 @@ from training.checkpoints import Checkpoints
 from training.metrics import MetricsLog
 from training.optimisation import Metrics
 from training.progress import Pace, duration, make_console, stages
+from training.workers import ALONE, Workers
 
 LOG_EVERY = 20
 CHECKPOINT_EVERY_SECONDS = 120.0
@@ -121,6 +122,8 @@ class Session:
     """Seconds after which to save and stop."""
     console: Console = field(default_factory=make_console)
     """Where to tell how it goes."""
+    workers: Workers = ALONE
+    """The processes that share the work."""
 
 
 class Interrupted(BaseException):
@@ -135,8 +138,8 @@ class Run:
     """One run folder. Opening it again with the same configuration continues it; another configuration is refused.
 
     ``config`` is all that shapes the result. ``facts`` returns what else is to be told of its origin (data,
-    hardware); with updates, seconds and date it is the provenance that every export carries. Raises ``UsageError``
-    where the folder holds a run with another configuration.
+    hardware); with updates, seconds and date it is the provenance that every export carries. Of several ``workers``
+    the leading one alone writes. Raises ``UsageError`` where the folder holds a run with another configuration.
     """
 
     def __init__(
@@ -149,8 +152,10 @@ class Run:
         snapshots_every: int | None = None,
         log_every: int = LOG_EVERY,
         checkpoint_every: float = CHECKPOINT_EVERY_SECONDS,
+        workers: Workers = ALONE,
     ) -> None:
         """``checkpoint_every``: seconds between checkpoints."""
+        self._workers = workers
         self.folder = folder
         self.console = console
         self.step = 0
@@ -161,8 +166,9 @@ class Run:
         self._checkpoint_every = checkpoint_every
         self._checkpoints = Checkpoints(folder / "checkpoints")
         self._metrics = MetricsLog(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._check_config(config)
+        if workers.leads:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._check_config(config)
 
     def _check_config(self, config: dict[str, Any]) -> None:
         path = self.folder / "config.yaml"
@@ -191,14 +197,20 @@ class Run:
         Raises ``Interrupted`` after a signal, once all is saved, and ``DiamondError`` when a loss is not finite or
         another process is at work in the folder.
         """
-        with alone_in(self.folder):
+        with ExitStack() as opened:
+            if self._workers.leads:
+                opened.enter_context(alone_in(self.folder))
             self._resume(procedure)
-            with stop_signals() as received, self._metrics.opened(self.step):
-                self._loop(procedure, time_budget, export_to, received)
-        if received:
-            raise Interrupted(received[0])
+            received = opened.enter_context(stop_signals())
+            if self._workers.leads:
+                opened.enter_context(self._metrics.opened(self.step))
+            signum = self._loop(procedure, time_budget, export_to, received)
+        if signum:
+            raise Interrupted(signum)
 
-    def _loop(self, procedure: Procedure, time_budget: float | None, export_to: Path, received: list[int]) -> None:
+    def _loop(self, procedure: Procedure, time_budget: float | None, export_to: Path, received: list[int]) -> int:
+        """Returns the signal that arrived, 0 for none."""
+        signum = 0
         before, started = self.seconds, time.monotonic()
         last, saved, pace, work = started, started, Pace(), None
         with stages(self.console) as show:
@@ -212,20 +224,29 @@ class Run:
                 if counted == MEASURED_PIECES and work.part in left:
                     self._say_cost(work, pace.seconds(work.part), left[work.part])
                 if work.notable:
-                    self._metrics.write(self.step, self.seconds, self._finite(work))
-                if self._snapshots_every and self.step % self._snapshots_every == 0:
+                    self._note(work)
+                if self._snapshots_every and self._workers.leads and self.step % self._snapshots_every == 0:
                     self._finite(work)
                     procedure.export(self.folder / "snapshots" / f"updates_{self.step:06d}", self.provenance())
                 if now - saved > self._checkpoint_every:
                     self._save(procedure, work, export_to)
                     saved = last = time.monotonic()
-                if time_budget is not None and now - started >= time_budget:
+                over, signum = self._workers.greatest(
+                    int(time_budget is not None and now - started >= time_budget), received[0] if received else 0
+                )
+                if over:
                     self.console.print(f"time budget spent after {work.done} of {work.until} {work.unit}s")
                     break
-                if received:
+                if signum:
                     break
         self._save(procedure, work, export_to)
         self.console.print(f"saved {self.folder} after step {self.step}, {duration(self.seconds)} in all")
+        return signum or (received[0] if received and self._workers.count == 1 else 0)
+
+    def _note(self, work: Work) -> None:
+        values = self._finite(work)
+        if self._workers.leads:
+            self._metrics.write(self.step, self.seconds, values)
 
     def _say_cost(self, work: Work, seconds: float, left: int) -> None:
         took = f"{seconds:.2f} s" if seconds >= 0.1 else f"{1000 * seconds:.1f} ms"
@@ -252,6 +273,8 @@ class Run:
         return values
 
     def _save(self, procedure: Procedure, work: Work | None, export_to: Path) -> None:
+        if not self._workers.leads:
+            return
         if work is not None:
             self._finite(work)
             state = {

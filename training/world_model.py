@@ -73,8 +73,19 @@ class WorldModelTraining:
     """Whether to run the networks through ``torch.compile``."""
 
     def train(self, components: Sequence[Component]) -> None:
-        """Trains all; what is left of the time budget is shared evenly among the components still to come."""
-        self._write_spawns()
+        """Trains all; what is left of the time budget is shared evenly among the components still to come.
+
+        Raises as ``Run.follow`` does, and ``DiamondError`` where one of several processes is lost or sees other data.
+        """
+        session, episodes = self.session, self.data.episodes
+        with session.workers.joined(session.runtime.device):
+            seen = {"episodes": len(episodes), "steps": episodes.num_steps, "precision": session.runtime.dtype_name}
+            session.workers.check_alike(seen)
+            self._train_all(components)
+
+    def _train_all(self, components: Sequence[Component]) -> None:
+        if self.session.workers.leads:
+            self._write_spawns()
         started = time.monotonic()
         for i, component in enumerate(components):
             budget = self.session.time_budget
@@ -87,7 +98,13 @@ class WorldModelTraining:
         if component.name == "denoiser" and self.architecture.denoiser.diffusion != EDM:
             training["diffusion"] = self.architecture.denoiser.diffusion
         settings = {"game": self.architecture.game, **training}
-        run = Run(self.session.out / component.name, settings, self.session.console, lambda: self._facts(training))
+        run = Run(
+            self.session.out / component.name,
+            settings,
+            self.session.console,
+            lambda: self._facts(training),
+            workers=self.session.workers,
+        )
         torch.manual_seed(self.session.seed)
         trainer = self._trainer(component)
         self._say_cost(component, trainer)
@@ -95,17 +112,16 @@ class WorldModelTraining:
 
     def _trainer(self, component: Component) -> DenoiserTrainer | RewardEndTrainer:
         folder, runtime, seed = self.data.episodes, self.session.runtime, self.session.seed
-        export = self._exporter(component.name)
+        export, workers = self._exporter(component.name), self.session.workers
+        on_growth = self.session.console.print if workers.count == 1 else None  # they need not find it at the same time
         if isinstance(component.config, DenoiserTrainingConfig):
             denoiser = Denoiser(self.architecture.denoiser)
             self._prepare(denoiser, "denoiser", denoiser.inner_model)
-            return DenoiserTrainer(
-                denoiser, folder, component.config, runtime, seed, export, self.session.console.print
-            )
+            return DenoiserTrainer(denoiser, folder, component.config, runtime, seed, export, on_growth, workers)
         assert self.architecture.reward_end is not None
         model = RewardEndModel(self.architecture.reward_end)
         self._prepare(model, "reward_end", model.encoder)
-        return RewardEndTrainer(model, folder, component.config, runtime, seed, export, self.session.console.print)
+        return RewardEndTrainer(model, folder, component.config, runtime, seed, export, on_growth, workers)
 
     def _prepare(self, network: nn.Module, name: str, compilable: nn.Module) -> None:
         if self.init is not None:
@@ -127,6 +143,7 @@ class WorldModelTraining:
             f"{component.name}: {parameters / 1e6:.2f}M parameters, {component.updates} updates of "
             f"{component.config.batch_size} segments from {len(episodes)} episodes ({episodes.num_steps} steps, up to "
             f"{self.data.memory / 2**30:.2f} GiB of memory) on {self.session.runtime.describe()}"
+            + (f" and {self.session.workers.count - 1} more processes" if self.session.workers.count > 1 else "")
             + ("; compiling takes a minute or two" if self.compiled else "")
         )
 

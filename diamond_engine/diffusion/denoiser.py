@@ -19,6 +19,8 @@ from diamond_engine.networks.denoiser import InnerModel, InnerModelConfig
 
 MOTION_THRESHOLD = 2 * 16 / 255
 MOTION_REACH = 4
+LEAST_COUNT = 1e-6
+"""Where no frame counts, the loss is 0 and not undefined."""
 
 
 class NoiseLevels(Protocol):
@@ -85,6 +87,8 @@ class Segment:
     """The action taken at each frame, int64 ``(B, T)`` or multi-hot ``(B, T, A)``."""
     mask: Tensor
     """False where a frame is padding before the start or after the end of an episode, bool ``(B, T)``."""
+    mean_count: Tensor | None = None
+    """Unmasked frames ``(T,)`` to divide by, where the segments are a part of a batch; None: as many as there are."""
     low_res: Tensor | None = None
     """For an upsampler: the low-resolution frames, float ``(B, T, C, H/k, W/k)``."""
 
@@ -205,7 +209,8 @@ def denoiser_loss(
         square_error = (output - target).square()
         if motion_weight > 0:
             square_error = square_error * motion_weights(past[-2], past[-1], motion_weight)
-        losses.append(_masked_mean(square_error, segment.mask[:, i]))
+        count = segment.mask[:, i].sum() if segment.mean_count is None else segment.mean_count[i]
+        losses.append(_masked_sum(square_error, segment.mask[:, i]) / count.clamp(min=LEAST_COUNT))
         if i + 1 < t:
             frames[i] = denoiser.wrap(noisy, output, c)
     return torch.stack(losses).mean()
@@ -223,7 +228,6 @@ def motion_weights(before: Tensor, newest: Tensor, weight: float) -> Tensor:
     return weights / weights.mean(dim=(1, 2, 3), keepdim=True)
 
 
-def _masked_mean(per_value: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the samples where mask ``(B,)`` holds (0 where none does), without a host synchronisation."""
-    per_sample = per_value.flatten(1).mean(1)
-    return (per_sample * mask).sum() / mask.sum().clamp(min=1)
+def _masked_sum(per_value: Tensor, mask: Tensor) -> Tensor:
+    """Sum of the means of the samples where mask ``(B,)`` holds, without a host synchronisation."""
+    return (per_value.flatten(1).mean(1) * mask).sum()

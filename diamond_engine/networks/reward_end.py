@@ -145,6 +145,8 @@ class RewardEndBatch:
     """Whether the episode ended with the transition, ``(B, T)``."""
     mask: Tensor
     """False for padding, bool ``(B, T)``."""
+    mean_count: Tensor | None = None
+    """Transitions to divide by, a scalar, where these are a part of a batch; None: as many as are not padding."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,8 @@ def reward_end_loss(model: RewardEndModel, batch: RewardEndBatch) -> RewardEndLo
     """Cross-entropies of reward signs and ends over unmasked transitions (Section 3.1)."""
     reward_logits, end_logits, _ = model(batch.obs, batch.act, batch.next_obs)
     mask = batch.mask
-    reward = F.cross_entropy(reward_logits[mask].float(), batch.rewards[mask].sign().long() + 1)
-    end = F.cross_entropy(end_logits[mask].float(), batch.ends[mask].long())
+    count = mask.sum() if batch.mean_count is None else batch.mean_count
+    signs = batch.rewards[mask].sign().long() + 1
+    reward = F.cross_entropy(reward_logits[mask].float(), signs, reduction="sum") / count
+    end = F.cross_entropy(end_logits[mask].float(), batch.ends[mask].long(), reduction="sum") / count
     return RewardEndLosses(total=reward + end, reward=reward, end=end)

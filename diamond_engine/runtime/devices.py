@@ -49,6 +49,26 @@ def has_native_bfloat16(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
+def numbered_device(name: str, number: int) -> torch.device:
+    """The device that ``choose_device`` finds, or, of several GPUs, the one with this number, made the current one.
+
+    Raises as ``choose_device`` does, and ``DiamondError`` where there are fewer GPUs.
+    """
+    device = choose_device(name)
+    if device.type != "cuda":
+        return device
+    if number >= torch.cuda.device_count():
+        raise DiamondError(f"no GPU for process {number}: this machine has {torch.cuda.device_count()}")
+    device = torch.device("cuda", number)
+    torch.cuda.set_device(device)
+    return device
+
+
+def communication_backend(device: torch.device) -> str:
+    """What processes that train together talk through; what is on the CPU always by gloo."""
+    return "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+
+
 def wait_for(device: torch.device) -> None:
     """Returns when all work given to the device is done."""
     if device.type == "cuda":

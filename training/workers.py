@@ -1,0 +1,142 @@
+"""Processes that train one network together (PyTorch's DDP), started by ``torchrun`` on one machine or several.
+
+A batch is always drawn as a whole: every process draws the same one from the same random state, and computes its own
+parts of it. So the result depends neither on the number of processes nor on the size of the parts, all processes hold
+the same state, and what the first one saves continues with any number of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from diamond_engine.errors import DiamondError, UsageError
+from diamond_engine.runtime.devices import communication_backend, numbered_device
+
+LOST = "Connection closed", "Connection reset", "Broken pipe", "Timed out", "timed out"
+"""What gloo says when the other end is gone."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The processes of a training, as one of them sees them."""
+
+    rank: int = 0
+    """Number of this process among all."""
+    count: int = 1
+    """How many there are."""
+    local_rank: int = 0
+    """Number of this process among those of its machine."""
+    micro_batch: int | None = None
+    """Samples that a process computes at once at most; the gradients of more are accumulated."""
+
+    @classmethod
+    def of_environment(cls, micro_batch: int | None = None) -> Workers:
+        """As ``torchrun`` says; one process where there is none."""
+        rank, count, local = (int(os.environ.get(name, default)) for name, default in TORCHRUN.items())
+        return cls(rank, count, local, micro_batch)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+        return self.rank == 0
+
+    def device(self, name: str) -> str:
+        """The device of this process, where a person asked for ``name``: each takes a GPU of its own."""
+        return name if self.count == 1 else str(numbered_device(name, self.local_rank))
+
+    def parts(self, batch_size: int) -> list[slice]:
+        """This process's parts of a batch, of one size, to be computed one after the other.
+
+        Raises ``UsageError`` where the batch cannot be shared out evenly.
+        """
+        if batch_size % self.count:
+            raise UsageError(f"a batch of {batch_size} cannot be shared evenly by {self.count} processes")
+        own = batch_size // self.count
+        size = next(size for size in range(min(own, self.micro_batch or own), 0, -1) if own % size == 0)
+        first = self.rank * own
+        return [slice(start, start + size) for start in range(first, first + own, size)]
+
+    @contextmanager
+    def joined(self, device: torch.device) -> Iterator[None]:
+        """Within the context the processes can hear each other; waits for all of them.
+
+        What goes wrong between them becomes a ``DiamondError`` of one line.
+        """
+        if self.count == 1:
+            yield
+            return
+        try:
+            dist.init_process_group(communication_backend(device))
+            yield
+        except RuntimeError as error:
+            if isinstance(error, dist.DistError) or any(sign in str(error) for sign in LOST):
+                raise DiamondError(
+                    f"process {self.rank} of {self.count} lost another one: run the same command again to continue "
+                    "from the last checkpoint"
+                ) from error
+            raise
+        finally:
+            if dist.is_initialized():
+                dist.destroy_process_group()
+
+    def wrapped(self, network: nn.Module) -> nn.Module:
+        """A module that calls what it is given, and averages the gradients of ``network`` over the processes."""
+        computation = _Computation(network)
+        return computation if self.count == 1 else DistributedDataParallel(computation)
+
+    def averaging(self, computation: nn.Module, last: bool) -> AbstractContextManager[None]:
+        """Context of one call of what ``wrapped`` returned: gradients are averaged in the last of an update."""
+        if isinstance(computation, DistributedDataParallel) and not last:
+            return computation.no_sync()
+        return nullcontext()
+
+    def mean(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Scalars averaged over the processes."""
+        if self.count == 1 or not values:
+            return dict(values)
+        stacked = torch.stack([value.float() for value in values.values()])
+        dist.all_reduce(stacked)
+        return dict(zip(values, stacked / self.count, strict=True))
+
+    def greatest(self, *values: int) -> list[int]:
+        """The greatest of what the processes give, one by one."""
+        if self.count == 1:
+            return list(values)
+        tensor = torch.tensor(values)
+        dist.all_reduce(tensor, dist.ReduceOp.MAX)
+        return tensor.tolist()
+
+    def check_alike(self, facts: Mapping[str, Any]) -> None:
+        """Raises ``DiamondError`` where the processes do not agree on facts."""
+        if self.count == 1:
+            return
+        everyones: list[Mapping[str, Any]] = [{}] * self.count
+        dist.all_gather_object(cast(list[object], everyones), facts)
+        for name, value in facts.items():
+            if any(others[name] != value for others in everyones):
+                found = ", ".join(str(others[name]) for others in everyones)
+                raise DiamondError(f"the {self.count} processes differ in {name} ({found}): they must be the same")
+
+
+TORCHRUN = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
+ALONE = Workers()
+
+
+class _Computation(nn.Module):
+    """DDP averages gradients of what it calls: here, any function of the network."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, function: Any) -> Any:
+        return function()
