@@ -164,8 +164,10 @@ def frames_at(video: Path, frame_rate: float) -> Iterator[NDArray[np.uint8]]:
                     ticks += 1
                 image = frame.to_ndarray(format="rgb24")
                 shown = np.asarray(cv2.resize(image, FRAME_SIZE, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    except (av.error.FFmpegError, IndexError) as error:
-        raise DiamondError(f"{video} is not a readable video: {error}") from error
+    except av.error.FFmpegError as error:
+        raise DiamondError(f"{video} is not a readable video: {error.strerror}") from error
+    except IndexError as error:
+        raise DiamondError(f"{video} holds no pictures") from error
     if shown is not None and ticks / frame_rate <= time + EARLIER:
         yield shown
 
