@@ -40,7 +40,7 @@ def read_published(path: Path) -> dict[str, StateDict]:
     Raises ``DiamondError`` where the file is missing, damaged, or holds something else.
     """
     if not path.is_file():
-        raise DiamondError(f"no such checkpoint: {path}")
+        raise DiamondError(f"no such checkpoint or world folder: {path}")
     components: dict[str, StateDict] = {}
     for key, value in _load_tensors(path).items():
         prefix, _, rest = str(key).partition(".")

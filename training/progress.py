@@ -130,7 +130,9 @@ class Pace:
         return self._seconds.get(kind, 0.0) / max(1, self._pieces.get(kind, 0))
 
     def left(self, pieces: Mapping[str, int]) -> str:
-        """Time for so many pieces of each kind, such as ``about 0:20:00 left``."""
+        """Time for so many pieces of each kind, such as ``about 0:20:00 left``, as far as is known."""
         known = all(self._pieces.get(kind, 0) > 0 for kind, count in pieces.items() if count)
         seconds = sum(self.seconds(kind) * count for kind, count in pieces.items())
+        if seconds == 0.0 and not known:
+            return "time left not known yet"
         return f"{'about' if known else 'more than'} {duration(seconds)} left"

@@ -13,6 +13,7 @@ def test_pace_leaves_out_the_first_piece_of_a_kind() -> None:
 
 def test_time_left_is_a_lower_bound_until_all_kinds_are_known() -> None:
     pace = Pace()
+    assert pace.left({"denoiser": 30}) == "time left not known yet"
     for seconds in (60.0, 2.0):
         pace.note("denoiser", seconds)
     assert pace.left({"denoiser": 30, "agent": 0}) == "about 0:01:00 left"
