@@ -42,7 +42,7 @@ class CompiledTrunk(nn.Module):
         return output[..., :channels].permute(0, 3, 1, 2)
 
     def _written(self, plain: Trunk, height: int, width: int) -> Program:
-        writer = ProgramWriter(self._kernels, plain.conv_noisy.weight.dtype)
+        writer = ProgramWriter(self._kernels, plain.conv_noisy.weight.dtype, takes_over=True)
         noisy = writer.given(plain.conv_noisy.in_channels, height, width)
         features = writer.given(plain.conv_noisy.out_channels, height, width)
         output = writer.given(filled(plain.conv_out.out_channels), height, width)
@@ -83,7 +83,7 @@ class CompiledEncoder(nn.Module):
     def _write(
         self, plain: RewardEndEncoder | ActorCriticEncoder, channels: int, height: int, width: int
     ) -> tuple[Program, Room]:
-        writer = ProgramWriter(self._kernels, self._dtype)
+        writer = ProgramWriter(self._kernels, self._dtype, takes_over=True)
         x = writer.given(channels, height, width)
         if isinstance(plain, RewardEndEncoder):
             y = write_reward_end_encoder(writer, plain, x)

@@ -112,8 +112,9 @@ class Program:
 class ProgramWriter:
     """Writes a program step by step; every method takes and returns rooms."""
 
-    def __init__(self, kernels: Kernels, dtype: torch.dtype) -> None:
-        self.kernels, self.dtype = kernels, dtype
+    def __init__(self, kernels: Kernels, dtype: torch.dtype, *, takes_over: bool = False) -> None:
+        """``takes_over``: convolutions lose their weights as soon as these are packed, so that none is held twice."""
+        self.kernels, self.dtype, self._takes_over = kernels, dtype, takes_over
         self._steps: list[c.Step] = []
         self._buffers: list[int | None] = []
         self._tensors: list[Tensor] = []
@@ -191,6 +192,8 @@ class ProgramWriter:
             weights=self._kept(pack_weights(conv.weight.to(self.dtype), x.channels, self.kernels.max_vectors)),
             bias=None if conv.bias is None else self._kept(_padded(conv.bias.float(), 0)),
         )
+        if self._takes_over:
+            conv.weight.data = conv.weight.new_empty(0)
 
     def attend(self, qkv: Room, out: Room) -> None:
         """Softmax attention over all pixels, by heads of 8 channels."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -15,10 +16,11 @@ from diamond_engine.networks import (
     RewardEndModel,
     RewardEndModelConfig,
 )
-from diamond_engine.runtime import FrameDenoiser, Runtime
+from diamond_engine.runtime import FrameDenoiser, Runtime, program
 from diamond_engine.runtime.compiled import CompiledEncoder, CompiledTrunk, OneStepLSTM
 from diamond_engine.runtime.frames import Trunk
 from diamond_engine.runtime.kernels import Kernels
+from diamond_engine.runtime.program import pack_weights
 from diamond_engine.runtime.rewrites import merge_projections
 
 CPU = torch.device("cpu")
@@ -143,6 +145,26 @@ class TestDenoisers:
             one = fast.given_actions(act)(x, FIRST, context, None)
             other = denoiser.given_actions(act)(x, FIRST, context, None)
             assert float((one - other).abs().max()) * 127.5 < 1.6
+
+    def test_no_weights_are_held_twice(self, kernels: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
+        denoiser = awake(Denoiser(ATARI))
+        assert isinstance(denoiser, Denoiser)
+        fast = Runtime(CPU, torch.float32, kernels).for_frames(denoiser, SamplerConfig())
+        assert isinstance(fast.trunk, CompiledTrunk)
+        convolutions = [module for module in fast.trunk.modules() if isinstance(module, nn.Conv2d)]
+        unpacked: list[int] = []
+
+        def pack(*given: Any) -> Tensor:
+            unpacked.append(sum(conv.weight.numel() for conv in convolutions))
+            return pack_weights(*given)
+
+        monkeypatch.setattr(program, "pack_weights", pack)
+        x, context, act = inputs(ATARI, 1, (16, 16))
+        fast.given_actions(act)(x, FIRST, context, None)
+        assert len(unpacked) == len(set(unpacked)) == len(convolutions)
+        assert unpacked == sorted(unpacked, reverse=True)
+        assert not any(conv.weight.numel() for conv in convolutions)
+        assert denoiser.inner_model.unet.d_blocks[0].resblocks[0].conv1.weight.numel()
 
     def test_one_context_is_looked_at_once(self) -> None:
         fast = PLAIN.for_frames(Denoiser(ATARI), SamplerConfig())
