@@ -8,7 +8,7 @@ from diamond_engine.actions import atari_game
 from diamond_engine.errors import UsageError
 from play.actions import ActionSpace, AtariActions, FirstPersonActions
 from play.bindings import Keymap
-from play.keymaps import FIRST_PERSON, JOYSTICK
+from play.keymaps import DOOM, FIRST_PERSON, JOYSTICK
 
 ATARI = "atari/"
 
@@ -39,13 +39,13 @@ def genre_of(world: str) -> Genre:
         game = atari_game(world.removeprefix(ATARI))
         return Genre(game.name, JOYSTICK, AtariActions(game), (64, 64), 10, 15.0, 5)
     if world in FIRST_PERSON_WORLDS:
-        title, frame_rate = FIRST_PERSON_WORLDS[world]
-        return Genre(title, FIRST_PERSON, FirstPersonActions(), (280, 150), 3, frame_rate, 100)
+        title, frame_rate, keymap = FIRST_PERSON_WORLDS[world]
+        return Genre(title, keymap, FirstPersonActions(), (280, 150), 3, frame_rate, 100)
     raise UsageError(f"unknown world {world!r}: 'diamond-play list' shows those there are")
 
 
-FIRST_PERSON_WORLDS = {"csgo": ("CS:GO", 16.0), "doom": ("Doom", 17.5)}
-"""Title and frame rate of the first-person worlds."""
+FIRST_PERSON_WORLDS = {"csgo": ("CS:GO", 16.0, FIRST_PERSON), "doom": ("Doom", 17.5, DOOM)}
+"""Title, frame rate and keymap of the first-person worlds."""
 
 
 def file_name(world: str) -> str:

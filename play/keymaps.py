@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pygame
 
 from diamond_engine.actions import Button
@@ -129,7 +131,8 @@ FIRST_PERSON = Keymap(
         Binding(
             "mouse more or less sensitive",
             (
-                (pygame.K_EQUALS, WindowCommand.MORE_SENSITIVE),
+                (pygame.K_PLUS, WindowCommand.MORE_SENSITIVE),
+                (pygame.K_EQUALS, WindowCommand.MORE_SENSITIVE),  # the key of + where that needs Shift
                 (pygame.K_MINUS, WindowCommand.LESS_SENSITIVE),
                 (pygame.K_KP_PLUS, WindowCommand.MORE_SENSITIVE),
                 (pygame.K_KP_MINUS, WindowCommand.LESS_SENSITIVE),
@@ -162,3 +165,16 @@ FIRST_PERSON = Keymap(
     ),
 )
 """For worlds that take the vectors of ``diamond_engine.actions.csgo``."""
+
+DOOM_TEXTS = {
+    "fire; second function, such as aim": "fire (right button: nothing)",
+    "walk silently": "run",
+    "reload": "open a door",
+    "take a weapon": "take shotgun, pistol, fist",
+    "let the recorded human play, take over": "let the recorded player play, take over",
+}
+DOOM = replace(
+    FIRST_PERSON,
+    bindings=tuple(replace(line, text=DOOM_TEXTS.get(line.text, line.text)) for line in FIRST_PERSON.bindings),
+)
+"""The same, with what the keys meant where Doom was recorded (``training.doom.controls``)."""

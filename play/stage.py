@@ -103,7 +103,10 @@ def _found(name: str, weights: str | None, dtype: str, progress: Progress) -> Wo
 
         return load_world(name, weights=weights, dtype=dtype, notice=notice)
     check_exists(name, weights)
-    return load_world(Path(weights or name), dtype=dtype)
+    world = load_world(Path(weights or name), dtype=dtype)
+    if world.config.game is not None:
+        raise DiamondError(f"{weights} is a world of {world.config.game}, not a first-person one: use other weights")
+    return world
 
 
 def _lasting(weights: str | None) -> str | None:

@@ -8,7 +8,8 @@ import pytest
 from diamond_engine.actions import ATARI_GAMES, Button, CsgoAction, atari_game, csgo
 from play.actions import LEFT_CLICK, RIGHT_CLICK, AtariActions, FirstPersonActions
 from play.bindings import Keymap, WindowCommand
-from play.keymaps import FIRST_PERSON, JOYSTICK
+from play.genres import genre_of
+from play.keymaps import DOOM, DOOM_TEXTS, FIRST_PERSON, JOYSTICK
 from play.latch import Input, InputLatch
 from play.view import Command
 
@@ -115,7 +116,7 @@ def test_nothing_stays_pressed_when_the_keyboard_or_pad_goes_away(kind: int) -> 
     assert latch.read() == Input()
 
 
-@pytest.mark.parametrize("keymap", [JOYSTICK, FIRST_PERSON])
+@pytest.mark.parametrize("keymap", [JOYSTICK, FIRST_PERSON, DOOM])
 def test_no_control_has_two_meanings(keymap: Keymap) -> None:
     keys = [code for binding in keymap.bindings for code, _ in binding.keys]
     pad = [button for binding in keymap.bindings for button, _ in binding.pad]
@@ -131,6 +132,17 @@ def test_every_command_and_button_has_a_key() -> None:
     assert set(FIRST_PERSON.keys.values()) == buttons | {*Command, *WindowCommand} - emulator
     assert {*FIRST_PERSON.clicks.values()} == {*FIRST_PERSON.triggers.values()} == {LEFT_CLICK, RIGHT_CLICK}
     assert {cap.button for cap in FIRST_PERSON.keycaps} == set(csgo.KEYS)
+
+
+def test_doom_has_the_same_controls_and_says_what_they_do_there() -> None:
+    changed = [
+        (there.text, here.text)
+        for there, here in zip(FIRST_PERSON.bindings, DOOM.bindings, strict=True)
+        if there != here
+    ]
+    assert dict(changed) == DOOM_TEXTS
+    assert (DOOM.keys, DOOM.pad) == (FIRST_PERSON.keys, FIRST_PERSON.pad)
+    assert genre_of("doom").keymap is DOOM
 
 
 @pytest.mark.parametrize("name", [*csgo.KEYS, *csgo.ARROW_MOTION])

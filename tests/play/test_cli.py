@@ -191,6 +191,30 @@ def test_a_world_that_does_not_exist_yet_is_one_line(tmp_path: Path) -> None:
     assert "there is no world 'doom' yet" in done.stderr
 
 
+def test_doom_plays_a_world_folder_and_refuses_one_of_an_atari_game(
+    first_person_folder: Path, world_folder: Path, tmp_path: Path
+) -> None:
+    options = ("--headless", "--frames", "3", "--dtype", "float32", "--report", "out.json")
+    done = run(tmp_path, "doom", "--weights", str(first_person_folder), *options)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "out.json").read_text())["world"] == "doom"
+    (tmp_path / "out.json").unlink()
+    refused = run(tmp_path, "doom", "--weights", str(world_folder), *options)
+    assert refused.returncode == 1
+    assert (
+        refused.stderr == f"error: {world_folder} is a world of Breakout, not a first-person one: use other weights\n"
+    )
+    assert files_in(tmp_path) == set()
+
+
+def test_csgo_without_network_or_cache_says_what_to_get_and_what_plays_offline(tmp_path: Path) -> None:
+    empty = str(tmp_path)  # also of compilers: no kernels are built for what cannot be played
+    done = run(tmp_path, "csgo", "--headless", HF_HUB_OFFLINE="1", HF_HOME=empty, DIAMOND_CACHE=empty, PATH=empty)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+    for part in ("csgo/model/csgo.pt (1527 MB)", "csgo/spawn", "--weights PATH", "'diamond-play atari Breakout'"):
+        assert part in done.stderr
+
+
 @pytest.mark.parametrize("driver", [{}, {"SDL_VIDEODRIVER": "dummy"}], ids=["headless", "window"])
 def test_ctrl_c_exits_130_and_leaves_nothing_half_written(
     world_folder: Path, tmp_path: Path, driver: dict[str, str]

@@ -182,6 +182,28 @@ def test_the_mouse_turns_the_view_only_while_it_is_captured(first_person: Window
     assert not first_person.open
 
 
+def test_without_a_mouse_it_says_so_and_the_arrows_turn_the_view(
+    first_person: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(enable: bool) -> None:
+        raise pygame.error("no mouse here")
+
+    monkeypatch.setattr(pygame.mouse, "set_relative_mode", refuse)
+    button(pygame.BUTTON_LEFT)
+    first_person.update()
+    assert not first_person.pointer.captured
+    assert (
+        first_person.pointer.hint == "no mouse to capture (no mouse here): look with the arrows or a gamepad; Esc quits"
+    )
+    press(pygame.K_LEFT)
+    until(lambda: seen(first_person).gesture.motion == (-60.0, 0.0), first_person.update)
+    press(pygame.K_LEFT, down=False)
+    until(lambda: seen(first_person).action == "nothing", first_person.update)
+    tap(pygame.K_ESCAPE)
+    first_person.update()
+    assert not first_person.open
+
+
 def test_clicks_and_keys_become_the_action(first_person: Window) -> None:
     button(pygame.BUTTON_LEFT)
     first_person.update()
