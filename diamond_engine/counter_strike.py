@@ -19,6 +19,7 @@ from diamond_engine.cache import CACHE, cache_folder
 from diamond_engine.checkpoints import read_published
 from diamond_engine.diffusion import DenoiserConfig
 from diamond_engine.errors import DiamondError
+from diamond_engine.files import remove_abandoned
 from diamond_engine.networks import InnerModelConfig
 from diamond_engine.spawns import Spawns, read_spawn_folders
 from diamond_engine.worlds import (
@@ -126,6 +127,7 @@ def _converted(key: str, dtype: torch.dtype, opened: Callable[[], World], notice
 
 def _convert(world: World, folder: Path, dtype: torch.dtype, notice: Notice) -> None:
     notice(f"converting the weights, once, to {folder}")
+    remove_abandoned(folder)  # up to 1.3 GB
     try:
         write_world(folder, world, dtype)
     except OSError as error:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+ABANDONED_SECONDS = 3600
+"""A temporary file that nobody has written to for so long was left by a process that was killed."""
 
 
 @contextmanager
@@ -40,6 +44,14 @@ def _link(temporary: Path, path: Path) -> None:
         if path.exists():
             raise FileExistsError(path) from None
         temporary.replace(path)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Removes the temporary files that writers which were killed left in a folder."""
+    for path in folder.glob(".*.part"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -135,6 +135,18 @@ def test_a_damaged_conversion_is_made_again(published: Path, damage: Callable[[P
     assert path.read_bytes() == whole
 
 
+def test_what_a_killed_conversion_left_is_removed(published: Path) -> None:
+    load(published)
+    folder = next(cache_folder().rglob("world.yaml")).parent
+    (folder / "world.yaml").unlink()
+    left, under_way = (folder / f".denoiser.safetensors.{process}.part" for process in (1, 2))
+    for path in (left, under_way):
+        path.touch()
+    os.utime(left, (0, 0))
+    load(published)
+    assert (left.exists(), under_way.exists()) == (False, True)
+
+
 def test_a_cache_that_cannot_be_written(published: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("DIAMOND_CACHE", str(tmp_path / "file"))
@@ -271,4 +283,4 @@ def test_a_download_that_is_not_the_published_file_is_refused(published: Path, t
             DIAMOND_CACHE=str(tmp_path / "converted"),
         )
     assert "arrived damaged (its SHA-256 is not the published one)" in refused.stdout
-    assert not (tmp_path / "converted").exists()
+    assert not (tmp_path / "converted" / "csgo").exists()
