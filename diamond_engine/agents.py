@@ -39,6 +39,7 @@ class Agent:
     """A trained actor-critic with its recurrent state inside; the batch size follows the observations."""
 
     def __init__(self, network: ActorCritic, runtime: Runtime, seed: int = 0, greedy: bool = False) -> None:
+        self._original = network
         self.network = runtime.for_inference(network)
         self.runtime = runtime
         self.greedy = greedy
@@ -59,6 +60,15 @@ class Agent:
             return logits.argmax(dim=1)
         probabilities = logits.float().softmax(dim=1)
         return torch.multinomial(probabilities, 1, generator=self._generator).squeeze(1)
+
+    def run_on(self, runtime: Runtime) -> None:
+        """Acts on by other kernels on the same device and in the same precision; it remembers what it has seen.
+
+        Raises ``UsageError`` for another device or precision.
+        """
+        runtime.check_follows(self.runtime)
+        self.network = runtime.for_inference(self._original)
+        self.runtime = runtime
 
     def reset(self, mask: Tensor | None = None) -> None:
         """See ``Policy.reset``."""

@@ -65,7 +65,7 @@ class WorldModelEnv:
         self,
         world: World,
         num_envs: int = 8,
-        device: str = "auto",
+        device: str | Runtime = "auto",
         preset: str | Preset | None = None,
         seed: int = 0,
         *,
@@ -80,8 +80,8 @@ class WorldModelEnv:
 
         Without ``autoreset`` a dream goes on from the frame that ended it until ``reset``. ``on_stage`` is called in
         every step with the name of each stage (``dynamics``, ``upsampler``) and the frames it drew. ``compile`` is
-        that of ``Runtime.choose``. Raises ``UsageError`` for an unknown device name, and for a preset that is unknown
-        or lacks a sampler for the world's upsampler.
+        that of ``Runtime.choose``, and like there a runtime may stand for the device's name. Raises ``UsageError``
+        for an unknown device name, and for a preset that is unknown or lacks a sampler for the world's upsampler.
         """
         self.world = world
         self.num_envs = num_envs
@@ -92,12 +92,7 @@ class WorldModelEnv:
         self.preset = preset if isinstance(preset, Preset) else world.config.preset(preset)
         if world.upsampler is not None and self.preset.upsampler is None:
             raise UsageError(f"{world.config.name} has an upsampler: the preset needs a sampler for it")
-        self.runtime = Runtime.choose(device, dtype, compile=compile)
-        self._denoiser = self.runtime.for_frames(world.denoiser, self.preset.dynamics)
-        self._upsampler = None
-        if world.upsampler is not None and self.preset.upsampler is not None:
-            self._upsampler = self.runtime.for_frames(world.upsampler, self.preset.upsampler)
-        self._reward_end = None if world.reward_end is None else self.runtime.for_inference(world.reward_end)
+        self._place(Runtime.choose(device, dtype, compile=compile))
         self._contexts = contexts
         self._spawns = world.spawns
         self.seed(seed)
@@ -111,6 +106,25 @@ class WorldModelEnv:
         """Restarts all randomness but that of ``contexts``: same seed, device, dtype and actions, same frames."""
         self._generator = self.runtime.generator(seed)
         self._rng = np.random.default_rng(seed)
+
+    def run_on(self, runtime: Runtime) -> None:
+        """Draws on by other kernels on the same device and in the same precision; the dreams go on as they are.
+
+        Raises ``UsageError`` for another device or precision.
+        """
+        runtime.check_follows(self.runtime)
+        if runtime.kernels is not self.runtime.kernels:
+            self._place(runtime)
+
+    def _place(self, runtime: Runtime) -> None:
+        """Makes the copies of the world's networks that run there."""
+        world, preset = self.world, self.preset
+        self.runtime = runtime
+        self._denoiser = runtime.for_frames(world.denoiser, preset.dynamics)
+        self._upsampler = None
+        if world.upsampler is not None and preset.upsampler is not None:
+            self._upsampler = runtime.for_frames(world.upsampler, preset.upsampler)
+        self._reward_end = None if world.reward_end is None else runtime.for_inference(world.reward_end)
 
     @torch.no_grad()
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Tensor, Info]:

@@ -49,7 +49,7 @@ def load_world(
 
     Raises ``UsageError`` for an unknown name, ``DiamondError`` for weights that are missing, damaged or do not fit.
     """
-    held = Runtime.choose(dtype=dtype).dtype
+    held = Runtime.choose(dtype=dtype, compile=False).dtype
     if name_or_path == counter_strike.NAME:
         return counter_strike.load(weights, held, notice)
     path, game = _find(name_or_path, weights)

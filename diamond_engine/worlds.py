@@ -159,8 +159,11 @@ class World:
         """Frames L the next one depends on."""
         return self.config.denoiser.inner_model.num_steps_conditioning
 
-    def agent(self, device: str = "auto", dtype: str = "auto", seed: int = 0) -> Agent:
-        """The world's agent, ready to act. Raises ``DiamondError`` where it has none."""
+    def agent(self, device: str | Runtime = "auto", dtype: str = "auto", seed: int = 0) -> Agent:
+        """The world's agent, ready to act; ``device`` and ``dtype`` as in ``Runtime.choose``.
+
+        Raises ``DiamondError`` where it has none.
+        """
         if self.actor_critic is None:
             raise DiamondError(f"{self.config.name} has no agent: train one with 'diamond-train agent'")
         return Agent(self.actor_critic, Runtime.choose(device, dtype), seed)

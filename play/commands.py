@@ -30,6 +30,13 @@ Dtype = Annotated[str, typer.Option(help="float32, bfloat16, or 'auto' for bfloa
 Preset = Annotated[str | None, typer.Option(help="Sampler preset of the world: quality or fast.")]
 Steps = Annotated[int | None, typer.Option(help="Denoising steps, in place of the preset's.")]
 UpsamplerSteps = Annotated[int | None, typer.Option(help="Denoising steps of the upsampler, in place of the preset's.")]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile/--no-compile",
+        help="On a CPU, play by kernels made for it: built beside the game at the first start, in seconds.",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Same seed and actions, same frames.")]
 Horizon = Annotated[int, typer.Option(help="Steps after which a dream ends and the next begins.")]
 Spawn = Annotated[int, typer.Option(help="Number of the start context; Enter goes to the next.")]
@@ -57,10 +64,7 @@ def atari(
     device: Device = "auto",
     dtype: Dtype = "auto",
     seed: Seed = 0,
-    compile_: Annotated[
-        bool,
-        typer.Option("--no-compile", help="Stay on the plain path. So far it is the only one: this changes nothing."),
-    ] = False,
+    compiled: Compile = True,
     horizon: Horizon = 50,
     record: Record = None,
     headless: Annotated[
@@ -86,6 +90,7 @@ def atari(
         steps=steps,
         device=device,
         dtype=dtype,
+        compile=compiled,
         seed=seed,
         horizon=horizon,
         player=Player.AGENT if agent else None,
@@ -108,6 +113,7 @@ def _add_first_person(world: str, summary: str) -> None:
         upsampler_steps: UpsamplerSteps = None,
         device: Device = "auto",
         dtype: Dtype = "auto",
+        compiled: Compile = True,
         seed: Seed = 0,
         horizon: Horizon = 1000,
         sensitivity: Sensitivity = 1.0,
@@ -129,6 +135,7 @@ def _add_first_person(world: str, summary: str) -> None:
             upsampler_steps=upsampler_steps,
             device=device,
             dtype=dtype,
+            compile=compiled,
             seed=seed,
             spawn=spawn,
             horizon=horizon,

@@ -64,7 +64,7 @@ def _idle_card(runtime: Runtime) -> str | None:
 def _frames_per_second(runtime: Runtime) -> float:
     """Times a few dreamed frames of an untrained denoiser: speed does not depend on what the weights are."""
     config = atari_world_config(atari_game("Breakout"))
-    env = WorldModelEnv(World(config, Denoiser(config.denoiser)), 1, str(runtime.device), dtype=runtime.dtype_name)
+    env = WorldModelEnv(World(config, Denoiser(config.denoiser)), 1, runtime)
     length, height, width = config.denoiser.inner_model.num_steps_conditioning, config.frame_height, config.frame_width
     frames = torch.zeros((1, length, height, width, 3), dtype=torch.uint8).numpy()
     env.reset(options={"frames": frames, "actions": torch.zeros((1, length - 1), dtype=torch.int64).numpy()})

@@ -81,7 +81,7 @@ def rows(snapshot: Snapshot, with_action: bool = True) -> list[Row]:
         Row("return", "" if seen.episode_return is None else f"{seen.episode_return:g}"),
         Row("step", step, share),
         Row("frames/s", fps),
-        Row("model", f"{seen.step_ms:.0f} ms"),
+        Row("model", f"{seen.step_ms:.0f} ms{', compiled' if seen.compiled else ''}"),
         *stages,
     ]
     return [row for row in candidates if row.value]

@@ -51,7 +51,8 @@ def play(options: Options, outputs: Outputs, console: Console) -> None:
         write_report(outputs.report, report)
     if report is not None:
         written = "".join(f", wrote {path}" for path in (outputs.video, outputs.report) if path is not None)
-        console.print(f"{report.frames} frames at {report.fps:.1f} frames/s{written}", highlight=False, soft_wrap=True)
+        line = f"{report.frames} frames at {report.fps:.1f} frames/s on {report.runtime}{written}"
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def _run(options: Options, outputs: Outputs, writer: VideoWriter | None, console: Console) -> Report | None:

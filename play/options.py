@@ -30,6 +30,8 @@ class Options:
     """Torch device."""
     dtype: str = "auto"
     """``float32`` or ``bfloat16``."""
+    compile: bool = True
+    """On a CPU: play on by kernels of its own as soon as they are built."""
     seed: int = 0
     """Episode k starts from seed + k."""
     spawn: int | None = None

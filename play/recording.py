@@ -3,7 +3,8 @@
 A session file is an ``.npz`` read without pickle: ``header`` (JSON in UTF-8 bytes); one entry an episode in
 ``origins``, ``seeds``, ``spawns`` (-1 where the source chose by the seed) and ``lengths`` (steps); one entry a step in
 ``actions``, an index or a vector of zeros and ones; and ``digests``, the CRC-32 of every frame of every episode, its
-start included. Shapes: H height, W width.
+start included. Kernels built for the machine round differently than torch's: ``compiled_from`` has, for every episode,
+the steps after which they drew (-1: they drew nothing). Shapes: H height, W width.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from play.sources import Start, actions_of
 from play.video import VideoWriter
 from play.view import Frame, Origin
 
-FORMAT = 2
-NO_SPAWN = -1
+FORMAT = 3
+NONE = -1
 SESSION_SUFFIX = ".session.npz"
 
 
@@ -68,11 +69,13 @@ class EpisodeLog:
     """Actions of the game, one a step."""
     digests: list[int]
     """Digest of the start frame, then of the frame after each action."""
+    compiled_from: int | None = None
+    """Steps after which kernels built for the machine drew; None: they drew nothing."""
 
     @classmethod
-    def starting(cls, origin: Origin, start: Start, frame: Frame) -> EpisodeLog:
+    def starting(cls, origin: Origin, start: Start, frame: Frame, compiled: bool = False) -> EpisodeLog:
         """An episode of which only the first frame ``(H, W, 3)`` has been seen."""
-        return cls(origin, start, [], [digest(frame)])
+        return cls(origin, start, [], [digest(frame)], 0 if compiled else None)
 
     def append(self, action: Action, frame: Frame) -> None:
         """Adds an action and the frame ``(H, W, 3)`` that it led to."""
@@ -128,7 +131,8 @@ def write_recording(path: Path, recording: Recording) -> None:
         header=np.frombuffer(json.dumps(asdict(recording.header)).encode(), dtype=np.uint8),
         origins=np.array([episode.origin.value for episode in episodes]),
         seeds=np.array([episode.start.seed for episode in episodes], dtype=np.int64),
-        spawns=np.array([NO_SPAWN if e.start.spawn is None else e.start.spawn for e in episodes], dtype=np.int64),
+        spawns=_optional(episode.start.spawn for episode in episodes),
+        compiled_from=_optional(episode.compiled_from for episode in episodes),
         lengths=np.array([len(episode.actions) for episode in episodes], dtype=np.int64),
         actions=_joined((episode.actions for episode in episodes), np.int64),
         digests=_joined((episode.digests for episode in episodes), np.uint32),
@@ -152,6 +156,15 @@ def read_recording(path: Path) -> Recording:
         raise DiamondError(f"{path} is not a readable session file (truncated or damaged)") from error
 
 
+def _optional(numbers: Iterable[int | None]) -> NDArray[np.int64]:
+    return np.array([NONE if number is None else number for number in numbers], dtype=np.int64)
+
+
+def _numbers(array: NDArray[np.generic]) -> list[int | None]:
+    """What ``_optional`` was made of."""
+    return [None if number == NONE else number for number in array.tolist()]
+
+
 def _joined(rows: Iterable[Sequence[Action]], dtype: type[np.generic]) -> NDArray[np.generic]:
     return np.array([value for row in rows for value in row], dtype=dtype)
 
@@ -162,7 +175,7 @@ def _split(arrays: dict[str, NDArray[np.generic]]) -> list[EpisodeLog]:
         raise ValueError("lengths do not fit")
     actions = np.split(arrays["actions"].astype(np.int64), lengths.cumsum()[:-1])
     digests = np.split(arrays["digests"], (lengths + 1).cumsum()[:-1])
-    spawns = [None if spawn == NO_SPAWN else spawn for spawn in arrays["spawns"].tolist()]
+    spawns, compiled_from = _numbers(arrays["spawns"]), _numbers(arrays["compiled_from"])
     starts = [Start(seed, spawn) for seed, spawn in zip(arrays["seeds"].tolist(), spawns, strict=True)]
-    rows = zip(arrays["origins"].tolist(), starts, actions, digests, strict=False)
-    return [EpisodeLog(Origin(origin), start, list(actions_of(a)), d.tolist()) for origin, start, a, d in rows]
+    rows = zip(arrays["origins"].tolist(), starts, actions, digests, compiled_from, strict=False)
+    return [EpisodeLog(Origin(origin), start, list(actions_of(a)), d.tolist(), c) for origin, start, a, d, c in rows]

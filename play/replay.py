@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import track
 
 from diamond_engine.errors import DiamondError
+from diamond_engine.runtime import Runtime
 from play.genres import genre_of
 from play.options import Options
 from play.recording import EpisodeLog, Header, Recording, digest, read_recording
@@ -37,26 +38,73 @@ def replay_recording(path: Path, console: Console, video: Path | None = None, **
 
 
 def replay(recording: Recording, loaded: LoadedWorld) -> Iterator[Frame]:
-    """Yields the frames ``(H, W, 3)`` that the recorded actions lead to in a loaded world.
+    """Yields the frames ``(H, W, 3)`` that the recorded actions lead to in a loaded world, which must not be compiled.
 
-    Raises ``DiamondError`` at the first frame that is not identical to the recorded one, and where the recording holds
-    what the world does not have.
+    Kernels built for the machine draw those that they drew then. Raises ``DiamondError`` at the first frame that is not
+    identical to the recorded one, and where the recording holds what the world does not have.
     """
-    openers = loaded.sources
-    opened: dict[Origin, Source] = {}
+    player = _Player(recording, loaded)
     try:
         for number, episode in enumerate(recording.episodes, 1):
-            name = f"episode {number}"
-            _check(episode, name, loaded)
-            source = opened.get(episode.origin) or opened.setdefault(episode.origin, openers[episode.origin]())
-            yield from _replay_episode(source, episode, name, recording.header, loaded.header)
+            _check(episode, f"episode {number}", loaded)
+            yield from player.play(episode, f"episode {number}")
     finally:
-        for source in opened.values():
+        player.close()
+
+
+class _Player:
+    """Plays logged episodes again."""
+
+    def __init__(self, recording: Recording, loaded: LoadedWorld) -> None:
+        compiled = any(episode.compiled_from is not None for episode in recording.episodes)
+        self._openers = loaded.sources
+        self._opened: dict[Origin, Source] = {}
+        self._plain = loaded.runtime
+        self._compiled = loaded.runtime.with_kernels() if compiled else loaded.runtime
+        self._then = _described(recording.header, "compiled" if compiled else "")
+        note = "compiled" if self._compiled.compiled else self._compiled.notes[-1] if compiled else ""
+        self._now = _described(loaded.header, note)
+
+    def play(self, log: EpisodeLog, name: str) -> Iterator[Frame]:
+        """Yields the frames of an episode after its start."""
+        source = self._source(log.origin, self._compiled if log.compiled_from == 0 else self._plain)
+        self._compare(source.reset(log.start).frame, log.digests[0], f"the start of {name}")
+        for step, (action, expected) in enumerate(zip(log.actions, log.digests[1:], strict=True)):
+            if step == log.compiled_from:
+                source.run_on(self._compiled)
+            frame = source.step(action).frame
+            self._compare(frame, expected, f"frame {step + 1} of {name}")
+            yield frame
+
+    def close(self) -> None:
+        """Closes the sources."""
+        for source in self._opened.values():
             source.close()
+
+    def _source(self, origin: Origin, runtime: Runtime) -> Source:
+        if origin in self._opened:
+            self._opened[origin].run_on(runtime)
+        else:
+            self._opened[origin] = self._openers[origin](runtime)
+        return self._opened[origin]
+
+    def _compare(self, frame: Frame, expected: int, where: str) -> None:
+        if digest(frame) == expected:
+            return
+        differ = self._then != self._now
+        reason = f"recorded with {self._then}, replayed with {self._now}" if differ else f"other weights? ({self._now})"
+        raise DiamondError(f"{where} differs from the recording: {reason}")
+
+
+def _described(header: Header, kernels: str) -> str:
+    return ", ".join((header.device, header.dtype, f"torch {header.torch}", *([kernels] if kernels else [])))
 
 
 def options_of(header: Header, **overrides: str | None) -> Options:
-    """The options a session was recorded under; those in ``overrides`` that are not None take their place."""
+    """The options to replay a session under; those in ``overrides`` that are not None take their place.
+
+    They ask for torch's kernels alone: ``replay`` knows where to use others.
+    """
     options = Options(
         world=header.world,
         weights=header.weights,
@@ -65,6 +113,7 @@ def options_of(header: Header, **overrides: str | None) -> Options:
         upsampler_steps=header.upsampler_steps or None,
         device=header.device,
         dtype=header.dtype,
+        compile=False,
     )
     return replace(options, **{name: value for name, value in overrides.items() if value is not None})
 
@@ -78,23 +127,3 @@ def _check(episode: EpisodeLog, name: str, loaded: LoadedWorld) -> None:
     spawns = 0 if loaded.world.spawns is None else len(loaded.world.spawns)
     if episode.start.spawn is not None and episode.start.spawn not in range(spawns):
         raise DiamondError(f"{name} starts from spawn {episode.start.spawn}: these weights have {spawns} spawns")
-
-
-def _replay_episode(source: Source, log: EpisodeLog, name: str, recorded: Header, here: Header) -> Iterator[Frame]:
-    _compare(source.reset(log.start).frame, log.digests[0], f"the start of {name}", recorded, here)
-    for step, (action, expected) in enumerate(zip(log.actions, log.digests[1:], strict=True), 1):
-        frame = source.step(action).frame
-        _compare(frame, expected, f"frame {step} of {name}", recorded, here)
-        yield frame
-
-
-def _compare(frame: Frame, expected: int, where: str, recorded: Header, here: Header) -> None:
-    if digest(frame) == expected:
-        return
-    then, now = _described(recorded), _described(here)
-    reason = f"recorded with {then}, replayed with {now}" if then != now else f"other weights than then? ({now})"
-    raise DiamondError(f"{where} differs from the recording: {reason}")
-
-
-def _described(header: Header) -> str:
-    return f"{header.device}, {header.dtype}, torch {header.torch}"

@@ -46,6 +46,10 @@ class Report:
     """Torch device."""
     dtype: str
     """``float32`` or ``bfloat16``."""
+    compiled: bool
+    """Whether networks ran by kernels built for this machine, at the end."""
+    runtime: str
+    """Device, precision and kernels at the end in words, and why they were chosen."""
     preset: str
     """Sampler preset."""
     steps: int
@@ -115,6 +119,8 @@ class Meter:
             frames=session.frames,
             device=header.device,
             dtype=header.dtype,
+            compiled=session.runtime.compiled,
+            runtime=session.runtime.describe(),
             preset=header.preset,
             steps=header.steps,
             upsampler_steps=header.upsampler_steps,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from diamond_engine.errors import DiamondError
+from diamond_engine.runtime import Runtime, Upgrade
 from play.actions import Action, ActionSpace
 from play.latch import Input
 from play.recording import EpisodeLog, Header, Recorder
@@ -74,7 +75,11 @@ class Stage:
     """Frames a second of the game's natural speed."""
     header: Header
     """World, sampler, device and precision in words."""
-    sources: Mapping[Origin, Callable[[], Source]]
+    runtime: Runtime
+    """What networks run on at first."""
+    upgrade: Upgrade | None
+    """What they run on later, where it must be built first."""
+    sources: Mapping[Origin, Callable[[Runtime], Source]]
     """Opens a source; called when it is first wanted."""
     stand_in: StandIn | None
     """Who plays when the person does not, where there is someone."""
@@ -95,6 +100,8 @@ class Session:
         self.paused = False
         self.frames = 0
         """Steps played in all episodes."""
+        self.runtime = stage.runtime
+        """What networks run on now."""
         self._horizon_step = settings.horizon_step
         self._next = settings.start
         self._opened: dict[Origin, Source] = {}
@@ -116,9 +123,10 @@ class Session:
     def advance(self, given: Input) -> Frame:
         """Plays one step with a person's input (a stand-in ignores it) and returns its frame ``(H, W, 3)``.
 
-        Where the last episode is over, a new one starts first.
+        Where better kernels are ready, it goes on by them; where the last episode is over, a new one starts first.
         """
         self._single_step = False
+        self._take_over_kernels()
         if self._episode.over:
             self._begin(self._source)
         episode = self._episode
@@ -157,6 +165,7 @@ class Session:
             episode_return=episode.total if self.stage.has_rewards else None,
             paused=self.paused,
             recording=self._recorder is not None,
+            compiled=self.runtime.compiled,
             message=self._message if self.frames < self._message_until else "",
             frames=self.frames,
             frame_rate=self.stage.frame_rate,
@@ -168,6 +177,21 @@ class Session:
         for source in self._opened.values():
             source.close()
         self._finish_recording()
+
+    def _take_over_kernels(self) -> None:
+        runtime = None if self.stage.upgrade is None else self.stage.upgrade.poll()
+        if runtime is None:
+            return
+        self.runtime = runtime
+        if not runtime.compiled:
+            self._say(runtime.notes[-1])
+            return
+        for source in self._opened.values():
+            source.run_on(runtime)
+        if self.stage.stand_in is not None:
+            self.stage.stand_in.run_on(runtime)
+        self._episode.log.compiled_from = self._episode.step
+        self._say("kernels are built: faster from here on")
 
     def _choose(self, given: Input) -> Action:
         episode, stand_in = self._episode, self.stage.stand_in
@@ -197,7 +221,7 @@ class Session:
         start = self._next
         opening = source.reset(start)
         self._source = source
-        log = EpisodeLog.starting(source.origin, start, opening.frame)
+        log = EpisodeLog.starting(source.origin, start, opening.frame, self.runtime.compiled)
         self._episode = Episode(opening, opening.frame, opening.low_res, log, self.stage.actions.idle)
         self._next = start.next(source.spawns)
         if self.stage.stand_in is not None:
@@ -207,7 +231,7 @@ class Session:
 
     def _open(self, origin: Origin) -> Source:
         if origin not in self._opened:
-            self._opened[origin] = self.stage.sources[origin]()
+            self._opened[origin] = self.stage.sources[origin](self.runtime)
         return self._opened[origin]
 
     def _say(self, message: str) -> None:

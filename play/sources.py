@@ -20,6 +20,7 @@ from diamond_engine.actions import AtariGame
 from diamond_engine.emulator import AtariEmulator, has_rom
 from diamond_engine.errors import DiamondError
 from diamond_engine.frames import to_numpy
+from diamond_engine.runtime import Runtime
 from diamond_engine.worlds import Preset
 from play.actions import Action
 from play.view import Frame, Origin
@@ -85,6 +86,10 @@ class Source(Protocol):
         """Takes an action of the game; after an end or truncation ``reset`` comes next."""
         ...
 
+    def run_on(self, runtime: Runtime) -> None:
+        """Goes on by other kernels on the same device and in the same precision."""
+        ...
+
     def close(self) -> None:
         """Lets go of what the source holds."""
         ...
@@ -95,13 +100,11 @@ class Dream:
 
     origin = Origin.DREAM
 
-    def __init__(self, world: World, preset: Preset, device: str, dtype: str) -> None:
+    def __init__(self, world: World, preset: Preset, runtime: Runtime) -> None:
         self.spawns = 0 if world.spawns is None else len(world.spawns)
         self._recorded = None if world.spawns is None else world.spawns.recorded
         self._clock = _StageClock()
-        self._env = WorldModelEnv(
-            world, num_envs=1, device=device, dtype=dtype, preset=preset, on_stage=self._clock.passed
-        )
+        self._env = WorldModelEnv(world, 1, runtime, preset, on_stage=self._clock.passed)
 
     def reset(self, start: Start) -> Opening:
         """See ``Source.reset``. Raises ``DiamondError`` where the world has no start contexts, or not this one."""
@@ -124,6 +127,10 @@ class Dream:
             low_res=_low_res(info),
             stage_ms=dict(self._clock.stage_ms),
         )
+
+    def run_on(self, runtime: Runtime) -> None:
+        """See ``Source.run_on``."""
+        self._env.run_on(runtime)
 
     def close(self) -> None:
         """See ``Source.close``."""
@@ -179,6 +186,9 @@ class Emulator:
         return Transition(
             result.successors[0].copy(), float(result.rewards[0]), bool(result.terminated[0]), bool(result.truncated[0])
         )
+
+    def run_on(self, runtime: Runtime) -> None:
+        """Nothing here runs on it."""
 
     def close(self) -> None:
         """See ``Source.close``."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from diamond_engine import World, load_world
 from diamond_engine.errors import DiamondError, UsageError
-from diamond_engine.runtime import Runtime
+from diamond_engine.runtime import Runtime, Upgrade, choose_at_once
 from diamond_engine.worlds import Preset
 from play.genres import file_name, genre_of
 from play.options import Options, check_exists
@@ -36,11 +36,15 @@ class LoadedWorld:
     """Samplers."""
     header: Header
     """The same in words."""
+    runtime: Runtime
+    """What its networks run on at first."""
+    upgrade: Upgrade | None = None
+    """What they run on later, where it must be built first."""
 
     @classmethod
     def load(cls, options: Options, progress: Progress) -> LoadedWorld:
         """Finds and reads the world. Raises ``DiamondError`` or ``UsageError`` for what is not there."""
-        runtime = Runtime.choose(options.device, options.dtype)
+        runtime, upgrade = choose_at_once(options.device, options.dtype, compile=options.compile)
         world = _found(options.world, options.weights, runtime.dtype_name, progress)
         preset = world.config.preset(options.preset).with_steps(options.steps, options.upsampler_steps)
         header = Header(
@@ -52,16 +56,14 @@ class LoadedWorld:
             device=str(runtime.device),
             dtype=runtime.dtype_name,
         )
-        return cls(world, preset, header)
+        return cls(world, preset, header, runtime, upgrade)
 
     @property
-    def sources(self) -> dict[Origin, Callable[[], Source]]:
+    def sources(self) -> dict[Origin, Callable[[Runtime], Source]]:
         """Openers of its dream and, where it is of a game that can be emulated, of the real game."""
-        openers: dict[Origin, Callable[[], Source]] = {
-            Origin.DREAM: partial(Dream, self.world, self.preset, self.header.device, self.header.dtype)
-        }
+        openers: dict[Origin, Callable[[Runtime], Source]] = {Origin.DREAM: partial(Dream, self.world, self.preset)}
         if self.world.config.game is not None:
-            openers[Origin.EMULATOR] = partial(Emulator, self.world.game)
+            openers[Origin.EMULATOR] = lambda runtime: Emulator(self.world.game)
         return openers
 
 
@@ -81,6 +83,8 @@ def load_session(options: Options, progress: Progress) -> Session:
         actions=genre.actions,
         frame_rate=loaded.world.config.frame_rate,
         header=loaded.header,
+        runtime=loaded.runtime,
+        upgrade=loaded.upgrade,
         sources=loaded.sources,
         stand_in=stand_in,
         has_rewards=loaded.world.config.game is not None,
@@ -131,7 +135,7 @@ def _stand_in(loaded: LoadedWorld, options: Options) -> StandIn | None:
         return RecordedStandIn()
     if loaded.world.actor_critic is None and options.player is not Player.AGENT:
         return None
-    return AgentStandIn(loaded.world.agent(loaded.header.device, loaded.header.dtype, options.seed))
+    return AgentStandIn(loaded.world.agent(loaded.runtime, seed=options.seed))
 
 
 def _start_recording(loaded: LoadedWorld, asked: Iterator[Path]) -> Recorder:

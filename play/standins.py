@@ -8,6 +8,7 @@ import torch
 
 from diamond_engine.agents import Agent
 from diamond_engine.frames import from_numpy
+from diamond_engine.runtime import Runtime
 from play.actions import Action
 from play.sources import Opening
 from play.view import Frame, Player
@@ -28,6 +29,10 @@ class StandIn(Protocol):
 
     def act(self, frame: Frame, step: int) -> Action:
         """The action for a step it is ready for, on seeing ``frame`` ``(H, W, 3)``."""
+        ...
+
+    def run_on(self, runtime: Runtime) -> None:
+        """Goes on by other kernels on the same device and in the same precision."""
         ...
 
 
@@ -51,6 +56,10 @@ class AgentStandIn:
         """See ``StandIn.act``."""
         return int(self._agent.act(from_numpy(frame[None], torch.device("cpu")))[0])
 
+    def run_on(self, runtime: Runtime) -> None:
+        """See ``StandIn.run_on``."""
+        self._agent.run_on(runtime)
+
 
 class RecordedStandIn:
     """The player recorded at the start context: at step t of the dream it does what it did then."""
@@ -71,3 +80,6 @@ class RecordedStandIn:
     def act(self, frame: Frame, step: int) -> Action:
         """See ``StandIn.act``."""
         return self._recorded[step]
+
+    def run_on(self, runtime: Runtime) -> None:
+        """Nothing here runs on it."""

@@ -81,6 +81,8 @@ class Snapshot:
     """Whether the session waits."""
     recording: bool
     """Whether frames are being recorded."""
+    compiled: bool
+    """Whether networks run by kernels built for this machine."""
     message: str
     """One line to show, often empty."""
     frames: int

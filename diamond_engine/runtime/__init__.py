@@ -1,15 +1,18 @@
 """Where and how networks run: device, precision, and the fast paths, each a rewrite of a plain one."""
 
+from diamond_engine.runtime.building import kernels_are_built
 from diamond_engine.runtime.devices import available_devices, device_name, wait_for
 from diamond_engine.runtime.frames import FrameDenoiser
-from diamond_engine.runtime.kernels import kernels_are_built
 from diamond_engine.runtime.owner import DTYPES, Runtime
+from diamond_engine.runtime.upgrade import Upgrade, choose_at_once
 
 __all__ = [
     "DTYPES",
     "FrameDenoiser",
     "Runtime",
+    "Upgrade",
     "available_devices",
+    "choose_at_once",
     "device_name",
     "kernels_are_built",
     "wait_for",

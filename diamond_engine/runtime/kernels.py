@@ -1,31 +1,18 @@
-"""The CPU's own kernels: C++ built once for this machine, in seconds, then kept in the platform's cache."""
+"""The CPU's own kernels: a library of C++ that was built for this machine (see ``building``), loaded and called."""
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
-import shlex
-import shutil
-import subprocess
 import threading
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
 from diamond_engine.cache import cache_folder
-from diamond_engine.files import atomic_path
-from diamond_engine.runtime.processor import processor_field
+from diamond_engine.runtime.building import KernelsUnavailableError, build, find_compiler, in_cache
 
-SOURCE = Path(__file__).with_name("kernels.cpp")
-COMPILERS = ("c++", "g++", "clang++")
-GENTLY = ("nice", "-n", "15")
-"""Puts a compiler behind a game that is being played."""
-FLAGS = ("-std=gnu++17", "-O2", "-march=native", "-fPIC", "-fopenmp")
-BUILD_SECONDS = 300
 LOADING = threading.Lock()
 
 
@@ -71,10 +58,6 @@ class Invocation(ctypes.Structure):
     ]
 
 
-class KernelsUnavailableError(Exception):
-    """Why there are no kernels here; networks run through torch's."""
-
-
 class Kernels:
     """The loaded library."""
 
@@ -84,6 +67,8 @@ class Kernels:
             loaded = ctypes.CDLL(str(library))
         except OSError as error:
             raise KernelsUnavailableError(str(error)) from error
+        self.name = library.stem
+        """Changes with everything that they are made of."""
         loaded.native_bfloat16.restype = ctypes.c_bool
         loaded.max_vectors.restype = ctypes.c_int64
         self.native_bfloat16: bool = loaded.native_bfloat16()
@@ -109,72 +94,11 @@ def load_kernels() -> Kernels:
     return outcome
 
 
-def kernels_are_built() -> bool:
-    """Whether ``load_kernels`` finds them in the cache, whole, and so returns at once."""
-    compiler = _compiler(os.environ.get("CXX", ""))
-    return compiler is not None and _in_cache(cache_folder(), compiler) is not None
-
-
 @cache
 def _loaded(compiler_name: str, folder: Path) -> Kernels | KernelsUnavailableError:
     """The outcome of one try; what failed is not tried again."""
     try:
-        compiler = _compiler(compiler_name)
-        if compiler is None:
-            raise KernelsUnavailableError(f"no C++ compiler ({compiler_name or ', '.join(COMPILERS)})")
-        return Kernels(_in_cache(folder, compiler) or _build(compiler, folder))
+        compiler = find_compiler(compiler_name)
+        return Kernels(in_cache(folder, compiler) or build(compiler, folder))
     except KernelsUnavailableError as reason:
         return reason
-
-
-def _compiler(name: str) -> tuple[str, ...] | None:
-    """The command of the compiler called ``name`` (empty: of the first there is); None where it is not there."""
-    commands = [shlex.split(name)] if name else [[compiler] for compiler in COMPILERS]
-    return next((tuple(command) for command in commands if shutil.which(command[0])), None)
-
-
-def _in_cache(folder: Path, compiler: tuple[str, ...]) -> Path | None:
-    """The library in the cache. Its name holds the digest of its bytes: loading a damaged one could crash."""
-    for library in folder.glob(f"kernels-{_fingerprint(compiler)}-*.so"):
-        with suppress(OSError):
-            if library.stem.endswith(f"-{_digest(library)}"):
-                return library
-            library.unlink()
-    return None
-
-
-def _fingerprint(compiler: tuple[str, ...]) -> str:
-    """Changes with the source, the way it is built, and the processor it is built for."""
-    parts = (SOURCE.read_text(), *compiler, *FLAGS, processor_field("model name"), processor_field("flags"))
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-
-
-def _build(compiler: tuple[str, ...], folder: Path) -> Path:
-    """Compiles, then links without OpenMP: it must be that of torch, a second one would fight for the same cores."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".kernels-", dir=folder) as work:
-            compiled, linked = Path(work, "kernels.o"), Path(work, "kernels.so")
-            _call(*compiler, *FLAGS, "-c", str(SOURCE), "-o", str(compiled))
-            _call(*compiler, "-shared", str(compiled), "-o", str(linked))
-            library = folder / f"kernels-{_fingerprint(compiler)}-{_digest(linked)}.so"
-            with atomic_path(library) as target:
-                linked.replace(target)
-            return library
-    except OSError as error:
-        raise KernelsUnavailableError(f"cannot write to {folder}: {error.strerror}") from error
-
-
-def _call(*command: str) -> None:
-    gently = GENTLY if shutil.which(GENTLY[0]) else ()
-    try:
-        subprocess.run((*gently, *command), check=True, capture_output=True, text=True, timeout=BUILD_SECONDS)
-    except subprocess.CalledProcessError as error:
-        reason = next((line for line in error.stderr.splitlines() if "error" in line), f"exit code {error.returncode}")
-        raise KernelsUnavailableError(f"{command[0]} failed: {reason.strip()}") from error
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise KernelsUnavailableError(f"{command[0]} failed: {error}") from error

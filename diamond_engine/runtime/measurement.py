@@ -1,73 +1,151 @@
-"""Which precision and which kernels are the fastest on this CPU: a convolution of the U-Net, timed."""
+"""Which precision and which kernels are the fastest on this CPU: a convolution of the U-Net, timed once a machine.
+
+Other programs can only make a run slower, never faster. So the fastest of many runs counts, the two sides of a
+comparison run in turns, and an answer that the processor's instructions speak against needs more of them. It is kept
+in the cache: the next start need not ask, and gets the same answer.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch import nn
 
+from diamond_engine.cache import cache_folder
+from diamond_engine.files import write_text
 from diamond_engine.runtime.kernels import Kernels
+from diamond_engine.runtime.processor import processor_field
 from diamond_engine.runtime.program import ProgramWriter
 
 CHANNELS = 64
 SIZE = 32
-RUNS = 7
+LEAST_RUNS = 10
+MOST_RUNS = 400
+"""At 0.3 ms for both sides: a tenth of a second."""
 TORCH_HANDICAP = 1.5
 """How much faster torch's convolution must be to make up for what it costs to get from one to the next."""
 WORTHWHILE = 1.2
 """How much faster bfloat16 must be to be worth its rounding."""
+MATRIX_UNITS = ("amx_bf16",)
+BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "bf16", *MATRIX_UNITS)
+"""As /proc/cpuinfo calls them, on x86 and on ARM."""
+
+Run = Callable[[], object]
 
 
-def torch_seconds(dtype: torch.dtype) -> float:
-    """Time of one convolution by torch."""
+@dataclass(frozen=True)
+class Comparison:
+    """How many times as fast one thing is as another."""
+
+    question: str
+    """What is asked, in words."""
+    sides: Callable[[], tuple[Run, Run]]
+    """Makes what runs the other thing once, and what runs the one thing once."""
+    threshold: float
+    """The ratio from which on the answer is yes."""
+    expected: bool
+    """The answer that the processor's instructions suggest: a short measurement is enough to confirm it."""
+
+    def ratio(self, clock: Callable[[], float] = time.perf_counter) -> float:
+        """Measures; above 1 where the candidate is faster."""
+        sides = self.sides()
+        least = [float("inf"), float("inf")]
+        for count in range(MOST_RUNS):
+            for side, run in enumerate(sides):
+                began = clock()
+                run()
+                least[side] = min(least[side], clock() - began)
+            if count >= LEAST_RUNS and (least[0] / least[1] >= self.threshold) == self.expected:
+                break
+        return least[0] / least[1]
+
+
+def bfloat16_speedup() -> float:
+    """How many times as fast torch's convolution is in bfloat16 as in float32; below 1 where it is emulated.
+
+    The kernels do not count: what precision a world runs in must not depend on whether they are built yet.
+    """
+    return _bfloat16_speedup(torch.get_num_threads(), cache_folder())
+
+
+def suits(kernels: Kernels, dtype: torch.dtype) -> bool:
+    """Whether the kernels serve better than torch: not where torch uses matrix units that they do not know."""
+    if dtype == torch.bfloat16 and not kernels.native_bfloat16:
+        return False
+    return _kernels_speedup(kernels, dtype, torch.get_num_threads(), cache_folder()) >= 1 / TORCH_HANDICAP
+
+
+@cache
+def _bfloat16_speedup(threads: int, folder: Path) -> float:
+    return remembered(
+        Comparison(
+            "bfloat16 against float32",
+            lambda: (torch_convolution(torch.float32), torch_convolution(torch.bfloat16)),
+            threshold=WORTHWHILE,
+            expected=_has_instructions(*BFLOAT16_INSTRUCTIONS),
+        ),
+        threads,
+        folder,
+    )
+
+
+@cache
+def _kernels_speedup(kernels: Kernels, dtype: torch.dtype, threads: int, folder: Path) -> float:
+    return remembered(
+        Comparison(
+            f"{kernels.name} against torch in {dtype}",
+            lambda: (torch_convolution(dtype), kernels_convolution(kernels, dtype)),
+            threshold=1 / TORCH_HANDICAP,
+            expected=dtype == torch.float32 or not _has_instructions(*MATRIX_UNITS),
+        ),
+        threads,
+        folder,
+    )
+
+
+def remembered(comparison: Comparison, threads: int, folder: Path) -> float:
+    """What was measured before on such a processor, by this torch and so many threads; else measures and keeps it."""
+    facts = {
+        "question": comparison.question,
+        "processor": processor_field("model name"),
+        "torch": torch.__version__,
+        "threads": threads,
+    }
+    file = folder / f"measured-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}.json"
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return float(json.loads(file.read_text())["ratio"])
+    ratio = comparison.ratio()
+    with suppress(OSError):  # where nothing can be kept it is measured at every start
+        write_text(file, json.dumps({**facts, "ratio": round(ratio, 3)}) + "\n")
+    return ratio
+
+
+def torch_convolution(dtype: torch.dtype) -> Run:
+    """One convolution by torch."""
     conv = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, dtype=dtype)
     conv.weight.data = conv.weight.data.to(memory_format=torch.channels_last)
     x = torch.ones(1, CHANNELS, SIZE, SIZE, dtype=dtype).to(memory_format=torch.channels_last)
-    return _seconds(lambda: conv(x))
+    return torch.no_grad()(lambda: conv(x))
 
 
-def kernels_seconds(kernels: Kernels, dtype: torch.dtype) -> float:
-    """Time of the same convolution by the kernels."""
+def kernels_convolution(kernels: Kernels, dtype: torch.dtype) -> Run:
+    """The same convolution by the kernels."""
     writer = ProgramWriter(kernels, dtype)
     x, y = writer.given(CHANNELS, SIZE, SIZE), writer.given(CHANNELS, SIZE, SIZE)
     writer.convolve(nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1), writer.copy(x), y)
     program = writer.finish()
     images = [torch.ones(1, SIZE, SIZE, CHANNELS, dtype=dtype) for _ in range(2)]
-    return _seconds(lambda: program.run(images))
+    return lambda: program.run(images)
 
 
-@cache
-def suits(kernels: Kernels, dtype: torch.dtype) -> bool:
-    """Whether the kernels serve better than torch: not where torch uses matrix units that they do not know."""
-    if dtype == torch.bfloat16 and not kernels.native_bfloat16:
-        return False
-    return kernels_seconds(kernels, dtype) < TORCH_HANDICAP * torch_seconds(dtype)
-
-
-@cache
-def bfloat16_speedup(kernels: Kernels | None) -> float:
-    """How many times as fast as float32 a convolution is in bfloat16, each by what runs it; some 10 ms, once a process.
-
-    Below 1 where the processor emulates it.
-    """
-
-    def seconds(dtype: torch.dtype) -> float:
-        if kernels is not None and suits(kernels, dtype):
-            return kernels_seconds(kernels, dtype)
-        return torch_seconds(dtype)
-
-    return seconds(torch.float32) / seconds(torch.bfloat16)
-
-
-@torch.no_grad()
-def _seconds(run: Callable[[], object]) -> float:
-    run()
-    seconds: list[float] = []
-    for _ in range(RUNS):
-        started = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
+def _has_instructions(*names: str) -> bool:
+    """Whether the processor says that it has one of them; where it says nothing, it has none."""
+    return bool({*processor_field("flags").split(), *processor_field("Features").split()} & {*names})

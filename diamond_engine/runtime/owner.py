@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import torch
@@ -13,10 +14,11 @@ from torch import nn
 from diamond_engine.diffusion import Denoiser, SamplerConfig
 from diamond_engine.errors import UsageError
 from diamond_engine.networks.blocks import FourierFeatures
+from diamond_engine.runtime.building import KernelsUnavailableError
 from diamond_engine.runtime.compiled import compile_for_cpu
 from diamond_engine.runtime.devices import choose_device, device_name, has_native_bfloat16
 from diamond_engine.runtime.frames import FrameDenoiser
-from diamond_engine.runtime.kernels import Kernels, KernelsUnavailableError, load_kernels
+from diamond_engine.runtime.kernels import Kernels, load_kernels
 from diamond_engine.runtime.measurement import WORTHWHILE, bfloat16_speedup, suits
 from diamond_engine.runtime.rewrites import merge_all_projections
 
@@ -39,40 +41,46 @@ class Runtime:
     """What was measured to choose, and why something faster could not be had."""
 
     @classmethod
-    def choose(cls, device: str = "auto", dtype: str = "auto", *, compile: bool = True) -> Runtime:
-        """Resolves ``auto``: the best device present, the faster precision (on a CPU: measured, in some 10 ms).
+    def choose(cls, device: str | Runtime = "auto", dtype: str = "auto", *, compile: bool = True) -> Runtime:
+        """Resolves ``auto``: the best device present, the faster precision (on a CPU: measured, once a machine).
 
         ``compile`` is for the kernels of a CPU: built at the first start on a machine, in seconds, loaded at every
-        later one; where that fails, torch's own are used and ``describe`` says why. Raises ``UsageError`` for unknown
-        names, ``DiamondError`` for a device that is not there.
+        later one; where that fails, torch's own are used and ``describe`` says why. The precision does not depend on
+        it. A runtime in place of a device's name stands for itself. Raises ``UsageError`` for unknown names,
+        ``DiamondError`` for a device that is not there.
         """
+        if isinstance(device, Runtime):
+            return device
         chosen = choose_device(device)
         name = DTYPE_ALIASES.get(dtype, dtype)
         if name not in (*DTYPES, "auto"):
             raise UsageError(f"unknown dtype {dtype!r}: use auto, {', '.join(DTYPES)}")
-        if chosen.type == "cpu":
-            return cls._choose_for_cpu(chosen, name, compile)
-        if name == "auto":
-            name = "bfloat16" if has_native_bfloat16(chosen) else "float32"
-        return cls(chosen, DTYPES[name])
-
-    @classmethod
-    def _choose_for_cpu(cls, device: torch.device, name: str, compile: bool) -> Runtime:
-        kernels: Kernels | None = None
-        notes: list[str] = []
-        if compile:
-            try:
-                kernels = load_kernels()
-            except KernelsUnavailableError as reason:
-                notes.append(f"not compiled: {reason}")
-        if name == "auto":
-            speedup = bfloat16_speedup(kernels)
+        notes: tuple[str, ...] = ()
+        if name == "auto" and chosen.type == "cpu":
+            speedup = bfloat16_speedup()
             name = "bfloat16" if speedup >= WORTHWHILE else "float32"
-            notes.insert(0, f"bfloat16 is {speedup:.1f} times as fast as float32")
-        if kernels is not None and not suits(kernels, DTYPES[name]):
-            kernels = None
-            notes.append(f"not compiled: torch is faster in {name}")
-        return cls(device, DTYPES[name], kernels, tuple(notes))
+            notes = (f"bfloat16 is {speedup:.1f} times as fast as float32",)
+        elif name == "auto":
+            name = "bfloat16" if has_native_bfloat16(chosen) else "float32"
+        runtime = cls(chosen, DTYPES[name], notes=notes)
+        return runtime.with_kernels() if compile else runtime
+
+    def with_kernels(self, load: Callable[[], Kernels] = load_kernels) -> Runtime:
+        """The same, on a CPU by its own kernels; a note says why not, where there are none or torch's are faster."""
+        if self.device.type != "cpu":
+            return self
+        try:
+            kernels = load()
+        except KernelsUnavailableError as reason:
+            return replace(self, notes=(*self.notes, f"not compiled: {reason}"))
+        if not suits(kernels, self.dtype):
+            return replace(self, notes=(*self.notes, f"not compiled: torch is faster in {self.dtype_name}"))
+        return replace(self, kernels=kernels)
+
+    def check_follows(self, other: Runtime) -> None:
+        """Raises ``UsageError`` unless what ran on ``other`` can go on here: on its device, in its precision."""
+        if self != other:
+            raise UsageError(f"what runs on {other.device} in {other.dtype_name} cannot go on on {self.describe()}")
 
     @property
     def dtype_name(self) -> str:

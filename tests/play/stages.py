@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from diamond_engine.runtime import Runtime, Upgrade
 from diamond_engine.worlds import World, read_world
 from play.genres import genre_of
 from play.recording import Header, Recorder, Recording
@@ -15,6 +16,7 @@ from play.view import Command
 
 HEADER = Header("atari/Breakout", None, "fast", 1, 0, "cpu", "float32")
 FIRST_PERSON_HEADER = Header("csgo", None, "fast", 1, 1, "cpu", "float32")
+PLAIN = Runtime.choose("cpu", "float32", compile=False)
 BREAKOUT, CSGO = genre_of("atari/Breakout"), genre_of("csgo")
 
 
@@ -23,14 +25,18 @@ def endless_world(folder: Path) -> World:
     return replace(read_world(folder), reward_end=None)
 
 
-def make_stage(world: World, recording: Path = Path("unused.mp4"), agent: bool = True) -> Stage:
+def make_stage(
+    world: World, recording: Path = Path("unused.mp4"), agent: bool = True, upgrade: Upgrade | None = None
+) -> Stage:
     return Stage(
         title="Breakout",
         actions=BREAKOUT.actions,
         frame_rate=1000.0,
         header=HEADER,
-        sources=LoadedWorld(world, world.config.preset("fast"), HEADER).sources,
-        stand_in=AgentStandIn(world.agent("cpu", "float32")) if agent else None,
+        runtime=PLAIN,
+        upgrade=upgrade,
+        sources=LoadedWorld(world, world.config.preset("fast"), HEADER, PLAIN).sources,
+        stand_in=AgentStandIn(world.agent(PLAIN)) if agent else None,
         has_rewards=True,
         start_recording=lambda: Recorder(recording, 15.0, HEADER),
     )
@@ -42,7 +48,9 @@ def first_person_stage(world: World, recording: Path = Path("unused.mp4")) -> St
         actions=CSGO.actions,
         frame_rate=1000.0,
         header=FIRST_PERSON_HEADER,
-        sources=LoadedWorld(world, world.config.preset("fast"), FIRST_PERSON_HEADER).sources,
+        runtime=PLAIN,
+        upgrade=None,
+        sources=LoadedWorld(world, world.config.preset("fast"), FIRST_PERSON_HEADER, PLAIN).sources,
         stand_in=RecordedStandIn(),
         has_rewards=False,
         start_recording=lambda: Recorder(recording, 16.0, FIRST_PERSON_HEADER),
