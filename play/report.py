@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from array import array
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -26,6 +27,10 @@ class Report:
 
     fps: float
     """Frames a second achieved, pauses not counted."""
+    plain_fps: float
+    """The same while torch's kernels ran the networks, on a CPU at first; 0 where they never did."""
+    compiled_fps: float
+    """The same while kernels built for the machine ran them; 0 where they never did."""
     step_ms_p50: float
     """Median of the milliseconds a step took: agent, world model, reward/end model, and the frame's way back."""
     step_ms_p95: float
@@ -68,29 +73,49 @@ class Report:
     """Sum of the rewards of the last episode; 0 in a world without rewards."""
 
 
+@dataclass
+class Pace:
+    """Frames after others."""
+
+    frames: int = 0
+    seconds: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        """A frame came so long after the one before."""
+        self.frames += 1
+        self.seconds += seconds
+
+    @property
+    def fps(self) -> float:
+        """Frames a second; 0 without any."""
+        return self.frames / self.seconds if self.frames else 0.0
+
+
 class Meter:
     """Times the steps of a session."""
 
     def __init__(self, frame_rate: float) -> None:
-        self.step_ms: list[float] = []
-        self._stage_ms: dict[str, list[float]] = {}
+        self.step_ms = array("f")
+        self._stage_ms: dict[str, array[float]] = {}
         self._recent: deque[float] = deque(maxlen=max(1, round(frame_rate)))
-        self._intervals, self._interval_sum = 0, 0.0
+        self._plain, self._compiled = Pace(), Pace()
         self._last: float | None = None
         self._first_frame_s = 0.0
 
-    def add(self, began: float, stage_ms: Mapping[str, float]) -> None:
-        """A step that began at ``began`` (``time.perf_counter``) has just ended; its stages took ``stage_ms``."""
+    def add(self, began: float, stage_ms: Mapping[str, float], compiled: bool) -> None:
+        """A step that began at ``began`` (``time.perf_counter``) has just ended; its stages took ``stage_ms``.
+
+        ``compiled``: it ran by kernels built for the machine.
+        """
         now = time.perf_counter()
         self.step_ms.append(1000 * (now - began))
         for stage, milliseconds in stage_ms.items():
-            self._stage_ms.setdefault(stage, []).append(milliseconds)
+            self._stage_ms.setdefault(stage, array("f")).append(milliseconds)
         if len(self.step_ms) == 1:
             self._first_frame_s = now - STARTED
         if self._last is not None:
             self._recent.append(now - self._last)
-            self._intervals += 1
-            self._interval_sum += now - self._last
+            (self._compiled if compiled else self._plain).add(now - self._last)
         self._last = now
 
     def pause(self) -> None:
@@ -105,10 +130,12 @@ class Meter:
     def report(self, session: Session, seed: int, deadline_misses: int) -> Report:
         """The whole session so far, of at least one step."""
         p50, p95, p99 = np.percentile(self.step_ms, (50, 95, 99))
-        fps = self._intervals / self._interval_sum if self._intervals else 1000 / self.step_ms[0]
+        pace = Pace(self._plain.frames + self._compiled.frames, self._plain.seconds + self._compiled.seconds)
         header, last = session.stage.header, session.snapshot()
         return Report(
-            fps=round(fps, 3),
+            fps=round(pace.fps or 1000 / self.step_ms[0], 3),
+            plain_fps=round(self._plain.fps, 3),
+            compiled_fps=round(self._compiled.fps, 3),
             step_ms_p50=round(float(p50), 3),
             step_ms_p95=round(float(p95), 3),
             step_ms_p99=round(float(p99), 3),

@@ -133,7 +133,7 @@ class SessionThread:
             if session.due and not self._stopping.is_set():
                 began = time.perf_counter()
                 frame = session.advance(self.latch.read())
-                meter.add(began, session.stage_ms)
+                meter.add(began, session.stage_ms, session.runtime.compiled)
                 self._on_frame(frame)
             self._publish(session, meter)
         if session.frames > 0:

@@ -1,5 +1,6 @@
-"""Fixtures shared by all rooms: a tiny but complete world on disk, and episodes played in the real emulator."""
+"""Fixtures shared by all rooms: tiny but complete worlds, real episodes, the kernels of the machine that tests."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from diamond_engine.networks import (
     RewardEndModel,
     RewardEndModelConfig,
 )
-from diamond_engine.worlds import Spawns, World, WorldConfig, atari_world_config, write_world
+from diamond_engine.runtime.kernels import Kernels, KernelsUnavailableError, load_kernels
+from diamond_engine.worlds import Spawns, World, WorldConfig, atari_world_config, read_world, write_world
 from training.collect import Collector
 
 
@@ -117,6 +119,37 @@ def world_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def compilable_world(kernels: Kernels, world_folder: Path) -> World:
+    """A tiny world of networks that the kernels of the CPU can run, every layer doing something."""
+    torch.manual_seed(0)
+    config = tiny_config("Breakout")
+    assert config.reward_end is not None
+    assert config.actor_critic is not None
+    inner = replace(config.denoiser.inner_model, channels=(32, 32))
+    config = replace(
+        config,
+        denoiser=replace(config.denoiser, inner_model=inner),
+        reward_end=replace(config.reward_end, channels=(32, 32)),
+        actor_critic=replace(config.actor_critic, channels=(32,) * 4),
+    )
+    assert config.reward_end is not None
+    assert config.actor_critic is not None
+    world = World(
+        config=config,
+        denoiser=Denoiser(config.denoiser).eval(),
+        reward_end=RewardEndModel(config.reward_end).eval(),
+        actor_critic=ActorCritic(config.actor_critic).eval(),
+        spawns=read_world(world_folder).spawns,
+    )
+    for network in (world.denoiser, world.reward_end, world.actor_critic):
+        assert network is not None
+        for parameter in network.parameters():
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.1)
+    return world
+
+
+@pytest.fixture(scope="session")
 def tiny_first_person_world() -> World:
     """A tiny world of two stages with the frame sizes and actions of CS:GO."""
     return make_first_person_world()
@@ -145,3 +178,14 @@ def collect_random(folder: Path, steps: int, game: str = "Breakout") -> list[Epi
     episodes = Collector(emulator, policy, {"game": game, "policy": "random"}).collect(EpisodeFolder(folder), steps)
     emulator.close()
     return episodes
+
+
+@pytest.fixture(scope="session")
+def kernels() -> Kernels:
+    """Built for this machine, or found in its cache."""
+    try:
+        return load_kernels()
+    except KernelsUnavailableError as reason:
+        if "CI" in os.environ:
+            raise
+        pytest.skip(f"no kernels here: {reason}")

@@ -57,7 +57,7 @@ class BackgroundBuild:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            start_new_session=True,  # Ctrl-C is for the game
+            process_group=0,  # Ctrl-C is for the game; in a session of its own Linux would not let it come second
         )
 
     @property

@@ -1,8 +1,8 @@
 """Which precision and which kernels are the fastest on this CPU: a convolution of the U-Net, timed once a machine.
 
 Other programs can only make a run slower, never faster. So the fastest of many runs counts, the two sides of a
-comparison run in turns, and an answer that the processor's instructions speak against needs more of them. It is kept
-in the cache: the next start need not ask, and gets the same answer.
+comparison run in turns and on one thread (two would wait for each other), and an answer that the processor's
+instructions speak against needs more runs. One that agrees with them is kept in the cache: the next start need not ask.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,8 +28,7 @@ from diamond_engine.runtime.program import ProgramWriter
 CHANNELS = 64
 SIZE = 32
 LEAST_RUNS = 10
-MOST_RUNS = 400
-"""At 0.3 ms for both sides: a tenth of a second."""
+MOST_SECONDS = 0.3
 TORCH_HANDICAP = 1.5
 """How much faster torch's convolution must be to make up for what it costs to get from one to the next."""
 WORTHWHILE = 1.2
@@ -56,16 +55,19 @@ class Comparison:
 
     def ratio(self, clock: Callable[[], float] = time.perf_counter) -> float:
         """Measures; above 1 where the candidate is faster."""
-        sides = self.sides()
-        least = [float("inf"), float("inf")]
-        for count in range(MOST_RUNS):
+        sides, least = self.sides(), [float("inf"), float("inf")]
+        started, count = clock(), 0
+        while count < LEAST_RUNS or not (self.confirms(least[0] / least[1]) or clock() - started > MOST_SECONDS):
+            count += 1
             for side, run in enumerate(sides):
                 began = clock()
                 run()
                 least[side] = min(least[side], clock() - began)
-            if count >= LEAST_RUNS and (least[0] / least[1] >= self.threshold) == self.expected:
-                break
         return least[0] / least[1]
+
+    def confirms(self, ratio: float) -> bool:
+        """Whether this is what was expected."""
+        return (ratio >= self.threshold) == self.expected
 
 
 def bfloat16_speedup() -> float:
@@ -73,18 +75,18 @@ def bfloat16_speedup() -> float:
 
     The kernels do not count: what precision a world runs in must not depend on whether they are built yet.
     """
-    return _bfloat16_speedup(torch.get_num_threads(), cache_folder())
+    return _bfloat16_speedup(cache_folder())
 
 
 def suits(kernels: Kernels, dtype: torch.dtype) -> bool:
     """Whether the kernels serve better than torch: not where torch uses matrix units that they do not know."""
     if dtype == torch.bfloat16 and not kernels.native_bfloat16:
         return False
-    return _kernels_speedup(kernels, dtype, torch.get_num_threads(), cache_folder()) >= 1 / TORCH_HANDICAP
+    return _kernels_speedup(kernels, dtype, cache_folder()) >= 1 / TORCH_HANDICAP
 
 
 @cache
-def _bfloat16_speedup(threads: int, folder: Path) -> float:
+def _bfloat16_speedup(folder: Path) -> float:
     return remembered(
         Comparison(
             "bfloat16 against float32",
@@ -92,13 +94,12 @@ def _bfloat16_speedup(threads: int, folder: Path) -> float:
             threshold=WORTHWHILE,
             expected=_has_instructions(*BFLOAT16_INSTRUCTIONS),
         ),
-        threads,
         folder,
     )
 
 
 @cache
-def _kernels_speedup(kernels: Kernels, dtype: torch.dtype, threads: int, folder: Path) -> float:
+def _kernels_speedup(kernels: Kernels, dtype: torch.dtype, folder: Path) -> float:
     return remembered(
         Comparison(
             f"{kernels.name} against torch in {dtype}",
@@ -106,26 +107,37 @@ def _kernels_speedup(kernels: Kernels, dtype: torch.dtype, threads: int, folder:
             threshold=1 / TORCH_HANDICAP,
             expected=dtype == torch.float32 or not _has_instructions(*MATRIX_UNITS),
         ),
-        threads,
         folder,
     )
 
 
-def remembered(comparison: Comparison, threads: int, folder: Path) -> float:
-    """What was measured before on such a processor, by this torch and so many threads; else measures and keeps it."""
+def remembered(comparison: Comparison, folder: Path) -> float:
+    """What was measured before on such a processor by this torch; else measures, and keeps it if it was expected."""
     facts = {
         "question": comparison.question,
         "processor": processor_field("model name"),
         "torch": torch.__version__,
-        "threads": threads,
     }
     file = folder / f"measured-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):
         return float(json.loads(file.read_text())["ratio"])
-    ratio = comparison.ratio()
-    with suppress(OSError):  # where nothing can be kept it is measured at every start
-        write_text(file, json.dumps({**facts, "ratio": round(ratio, 3)}) + "\n")
+    with _one_thread():
+        ratio = comparison.ratio()
+    if comparison.confirms(ratio):
+        with suppress(OSError):  # where nothing can be kept it is measured at every start
+            write_text(file, json.dumps({**facts, "ratio": round(ratio, 3)}) + "\n")
     return ratio
+
+
+@contextmanager
+def _one_thread() -> Generator[None]:
+    """Operations of torch, and the kernels, run on one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def torch_convolution(dtype: torch.dtype) -> Run:

@@ -22,7 +22,12 @@ BREAKOUT, CSGO = genre_of("atari/Breakout"), genre_of("csgo")
 
 def endless_world(folder: Path) -> World:
     """A world without a reward/end model: its dreams end at the horizon alone."""
-    return replace(read_world(folder), reward_end=None)
+    return without_ends(read_world(folder))
+
+
+def without_ends(world: World) -> World:
+    """The same without its reward/end model."""
+    return replace(world, config=replace(world.config, reward_end=None), reward_end=None)
 
 
 def make_stage(

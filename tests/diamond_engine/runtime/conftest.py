@@ -1,23 +1,9 @@
-"""The kernels of the machine that tests, and how many threads run them."""
+"""How many threads run the kernels."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
 import torch
-
-from diamond_engine.runtime.kernels import Kernels, KernelsUnavailableError, load_kernels
-
-
-@pytest.fixture(scope="session")
-def kernels() -> Kernels:
-    """Built for this machine, or found in its cache."""
-    try:
-        return load_kernels()
-    except KernelsUnavailableError as reason:
-        if "CI" in os.environ:
-            raise
-        pytest.skip(f"no kernels here: {reason}")
 
 
 @pytest.fixture(params=[1, 2], ids=["1 thread", "2 threads"])

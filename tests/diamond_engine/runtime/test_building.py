@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from diamond_engine.runtime import Runtime
-from diamond_engine.runtime.building import BackgroundBuild, build, find_compiler, in_cache, kernels_are_built
+from diamond_engine.runtime.building import BackgroundBuild, find_compiler, in_cache, kernels_are_built
 from diamond_engine.runtime.kernels import Kernels, KernelsUnavailableError, load_kernels
 
 DREAM = """
@@ -70,12 +70,6 @@ def test_the_next_start_builds_nothing(filled_cache: Path, monkeypatch: pytest.M
     assert load_kernels().name == library.stem
     BackgroundBuild().check()
     assert library.stat().st_mtime_ns == before
-
-
-def test_what_is_built_again_is_the_same(filled_cache: Path, compiler: tuple[str, ...], tmp_path: Path) -> None:
-    (library,) = libraries(filled_cache)
-    again = build(compiler, tmp_path)
-    assert (again.name, again.read_bytes()) == (library.name, library.read_bytes())
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed"])
