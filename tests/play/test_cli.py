@@ -12,11 +12,16 @@ import av
 import pytest
 
 from diamond_engine.actions import ATARI_GAMES
+from diamond_engine.runtime.kernels import Kernels
 from diamond_engine.spawns import read_spawns
 from play.recording import read_recording, write_recording
 
 REPORT_KEYS = {
     "fps",
+    "plain_fps",
+    "compiled_fps",
+    "compiled",
+    "runtime",
     "step_ms_p50",
     "step_ms_p95",
     "step_ms_p99",
@@ -84,6 +89,48 @@ def test_without_a_display_it_writes_a_video_and_says_where(world_folder: Path, 
     assert "no display" in done.stdout
     assert "diamond-Breakout.mp4" in done.stdout
     assert frame_count(tmp_path / "diamond-Breakout.mp4") == 5
+
+
+def played(world: Path, folder: Path, *options: str, **extra: str) -> tuple[str, dict[str, object]]:
+    """What a short headless session says, and its report."""
+    outputs = ("--headless", "--frames", "3", "--report", "out.json")
+    done = run(folder, "atari", "Breakout", "--weights", str(world), *outputs, *options, **extra)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, json.loads((folder / "out.json").read_text())
+
+
+def test_the_first_start_plays_at_once_and_the_second_with_kernels(
+    kernels: Kernels, world_folder: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    said, first = played(world_folder, tmp_path, DIAMOND_CACHE=str(cache))
+    assert first["compiled"] or "kernels are being built" in said
+    while not list(cache.glob("*.so")):
+        time.sleep(0.05)
+    said, second = played(world_folder, tmp_path, DIAMOND_CACHE=str(cache))
+    assert second["dtype"] == first["dtype"]
+    assert str(second["runtime"]) in said
+    if second["compiled"]:
+        assert ", compiled" in said
+        assert (second["plain_fps"], first["compiled_fps"] == 0) == (0, not first["compiled"])
+    else:
+        assert "not compiled: torch is faster" in said
+
+
+def test_kernels_can_be_declined(world_folder: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    said, report = played(world_folder, tmp_path, "--no-compile", "--dtype", "float32", DIAMOND_CACHE=str(cache))
+    assert (report["compiled"], report["compiled_fps"]) == (False, 0)
+    assert "compiled" not in said
+    assert not cache.exists()
+
+
+def test_without_a_compiler_it_plays_and_says_so(world_folder: Path, tmp_path: Path) -> None:
+    nowhere = {"DIAMOND_CACHE": str(tmp_path / "cache"), "CXX": "nonesuch"}
+    said, report = played(world_folder, tmp_path, **nowhere)
+    assert not report["compiled"]
+    assert len(said.splitlines()) == 1
+    assert "not compiled: no C++ compiler (nonesuch)" in said
 
 
 def test_a_window_without_a_screen_plays_and_records(world_folder: Path, tmp_path: Path) -> None:
