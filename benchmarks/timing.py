@@ -1,0 +1,85 @@
+"""Timing calls side by side, and what a device could do at most: large matrix products."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from diamond_engine.runtime import DTYPES, wait_for
+
+LEAST_ROUNDS, MOST_ROUNDS = 3, 200
+QUICK_SECONDS = 0.5
+CALLS_A_TURN = 3
+"""Calls that are quicker than ``QUICK_SECONDS`` are made in a row: a game does not change sides between frames."""
+PEAK_SIZES = {"cpu": 2048}
+PEAK_SIZE = 8192
+"""Rows and columns of the matrices, on any other device."""
+PEAK_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long calls took."""
+
+    seconds: tuple[float, ...]
+    """Each of them."""
+
+    @property
+    def median(self) -> float:
+        """Of the seconds."""
+        return statistics.median(self.seconds)
+
+    def milliseconds(self) -> list[float]:
+        """Median, shortest, longest."""
+        return [round(1000 * value, 3) for value in (self.median, min(self.seconds), max(self.seconds))]
+
+    def rate(self, count: float = 1) -> float:
+        """So many a call, in a second, by the median."""
+        return round(count / self.median, 4)
+
+
+def timed(call: Callable[[], object], device: torch.device) -> float:
+    """Seconds of one call, until the device has done its work."""
+    wait_for(device)
+    started = time.perf_counter()
+    call()
+    wait_for(device)
+    return time.perf_counter() - started
+
+
+def interleaved(
+    sides: Mapping[str, Callable[[], object]], device: torch.device, seconds: float, warm: bool = True
+) -> dict[str, Timing]:
+    """Takes turns among the sides for so many seconds, each at least ``LEAST_ROUNDS`` times.
+
+    ``warm``: whether one call of each comes first that does not count.
+    """
+    warm_up = {name: timed(call, device) if warm else 0.0 for name, call in sides.items()}
+    calls = {name: CALLS_A_TURN if warm and first < QUICK_SECONDS else 1 for name, first in warm_up.items()}
+    taken: dict[str, list[float]] = {name: [] for name in sides}
+    started = time.perf_counter()
+    for round_number in range(MOST_ROUNDS):
+        if round_number >= LEAST_ROUNDS and time.perf_counter() - started > seconds:
+            break
+        for name, call in sides.items():
+            taken[name].extend(timed(call, device) for _ in range(calls[name]))
+    return {name: Timing(tuple(values)) for name, values in taken.items()}
+
+
+def measured_peaks(device: torch.device, size: int | None = None) -> dict[str, float]:
+    """FLOP/s of a large square matrix product, by precision: the best of a few."""
+    size = size or PEAK_SIZES.get(device.type, PEAK_SIZE)
+    peaks: dict[str, float] = {}
+    for name, dtype in DTYPES.items():
+        matrix = torch.randn(size, size, device=device).to(dtype)
+
+        def product(matrix: torch.Tensor = matrix) -> torch.Tensor:
+            return matrix @ matrix
+
+        timed(product, device)
+        peaks[name] = 2 * size**3 / min(timed(product, device) for _ in range(PEAK_ROUNDS))
+    return peaks

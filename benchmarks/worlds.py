@@ -1,0 +1,86 @@
+"""The worlds that are timed: of the paper's sizes with random weights, or any that ``load_world`` finds.
+
+Shapes: B dreams, L context length, K full-resolution frames, C channels, H height, W width, A entries of an action.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from diamond_engine import load_world
+from diamond_engine.actions import atari_game, csgo
+from diamond_engine.checkpoints import without_weights
+from diamond_engine.counter_strike import csgo_world_config
+from diamond_engine.diffusion import Denoiser
+from diamond_engine.networks import ActorCritic, RewardEndModel
+from diamond_engine.spawns import Spawns
+from diamond_engine.worlds import COMPONENTS, World, WorldConfig, atari_world_config
+
+PAPER = {"atari": lambda: atari_world_config(atari_game("Breakout")), "csgo": csgo_world_config}
+"""The paper's architectures by name; Breakout's 4 actions for Atari."""
+SPAWNS = 4
+
+
+def world_to_time(name: str) -> World:
+    """``atari`` or ``csgo``: the paper's sizes, random weights and start contexts of noise; else ``load_world(name)``.
+
+    The speed of a dense network does not depend on its weights. Raises what ``load_world`` raises.
+    """
+    if name not in PAPER:
+        return load_world(name)
+    config = PAPER[name]()
+    generator = torch.Generator().manual_seed(0)
+    with without_weights():
+        world = World(
+            config=config,
+            denoiser=Denoiser(config.denoiser).eval(),
+            upsampler=None if config.upsampler is None else Denoiser(config.upsampler).eval(),
+            reward_end=None if config.reward_end is None else RewardEndModel(config.reward_end).eval(),
+            actor_critic=None if config.actor_critic is None else ActorCritic(config.actor_critic).eval(),
+            spawns=_noise(config),
+        )
+    for network in networks(world):
+        _randomise(network, generator)
+    return world
+
+
+def networks(world: World) -> list[nn.Module]:
+    """All that a world has."""
+    return [network for name in COMPONENTS if (network := getattr(world, name)) is not None]
+
+
+def weights_bytes(world: World, dtype: torch.dtype) -> int:
+    """Of all networks, in one precision."""
+    return sum(p.numel() for network in networks(world) for p in network.parameters()) * dtype.itemsize
+
+
+def _randomise(network: nn.Module, generator: torch.Generator) -> None:
+    """Gives memory and values of the usual size to every weight; none is zero, as some are before training."""
+    network.to_empty(device="cpu")
+    for tensor in (*network.parameters(), *network.buffers()):
+        fan_in = math.prod(tensor.shape[1:]) if tensor.ndim > 1 else 100
+        tensor.data.normal_(std=1 / math.sqrt(fan_in), generator=generator)
+
+
+def _noise(config: WorldConfig) -> Spawns:
+    rng = np.random.default_rng(0)
+    length = config.denoiser.inner_model.num_steps_conditioning
+    frames = rng.integers(256, size=(SPAWNS, length, *config.dynamics_size, 3), dtype=np.uint8)
+    actions = np.zeros((SPAWNS, length - 1, *config.action_shape), dtype=np.int64)
+    spawns = Spawns(frames, actions)
+    if config.upsampler is None:
+        return spawns
+    shape = (config.upsampler.inner_model.num_steps_conditioning, config.frame_height, config.frame_width, 3)
+    return replace(spawns, full_res=rng.integers(256, size=(SPAWNS, *shape), dtype=np.uint8))
+
+
+def idle_actions(world: World, batch: int) -> torch.Tensor:
+    """What a player without an agent does: nothing, ``(B,)`` or ``(B, A)``."""
+    if world.config.action_shape:
+        return torch.from_numpy(np.stack([csgo.encode(csgo.CsgoAction())] * batch))
+    return torch.zeros(batch, dtype=torch.int64)
