@@ -75,3 +75,8 @@ def wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """The most bytes that torch ever held on the device; None where it does not count them."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None

@@ -1,0 +1,122 @@
+"""``python -m benchmarks --all``: every table in one go, in a time that is given beforehand."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmarks import options
+from benchmarks.output import show_json
+from diamond_engine.errors import UsageError
+from diamond_engine.files import write_text
+from training.command import run
+
+app = typer.Typer(add_completion=False)
+ROOT = Path(__file__).parents[1]
+SHARE_MEASURED = 0.3
+"""Of the time, that which goes to calls that count; the rest starts processes, makes networks and warms up."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One process of the whole."""
+
+    name: str
+    """What its result is called."""
+    module: str
+    """Of this package."""
+    arguments: tuple[str, ...]
+    """Beside the device and the seconds a row."""
+    rows: int
+    """How many it measures."""
+
+
+def pieces(tiny: str | None) -> list[Piece]:
+    """The whole table, the most telling numbers first; ``tiny``: with a small world's folder in place of the paper's."""
+    if tiny is not None:
+        return [
+            Piece("frame", "frame", ("--world", tiny, "--batch", "1", "--peak-size", "64"), 1),
+            Piece("train", "train", ("--world", tiny, "--batch", "2", "--no-memory", "--peak-size", "64"), 3),
+        ]
+    return [
+        Piece("atari", "frame", ("--world", "atari", "--batch", "1", "--batch", "32"), 2),
+        Piece("csgo", "frame", ("--world", "csgo"), 2),
+        Piece("imagination", "train", ("--component", "actor_critic"), 1),
+        Piece("train", "train", ("--component", "denoiser", "--component", "reward_end"), 2),
+        Piece("startup", "startup", ("--starts", "1"), 0),
+        Piece("batch", "batch", ("--largest-plain", "1"), 14),
+    ]
+
+
+@app.command()
+def main(
+    all_: Annotated[bool, typer.Option("--all", help="Run every table.")] = False,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Time for all of it; what does not fit is left out.")] = 10.0,
+    out: Annotated[Path, typer.Option(help="Where results are written, after every table.")] = Path("benchmarks.json"),
+    device: options.Device = "auto",
+    tiny: Annotated[str | None, typer.Option(help="Folder of a small Atari world, to try the command.")] = None,
+) -> None:
+    """Runs each table in a process of its own, so that one that fails costs only itself."""
+    if not all_:
+        raise UsageError("say --all, or run one table: python -m benchmarks.frame, .train, .startup, .batch, .data")
+    deadline = time.monotonic() + 60 * minutes
+    todo = pieces(tiny)
+    seconds = SHARE_MEASURED * 60 * minutes / sum(piece.rows for piece in todo)
+    results: dict[str, Any] = {}
+    for piece in todo:
+        results[piece.name] = _run(piece, device, seconds, deadline - time.monotonic())
+        write_text(out, json.dumps(results, indent=1) + "\n")
+    for line in summary(results):
+        print(line)
+    failed = {name: result["error"] for name, result in results.items() if "error" in result}
+    show_json({"benchmark": "all", "out": str(out), "failed": failed, "results": results})
+    if failed:
+        raise typer.Exit(1)
+
+
+def _run(piece: Piece, device: str, seconds: float, left: float) -> dict[str, Any]:
+    """The JSON line of a piece, or why there is none; what it prints is passed on."""
+    if left <= 0:
+        return {"error": "no time left"}
+    command = [sys.executable, "-m", f"benchmarks.{piece.module}", *piece.arguments, "--device", device]
+    command += ["--seconds", f"{seconds:.2f}"] if piece.rows else []
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=left
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"not finished in the {left:.0f} s that were left"}
+    *printed, last = done.stdout.splitlines() or [""]
+    print("\n".join(printed), flush=True)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        return {"error": lines[-1] if lines else f"exit code {done.returncode}"}
+    return json.loads(last)
+
+
+def summary(results: dict[str, Any]) -> Iterator[str]:
+    """The table of the README, as Markdown."""
+    yield "| what | plain | fast | speedup | of peak |"
+    yield "|---|---|---|---|---|"
+    for result in results.values():
+        for row in result.get("rows", ()):
+            if result["benchmark"] == "frame":
+                what, unit = f"{row['world']} {row['preset']}, batch {row['batch']}", "fps"
+            elif result["benchmark"] == "train":
+                what, unit = f"{row['component']} update, batch {row['batch']}", "updates_per_s"
+            else:
+                continue
+            rates = [f"{row[f'{side}_{unit}']:.2f} /s" for side in ("plain", "fast")]
+            yield f"| {what} | {' | '.join(rates)} | {row['speedup']:.2f}× | {row['fast_peak_fraction']:.0%} |"
+
+
+if __name__ == "__main__":
+    run(app)

@@ -1,0 +1,29 @@
+"""``python -m benchmarks.train``."""
+
+from pathlib import Path
+
+from tests.benchmarks.processes import call, check_row, result_of
+
+QUICK = ("--seconds", "0", "--peak-size", "64", "--device", "cpu")
+
+
+def test_every_component_is_timed_on_both_sides(world_folder: Path) -> None:
+    result = result_of("benchmarks.train", "--world", str(world_folder), "--batch", "2", "--no-memory", *QUICK)
+    assert [row["component"] for row in result["rows"]] == ["denoiser", "reward_end", "actor_critic"]
+    for row in result["rows"]:
+        check_row(row, "updates_per_s", 1)
+        assert row["calls"] == [3, 3]
+
+
+def test_peak_memory_is_of_each_side_alone(world_folder: Path) -> None:
+    arguments = ("--component", "denoiser", "--batch", "2", "--world", str(world_folder))
+    (row,) = result_of("benchmarks.train", *arguments, *QUICK)["rows"]
+    for side in ("plain", "fast"):
+        assert 100e6 < row[f"{side}_peak_bytes"] < 4e9
+
+
+def test_an_unknown_component_is_one_line() -> None:
+    done = call("benchmarks.train", "--component", "dynamo")
+    assert done.returncode == 2
+    assert "dynamo" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
