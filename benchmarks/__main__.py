@@ -89,9 +89,7 @@ def _run(piece: Piece, device: str, seconds: float, left: float) -> dict[str, An
     command = [sys.executable, "-m", f"benchmarks.{piece.module}", *piece.arguments, "--device", device]
     command += ["--seconds", f"{seconds:.2f}"] if piece.rows else []
     try:
-        done = subprocess.run(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=left
-        )
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=left)
     except subprocess.TimeoutExpired:
         return {"error": f"not finished in the {left:.0f} s that were left"}
     *printed, last = done.stdout.splitlines() or [""]

@@ -1,8 +1,8 @@
 """Frames a second that first-person recordings are read at: original files, kept open, and prepared shards.
 
 Segments are drawn as the trainer draws them: the dynamics' from low-resolution frames, the upsampler's from
-full-resolution ones too. The plain way is to open a file for every segment, as the authors do. What a trainer needs is set beside it: so many
-updates a second at the paper's batch size.
+full-resolution ones too. The plain way is to open a file for every segment. What a trainer needs is set beside it: so
+many updates a second at the paper's batch size.
 """
 
 from __future__ import annotations
