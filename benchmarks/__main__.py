@@ -40,7 +40,7 @@ class Piece:
 
 
 def pieces(tiny: str | None) -> list[Piece]:
-    """The whole table, the most telling numbers first; ``tiny``: with a small world's folder in place of the paper's."""
+    """The whole table, the most telling numbers first; ``tiny``: of a small world's folder and not the paper's."""
     if tiny is not None:
         return [
             Piece("frame", "frame", ("--world", tiny, "--batch", "1", "--peak-size", "64"), 1),

@@ -500,6 +500,119 @@ void run(const Program& program) {
     }
 }
 
+// ---- Training: adaptive group norm, then SiLU, over a batch, and its gradient; a thread takes whole images ----
+
+struct Modulated {
+    const void* in;              // (batch, pixels, channels)
+    const float* modulation;     // (batch, 2 · channels): scale, then shift
+    const void* out_gradient;    // like in
+    void* out;                   // like in: the result, or the gradient of in
+    float* modulation_gradient;  // like modulation
+    int64_t batch, pixels, channels, threads;
+};
+
+// What becomes of one image: h = factor · x + offset per channel, then SiLU.
+struct Affine {
+    std::vector<float> mean, inverse;  // per group
+    std::vector<float> factor, offset;  // per channel
+};
+
+template <typename T>
+Affine affine_of(const T* in, const float* scale, const float* shift, int64_t pixels, int64_t channels) {
+    Affine affine{std::vector<float>(channels / GROUP), std::vector<float>(channels / GROUP),
+                  std::vector<float>(channels), std::vector<float>(channels)};
+    for (int64_t g = 0; g < channels / GROUP; ++g) {
+        Floats sum[2] = {}, squares[2] = {};
+        const T* first = in + g * GROUP;
+        // around the first pixel, so that a large mean does not drown the variance
+        const Floats start[2] = {T::load(first), T::load(first + LANES)};
+        const float centre = total(start[0] + start[1]) / GROUP;
+        for (int64_t p = 0; p < pixels; ++p) {
+            for (int64_t half = 0; half < 2; ++half) {
+                const Floats v = T::load(first + p * channels + half * LANES) - centre;
+                sum[half] += v;
+                squares[half] += v * v;
+            }
+        }
+        const double count = static_cast<double>(pixels * GROUP), mean = total(sum[0] + sum[1]) / count;
+        const double variance = std::max(0.0, total(squares[0] + squares[1]) / count - mean * mean);
+        affine.mean[g] = static_cast<float>(mean + centre);
+        affine.inverse[g] = static_cast<float>(1 / std::sqrt(variance + 1e-5));
+        for (int64_t c = g * GROUP; c < (g + 1) * GROUP; ++c) {
+            affine.factor[c] = (1 + scale[c]) * affine.inverse[g];
+            affine.offset[c] = shift[c] - affine.factor[c] * affine.mean[g];
+        }
+    }
+    return affine;
+}
+
+template <typename T>
+void modulate(const Modulated& m) {
+#pragma omp parallel for num_threads(m.threads)
+    for (int64_t b = 0; b < m.batch; ++b) {
+        const T* in = static_cast<const T*>(m.in) + b * m.pixels * m.channels;
+        T* out = static_cast<T*>(m.out) + b * m.pixels * m.channels;
+        const float* scale = m.modulation + b * 2 * m.channels;
+        const Affine affine = affine_of(in, scale, scale + m.channels, m.pixels, m.channels);
+        for (int64_t p = 0; p < m.pixels; ++p) {
+            for (int64_t c = 0; c < m.channels; c += LANES) {
+                const int64_t at = p * m.channels + c;
+                const Floats h = T::load(in + at) * read<Floats>(&affine.factor[c]) + read<Floats>(&affine.offset[c]);
+                T::store(out + at, h / (1.f + exponential(-h)));
+            }
+        }
+    }
+}
+
+// The gradient of h, of 16 channels from x and the gradient of SiLU(h).
+inline Floats before_silu(Floats h, Floats gradient) {
+    const Floats chance = 1.f / (1.f + exponential(-h));
+    return gradient * chance * (1.f + h * (1.f - chance));
+}
+
+template <typename T>
+void modulate_backward(const Modulated& m) {
+#pragma omp parallel for num_threads(m.threads)
+    for (int64_t b = 0; b < m.batch; ++b) {
+        const T* in = static_cast<const T*>(m.in) + b * m.pixels * m.channels;
+        const T* gradient = static_cast<const T*>(m.out_gradient) + b * m.pixels * m.channels;
+        T* out = static_cast<T*>(m.out) + b * m.pixels * m.channels;
+        const float* scale = m.modulation + b * 2 * m.channels;
+        float* scale_gradient = m.modulation_gradient + b * 2 * m.channels;
+        float* shift_gradient = scale_gradient + m.channels;
+        const Affine affine = affine_of(in, scale, scale + m.channels, m.pixels, m.channels);
+        for (int64_t g = 0; g < m.channels / GROUP; ++g) {
+            const float mean = affine.mean[g], inverse = affine.inverse[g];
+            double over_h = 0, over_x = 0;  // sums over the group of the normalised x's gradient, alone and times it
+            for (int64_t c = g * GROUP; c < (g + 1) * GROUP; c += LANES) {
+                const Floats factor = read<Floats>(&affine.factor[c]), offset = read<Floats>(&affine.offset[c]);
+                Floats alone{}, times{};
+                for (int64_t p = 0; p < m.pixels; ++p) {
+                    const Floats x = T::load(in + p * m.channels + c);
+                    const Floats d = before_silu(x * factor + offset, T::load(gradient + p * m.channels + c));
+                    alone += d;
+                    times += d * ((x - mean) * inverse);
+                }
+                write(shift_gradient + c, alone);
+                write(scale_gradient + c, times);
+                const Floats weight = 1.f + read<Floats>(scale + c);
+                over_h += total(weight * alone);
+                over_x += total(weight * times);
+            }
+            const double count = static_cast<double>(m.pixels * GROUP);
+            const float mean_h = static_cast<float>(over_h / count), mean_x = static_cast<float>(over_x / count);
+            for (int64_t p = 0; p < m.pixels; ++p) {
+                for (int64_t c = g * GROUP; c < (g + 1) * GROUP; c += LANES) {
+                    const int64_t at = p * m.channels + c;
+                    const Floats factor = read<Floats>(&affine.factor[c]), x = T::load(in + at);
+                    const Floats d = before_silu(x * factor + read<Floats>(&affine.offset[c]), T::load(gradient + at));
+                    T::store(out + at, d * factor - inverse * (mean_h + (x - mean) * inverse * mean_x));
+                }
+            }
+        }
+    }
+}
+
 }  // namespace
 
 extern "C" {
@@ -507,6 +620,14 @@ extern "C" {
 void run_float32(const Program* program) { run<Float32>(*program); }
 
 void run_bfloat16(const Program* program) { run<BFloat16>(*program); }
+
+void modulate_float32(const Modulated* modulated) { modulate<Float32>(*modulated); }
+
+void modulate_bfloat16(const Modulated* modulated) { modulate<BFloat16>(*modulated); }
+
+void modulate_backward_float32(const Modulated* modulated) { modulate_backward<Float32>(*modulated); }
+
+void modulate_backward_bfloat16(const Modulated* modulated) { modulate_backward<BFloat16>(*modulated); }
 
 int64_t max_vectors() { return MAX_VECTORS; }
 

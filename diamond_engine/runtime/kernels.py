@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from diamond_engine.cache import cache_folder
 from diamond_engine.runtime.building import KernelsUnavailableError, build, find_compiler, in_cache
@@ -58,6 +59,15 @@ class Invocation(ctypes.Structure):
     ]
 
 
+class Modulated(ctypes.Structure):
+    """Adaptive group norm, then SiLU, over a batch, or its gradient; see kernels.cpp."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("input", "modulation", "out_gradient", "out", "modulation_gradient")),
+        *((name, ctypes.c_int64) for name in ("batch", "pixels", "channels", "threads")),
+    ]
+
+
 class Kernels:
     """The loaded library."""
 
@@ -76,10 +86,38 @@ class Kernels:
         self._run = {torch.float32: loaded.run_float32, torch.bfloat16: loaded.run_bfloat16}
         for function in self._run.values():
             function.argtypes, function.restype = [ctypes.POINTER(Invocation)], None
+        self._modulate = {torch.float32: loaded.modulate_float32, torch.bfloat16: loaded.modulate_bfloat16}
+        self._modulate_backward = {
+            torch.float32: loaded.modulate_backward_float32,
+            torch.bfloat16: loaded.modulate_backward_bfloat16,
+        }
+        for function in (*self._modulate.values(), *self._modulate_backward.values()):
+            function.argtypes, function.restype = [ctypes.POINTER(Modulated)], None
 
     def run(self, dtype: torch.dtype, invocation: Invocation) -> None:
         """Runs a program of elements of ``dtype`` on torch's threads."""
         self._run[dtype](ctypes.byref(invocation))
+
+    def modulate(self, x: Tensor, modulation: Tensor) -> Tensor:
+        """SiLU of the adaptive group norm of x ``(B, C, H, W)``, channels-last; modulation float32 ``(B, 2C)``."""
+        out = torch.empty_like(x)
+        self._modulate[x.dtype](ctypes.byref(_modulated(x, modulation, out)))
+        return out
+
+    def modulate_backward(self, x: Tensor, modulation: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradients of x and modulation from that of ``modulate``, which is like x."""
+        of_x, of_modulation = torch.empty_like(x), torch.empty_like(modulation)
+        call = _modulated(x, modulation, of_x)
+        call.out_gradient, call.modulation_gradient = gradient.data_ptr(), of_modulation.data_ptr()
+        self._modulate_backward[x.dtype](ctypes.byref(call))
+        return of_x, of_modulation
+
+
+def _modulated(x: Tensor, modulation: Tensor, out: Tensor) -> Modulated:
+    b, channels, height, width = x.shape
+    threads = torch.get_num_threads()
+    pointers = x.data_ptr(), modulation.data_ptr(), None, out.data_ptr(), None
+    return Modulated(*pointers, b, height * width, channels, threads)
 
 
 def load_kernels() -> Kernels:

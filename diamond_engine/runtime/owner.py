@@ -21,6 +21,7 @@ from diamond_engine.runtime.frames import FrameDenoiser
 from diamond_engine.runtime.kernels import Kernels, load_kernels
 from diamond_engine.runtime.measurement import WORTHWHILE, bfloat16_speedup, suits
 from diamond_engine.runtime.rewrites import merge_all_projections
+from diamond_engine.runtime.training import train_with_kernels
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 DTYPE_ALIASES = {"fp32": "float32", "bf16": "bfloat16"}
@@ -130,7 +131,12 @@ class Runtime:
         return network
 
     def for_training(self, network: Network) -> Network:
-        """Moves a network here with float32 weights, channels-last; ``autocast`` chooses the precision. In place."""
+        """Moves a network here with float32 weights, channels-last; ``autocast`` chooses the precision. In place.
+
+        On a CPU its residual blocks learn through the kernels.
+        """
+        if self.kernels is not None:
+            train_with_kernels(network)
         return network.to(device=self.device, dtype=torch.float32, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:

@@ -1,0 +1,58 @@
+"""Residual blocks that learn through the CPU's own kernels: norm, scale, shift and SiLU in one pass, and one back.
+
+Torch takes a pass over memory for each, and keeps what each made for the gradient. Parameters and their names stay as
+they are. Shapes: B batch, C channels, H height, W width, D size of the conditioning vector.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from diamond_engine.networks.blocks import AdaptiveGroupNorm, ResBlock
+from diamond_engine.runtime.kernels import load_kernels
+from diamond_engine.runtime.program import is_supported
+
+
+class TrainedResBlock(ResBlock):
+    """See ``ResBlock``, which it stands in for where networks learn on a CPU."""
+
+    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():  # torch.compile makes kernels of its own of what it can look into
+            return super().forward(x, cond)
+        y = self.conv1(_modulated(self.norm1, x, cond))
+        y = self.conv2(_modulated(self.norm2, y, cond))
+        return self.attn(self.proj(x) + y)
+
+
+def train_with_kernels(network: nn.Module) -> None:
+    """Makes every residual block that the kernels can run a ``TrainedResBlock``, in place.
+
+    A copy of the network may be taken anywhere: the blocks hold no kernels.
+    """
+    for module in network.modules():
+        if type(module) is ResBlock and is_supported(module.norm1.channels) and is_supported(module.norm2.channels):
+            module.__class__ = TrainedResBlock
+
+
+def _modulated(norm: AdaptiveGroupNorm, x: Tensor, cond: Tensor) -> Tensor:
+    """SiLU of an adaptive group norm: ``(B, C, H, W), (B, D)`` → ``(B, C, H, W)``."""
+    return _Modulate.apply(x, norm.linear(cond).float())  # pyright: ignore[reportReturnType]
+
+
+class _Modulate(torch.autograd.Function):
+    """``Kernels.modulate`` and its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, modulation: Tensor) -> Tensor:
+        x, modulation = x.contiguous(memory_format=torch.channels_last), modulation.contiguous()
+        ctx.save_for_backward(x, modulation)
+        return load_kernels().modulate(x, modulation)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, modulation = ctx.saved_tensors
+        gradient = gradient.to(x.dtype).contiguous(memory_format=torch.channels_last)
+        return load_kernels().modulate_backward(x, modulation, gradient)

@@ -1,0 +1,113 @@
+"""Residual blocks that learn through the CPU's kernels against torch's, and what stays as it was."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from diamond_engine.diffusion import Denoiser, DenoiserConfig, Segment, SigmaDistribution, denoiser_loss
+from diamond_engine.networks import InnerModelConfig
+from diamond_engine.networks.blocks import AdaptiveGroupNorm, ResBlock
+from diamond_engine.runtime import Runtime
+from diamond_engine.runtime.kernels import Kernels
+from diamond_engine.runtime.training import TrainedResBlock, train_with_kernels
+
+
+def images(*shape: int, seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Channels-last noise around 3, with a channel that is far off."""
+    x = torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) + 3
+    x[:, -1] += 20
+    return x.to(dtype, memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("channels", [32, 96])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_float32_is_torchs_and_so_are_its_gradients(kernels: Kernels, threads: int, channels: int, batch: int) -> None:
+    x, modulation = images(batch, channels, 5, 7, seed=1), 0.5 * torch.randn(batch, 2 * channels)
+    gradient = images(batch, channels, 5, 7, seed=2)
+    given = [tensor.clone().requires_grad_() for tensor in (x, modulation)]
+    scale, shift = given[1][:, :, None, None].chunk(2, dim=1)
+    expected = F.silu(F.group_norm(given[0], channels // 32, eps=1e-5) * (1 + scale) + shift)
+    expected.backward(gradient)
+    assert (kernels.modulate(x, modulation) - expected).abs().max() < 1e-4
+    for found, tensor in zip(kernels.modulate_backward(x, modulation, gradient), given, strict=True):
+        assert tensor.grad is not None
+        assert (found - tensor.grad).abs().max() < 1e-4 * tensor.grad.abs().max()
+
+
+def test_bfloat16_is_nearer_to_the_truth_than_torchs(kernels: Kernels, threads: int) -> None:
+    x, modulation = images(2, 64, 16, 16, seed=1, dtype=torch.bfloat16), 0.5 * torch.randn(2, 128)
+    scale, shift = modulation[:, :, None, None].chunk(2, dim=1)
+
+    def by_torch(x: Tensor) -> Tensor:
+        normed = F.group_norm(x, 2, eps=1e-5)
+        return F.silu(torch.addcmul(shift.to(x.dtype), normed, 1 + scale.to(x.dtype))).float()
+
+    truth = by_torch(x.float())
+    error = (kernels.modulate(x, modulation).float() - truth).abs().mean()
+    assert error < (by_torch(x) - truth).abs().mean()
+
+
+def small_denoiser() -> Denoiser:
+    """Every block of a U-Net, at a size that the kernels can run; no weight is zero."""
+    torch.manual_seed(0)
+    inner = InnerModelConfig(
+        num_actions=4, cond_channels=16, depths=(1, 1), channels=(32, 64), attn_depths=(False, False)
+    )
+    denoiser = Denoiser(DenoiserConfig(inner_model=inner))
+    for parameter in denoiser.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return denoiser
+
+
+def gradients(denoiser: Denoiser, runtime: Runtime) -> tuple[Tensor, Tensor]:
+    """Loss and all gradients in a row, of the same segment and noise."""
+    generator = torch.Generator().manual_seed(5)
+    segment = Segment(
+        torch.rand(3, 6, 3, 16, 16, generator=generator) * 2 - 1,
+        torch.randint(4, (3, 6), generator=generator),
+        torch.ones(3, 6, dtype=torch.bool),
+    )
+    with runtime.autocast():
+        loss = denoiser_loss(
+            denoiser, segment, SigmaDistribution(), lambda shape: torch.randn(shape, generator=generator)
+        )
+    loss.backward()
+    return loss.detach(), torch.cat([p.grad.flatten() for p in denoiser.parameters() if p.grad is not None])
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-3), ("bfloat16", 0.1)])
+def test_a_denoiser_has_the_gradients_of_the_plain_one(kernels: Kernels, dtype: str, tolerance: float) -> None:
+    plain, fast = small_denoiser(), small_denoiser()
+    expected = gradients(plain, Runtime.choose("cpu", "float32", compile=False))
+    runtime = Runtime.choose("cpu", dtype, compile=False)
+    runtime.for_training(fast)
+    train_with_kernels(fast)
+    assert any(type(module) is TrainedResBlock for module in fast.modules())
+    found = gradients(fast, runtime)
+    assert abs(found[0] - expected[0]) < tolerance * expected[0]
+    assert (found[1] - expected[1]).norm() < tolerance * expected[1].norm()
+
+
+def test_weights_keep_their_names_and_copies_draw_the_same(kernels: Kernels) -> None:
+    denoiser = small_denoiser()
+    before = {name: value.clone() for name, value in denoiser.state_dict().items()}
+    runtime = Runtime.choose("cpu", "float32", compile=False)
+    inputs = torch.rand(1, 3, 16, 16), torch.ones(1), torch.rand(1, 12, 16, 16), torch.zeros(1, 4, dtype=torch.long)
+    expected = denoiser(*inputs)
+    train_with_kernels(denoiser)
+    after = denoiser.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    for copy in (deepcopy(denoiser), runtime.for_inference(denoiser), runtime.plain(denoiser)):
+        assert ((copy(*inputs) - expected).abs() > 1.5 * 2 / 255).float().mean() < 0.01
+
+
+def test_blocks_of_other_widths_stay_plain() -> None:
+    block = ResBlock(8, 8, 4, attention=False)
+    assert isinstance(block.norm1, AdaptiveGroupNorm)
+    train_with_kernels(block)
+    assert type(block) is ResBlock
