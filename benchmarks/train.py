@@ -23,7 +23,8 @@ from benchmarks.output import TERA, described, percent, show_json, show_table, s
 from benchmarks.timing import interleaved, measured_peaks
 from benchmarks.worlds import world_to_time
 from diamond_engine.errors import DiamondError, UsageError
-from diamond_engine.runtime import Runtime, peak_memory
+from diamond_engine.runtime import Runtime
+from diamond_engine.runtime.devices import peak_memory
 from diamond_engine.worlds import World
 from training.command import run
 

@@ -1,7 +1,7 @@
 """Where and how networks run: device, precision, and the fast paths, each a rewrite of a plain one."""
 
 from diamond_engine.runtime.building import kernels_are_built
-from diamond_engine.runtime.devices import available_devices, device_name, peak_memory, wait_for
+from diamond_engine.runtime.devices import available_devices, device_name, wait_for
 from diamond_engine.runtime.frames import FrameDenoiser
 from diamond_engine.runtime.owner import DTYPES, Runtime
 from diamond_engine.runtime.upgrade import Upgrade, choose_at_once
@@ -15,6 +15,5 @@ __all__ = [
     "choose_at_once",
     "device_name",
     "kernels_are_built",
-    "peak_memory",
     "wait_for",
 ]

@@ -44,6 +44,15 @@ class Buffer(ctypes.Structure):
     _fields_ = [("data", ctypes.c_void_p), ("offset", ctypes.c_int64)]
 
 
+class Modulated(ctypes.Structure):
+    """Adaptive group norm, then SiLU, over a batch, or its gradient; see kernels.cpp."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("input", "modulation", "out_gradient", "out", "modulation_gradient")),
+        *((name, ctypes.c_int64) for name in ("batch", "pixels", "channels", "threads")),
+    ]
+
+
 class Invocation(ctypes.Structure):
     """One run of a program (``Program`` in kernels.cpp)."""
 
