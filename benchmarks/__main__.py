@@ -70,7 +70,7 @@ def main(
         raise UsageError("say --all, or run one table: python -m benchmarks.frame, .train, .startup, .batch, .data")
     deadline = time.monotonic() + 60 * minutes
     todo = pieces(tiny)
-    seconds = SHARE_MEASURED * 60 * minutes / sum(piece.rows for piece in todo)
+    seconds = SHARE_MEASURED * 60 * minutes / max(1, sum(piece.rows for piece in todo))
     results: dict[str, Any] = {}
     for piece in todo:
         results[piece.name] = _run(piece, device, seconds, deadline - time.monotonic())
