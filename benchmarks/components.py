@@ -71,7 +71,8 @@ def make_trainer(
 
 def _copies(world: World) -> tuple[Any, ...]:
     """Of the networks that learn, as the world's own must not."""
-    return tuple(deepcopy(network).train() for network in (world.denoiser, world.reward_end, world.actor_critic))
+    learning: tuple[Any, ...] = (world.denoiser, world.reward_end, world.actor_critic)
+    return tuple(deepcopy(network).train() for network in learning)
 
 
 def _no_export(folder: Path, network: nn.Module, provenance: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ they are. Shapes: B batch, C channels, H height, W width, D size of the conditio
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -39,7 +40,8 @@ def train_with_kernels(network: nn.Module) -> None:
 
 def _modulated(norm: AdaptiveGroupNorm, x: Tensor, cond: Tensor) -> Tensor:
     """SiLU of an adaptive group norm: ``(B, C, H, W), (B, D)`` → ``(B, C, H, W)``."""
-    return _Modulate.apply(x, norm.linear(cond).float())  # pyright: ignore[reportReturnType]
+    apply: Callable[[Tensor, Tensor], Tensor] = _Modulate.apply  # pyright: ignore[reportUnknownMemberType]
+    return apply(x, norm.linear(cond).float())
 
 
 class _Modulate(torch.autograd.Function):
