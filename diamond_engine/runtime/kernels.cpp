@@ -590,6 +590,7 @@ void modulate_backward(const Modulated& m) {
                 for (int64_t p = 0; p < m.pixels; ++p) {
                     const Floats x = T::load(in + p * m.channels + c);
                     const Floats d = before_silu(x * factor + offset, T::load(gradient + p * m.channels + c));
+                    T::store(out + p * m.channels + c, d);  // for the second pass: an exponential costs more than a rounding
                     alone += d;
                     times += d * ((x - mean) * inverse);
                 }
@@ -604,9 +605,8 @@ void modulate_backward(const Modulated& m) {
             for (int64_t p = 0; p < m.pixels; ++p) {
                 for (int64_t c = g * GROUP; c < (g + 1) * GROUP; c += LANES) {
                     const int64_t at = p * m.channels + c;
-                    const Floats factor = read<Floats>(&affine.factor[c]), x = T::load(in + at);
-                    const Floats d = before_silu(x * factor + read<Floats>(&affine.offset[c]), T::load(gradient + at));
-                    T::store(out + at, d * factor - inverse * (mean_h + (x - mean) * inverse * mean_x));
+                    const Floats normed = (T::load(in + at) - mean) * inverse, d = T::load(out + at);
+                    T::store(out + at, d * read<Floats>(&affine.factor[c]) - inverse * (mean_h + normed * mean_x));
                 }
             }
         }
