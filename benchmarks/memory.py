@@ -18,9 +18,9 @@ from typing import Annotated
 import psutil
 import torch
 import typer
-from benchmarks.output import show_json, show_table, surroundings
 
 from benchmarks import options
+from benchmarks.output import show_json, show_table, surroundings
 from diamond_engine import load_world
 from diamond_engine.diffusion import Denoiser
 from diamond_engine.errors import DiamondError

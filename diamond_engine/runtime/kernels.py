@@ -68,15 +68,6 @@ class Invocation(ctypes.Structure):
     ]
 
 
-class Modulated(ctypes.Structure):
-    """Adaptive group norm, then SiLU, over a batch, or its gradient; see kernels.cpp."""
-
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("input", "modulation", "out_gradient", "out", "modulation_gradient")),
-        *((name, ctypes.c_int64) for name in ("batch", "pixels", "channels", "threads")),
-    ]
-
-
 class Kernels:
     """The loaded library."""
 

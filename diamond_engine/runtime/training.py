@@ -40,7 +40,7 @@ def train_with_kernels(network: nn.Module) -> None:
 
 def _modulated(norm: AdaptiveGroupNorm, x: Tensor, cond: Tensor) -> Tensor:
     """SiLU of an adaptive group norm: ``(B, C, H, W), (B, D)`` → ``(B, C, H, W)``."""
-    apply: Callable[[Tensor, Tensor], Tensor] = _Modulate.apply  # pyright: ignore[reportUnknownMemberType]
+    apply: Callable[[Tensor, Tensor], Tensor] = _Modulate.apply  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     return apply(x, norm.linear(cond).float())
 
 
