@@ -39,15 +39,9 @@ class AtariTraining:
         data = None if self.static_data is None else GameEpisodes(self.static_data, self.game)
         if data is None and not (out / "config.yaml").exists() and any((out / "episodes").glob("episode_*.h5")):
             raise UsageError(f"{out}/episodes holds episodes of no run: give them as --static-data, or another --out")
-        settings = {
-            "game": self.game.name,
-            "seed": session.seed,
-            "static_data": self.static_data and str(self.static_data),
-            **plain(self.config),
-        }
         run = Run(
             out,
-            settings,
+            run_settings(self.game, session.seed, self.static_data, self.config),
             session.console,
             lambda: self._facts(data),
             checkpoint_every=60 * self.config.checkpoint_minutes,
@@ -89,6 +83,11 @@ class AtariTraining:
             self.session.console.print(f"finished: mean score {mean:.1f} in {len(scores)} games ({out / 'final.json'})")
         if (out / "world" / "world.yaml").exists():
             self.session.console.print(f"play it: diamond-play atari {self.game.name} --weights {out}")
+
+
+def run_settings(game: AtariGame, seed: int, static_data: Path | None, config: AlgorithmConfig) -> dict[str, Any]:
+    """All that shapes the result of a run."""
+    return {"game": game.name, "seed": seed, "static_data": static_data and str(static_data), **plain(config)}
 
 
 def algorithm_config(

@@ -27,6 +27,7 @@ from training.progress import make_console
 from training.replay import EVERY_STEP_ALIKE
 from training.reward_end import RewardEndTrainingConfig
 from training.run import Session
+from training.suite.cli import suite
 from training.teachers import TRACKER
 from training.trained import find_agent, find_world
 from training.workers import ALONE, Workers
@@ -45,6 +46,7 @@ app.add_typer(record, name="record")
 app.add_typer(csgo_data, name="csgo-data")
 app.command("csgo")(csgo)
 app.command("import-videos")(import_videos)
+app.command("suite")(suite)
 
 Game = Annotated[str, typer.Argument(metavar="GAME", help="Atari game, such as Breakout.", show_default=False)]
 Out = Annotated[Path, typer.Option(file_okay=False, help="Folder to write to; a run that is there continues.")]

@@ -31,6 +31,7 @@ from training.optimisation import Metrics
 from training.progress import Pace, duration, make_console, stages
 from training.workers import ALONE, Workers
 
+CONFIG = "config.yaml"
 LOG_EVERY = 20
 CHECKPOINT_EVERY_SECONDS = 120.0
 MEASURED_PIECES = 5
@@ -171,18 +172,11 @@ class Run:
             self._check_config(config)
 
     def _check_config(self, config: dict[str, Any]) -> None:
-        path = self.folder / "config.yaml"
-        text = yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False)
-        if not path.exists():
-            write_text(path, text)
-            return
-        old, new = (dict(_flat(yaml.safe_load(source))) for source in (path.read_text(encoding="utf-8"), text))
-        changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
-        if changed:
-            raise UsageError(
-                f"{self.folder} holds a run with other settings ({', '.join(changed)}): "
-                "use the same ones to continue it, or another --out"
-            )
+        path = self.folder / CONFIG
+        if path.exists():
+            check_continues(self.folder, config)
+        else:
+            write_text(path, _as_yaml(config))
 
     def train(self, trainer: Trainer, updates: int, time_budget: float | None, export_to: Path) -> None:
         """Updates ``trainer`` until it has had ``updates`` in all, or for ``time_budget`` seconds, saving as it goes.
@@ -326,6 +320,22 @@ class _Updates:
     def left(self) -> dict[str, int]:
         """See ``Procedure.left``."""
         return {self._run.folder.name: self._until - self._run.step}
+
+
+def check_continues(folder: Path, config: dict[str, Any]) -> None:
+    """Raises ``UsageError`` where the run in a folder has another configuration."""
+    sources = (folder / CONFIG).read_text(encoding="utf-8"), _as_yaml(config)
+    old, new = (dict(_flat(yaml.safe_load(source))) for source in sources)
+    changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+    if changed:
+        raise UsageError(
+            f"{folder} holds a run with other settings ({', '.join(changed)}): "
+            "use the same ones to continue it, or another --out"
+        )
+
+
+def _as_yaml(config: dict[str, Any]) -> str:
+    return yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False)
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

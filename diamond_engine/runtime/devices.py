@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.runtime.processor import processor_field
+
+VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 
 
 def choose_device(name: str) -> torch.device:
@@ -62,6 +66,21 @@ def numbered_device(name: str, number: int) -> torch.device:
     device = torch.device("cuda", number)
     torch.cuda.set_device(device)
     return device
+
+
+def gpus() -> list[str]:
+    """The GPUs that this process may use, as ``only_gpu`` takes them; none where they cannot be told apart."""
+    if not torch.cuda.is_available():
+        return []
+    visible = os.environ.get(VISIBLE_GPUS)
+    return (
+        [name.strip() for name in visible.split(",")] if visible else list(map(str, range(torch.cuda.device_count())))
+    )
+
+
+def only_gpu(name: str) -> dict[str, str]:
+    """Environment of a process that shall see this GPU alone."""
+    return {VISIBLE_GPUS: name}
 
 
 def communication_backend(device: torch.device) -> str:

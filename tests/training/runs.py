@@ -1,9 +1,13 @@
 """Small trainers on real episodes, for tests."""
 
+import io
 import json
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import nn
@@ -14,6 +18,7 @@ from diamond_engine.networks import RewardEndModel
 from diamond_engine.runtime import Runtime
 from diamond_engine.worlds import as_ddpm
 from tests.conftest import tiny_config
+from training import cli
 from training.denoiser import DenoiserTrainer, DenoiserTrainingConfig
 from training.optimisation import OptimiserConfig
 from training.reward_end import RewardEndTrainer, RewardEndTrainingConfig
@@ -90,3 +95,17 @@ def metrics_of(run: Path) -> list[dict[str, float]]:
     """The rows of ``metrics.jsonl`` without the time they took."""
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def run(*arguments: str | int | Path) -> tuple[int, str]:
+    """Exit code of ``diamond-train`` and all it says. In this process, for importing torch takes long."""
+    said = io.StringIO()
+    with redirect_stderr(said), patch.object(sys, "argv", ["diamond-train", *map(str, arguments)]):
+        hook = sys.unraisablehook
+        try:
+            cli.main()
+        except SystemExit as end:
+            return (end.code if isinstance(end.code, int) else 0), said.getvalue()
+        finally:
+            sys.unraisablehook = hook
+    return 0, said.getvalue()

@@ -1,0 +1,185 @@
+"""Suites as a person runs them: two slots or a real local Ray, tiny games, whatever is killed on the way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import copytree, rmtree
+
+import pytest
+
+from tests.training.runs import TINY_ASSIGNMENTS, metrics_of, run
+from training.evaluation.suite import read_suite
+
+GAMES = "Breakout,Pong,Boxing,Freeway"
+OFTEN = "checkpoint_minutes=0.003"
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+"""As every task of Ray has, so that sums are added in the same order."""
+WAIT_SECONDS = 120
+
+
+def command(out: Path, games: str, *more: str) -> list[str]:
+    sizes = [part for assignment in (*TINY_ASSIGNMENTS, OFTEN) for part in ("--set", assignment)]
+    how = ["--seeds", "1", "--preset", "quick", "--per-device", "2", "--device", "cpu", "--dtype", "float32"]
+    return [sys.executable, "-m", "training.cli", "suite", "--out", str(out), "--games", games, *how, *sizes, *more]
+
+
+def make(out: Path, games: str, *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(out, games, *more), env=ONE_THREAD, capture_output=True, text=True, check=False)
+
+
+def start(out: Path, games: str, *more: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(command(out, games, *more), env=ONE_THREAD, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Four games in two slots, and what the command said."""
+    out = tmp_path_factory.mktemp("suite") / "runs"
+    result = make(out, GAMES)
+    assert result.returncode == 0, result.stderr
+    return out, result.stderr
+
+
+def processes_of(folder: Path) -> Iterator[int]:
+    """Processes that make the run in a folder."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:  # it has just ended
+            continue
+        if str(folder).encode() in words and b"training.suite.child" in words:
+            yield int(entry.name)
+
+
+def begun(folder: Path) -> int:
+    """Waits until a run has saved; returns its process."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        if any((folder / "checkpoints").glob("step_*.pt")):
+            return next(processes_of(folder))
+        time.sleep(0.02)
+    raise AssertionError(f"{folder} has not begun")
+
+
+def assert_same(ours: Path, theirs: Path) -> None:
+    folders = sorted(path.parent.relative_to(ours) for path in ours.rglob("final.json"))
+    assert folders
+    for folder in folders:
+        assert metrics_of(ours / folder) == metrics_of(theirs / folder), folder
+        assert (ours / folder / "final.json").read_text() == (theirs / folder / "final.json").read_text()
+
+
+def test_a_suite_says_its_cost_shows_one_table_and_is_measured(undisturbed: tuple[Path, str]) -> None:
+    out, said = undisturbed
+    assert "4 games x 1 seeds" in said
+    assert "4 runs, 0 finished, 0 begun, 4 to begin" in said
+    assert "2 at once (2 x CPU): 4 runs take the time of 2" in said
+    suite = read_suite(out)
+    assert suite.scores.keys() == set(GAMES.split(","))
+    assert suite.unfinished == []
+    for game, scores in suite.scores.items():
+        (row,) = [line for line in said.splitlines() if line.startswith(f"│ {game} ")]
+        assert f"{scores[0]:,.1f}" in row
+
+
+def test_what_is_finished_is_skipped_and_a_failure_leaves_the_others_alone(
+    undisturbed: tuple[Path, str], tmp_path: Path
+) -> None:
+    copytree(undisturbed[0], tmp_path / "runs")
+    rmtree(tmp_path / "runs" / "Pong")
+    rmtree(tmp_path / "runs" / "Boxing")
+    stray = tmp_path / "runs" / "Pong" / "seed_0" / "episodes" / "episode_000000.h5"
+    stray.parent.mkdir(parents=True)
+    stray.touch()
+    finished = (tmp_path / "runs" / "Breakout" / "seed_0" / "final.json").stat().st_mtime_ns
+    result = make(tmp_path / "runs", GAMES)
+    assert result.returncode == 1
+    assert "2 finished, 0 begun, 2 to begin" in result.stderr
+    assert "Pong, seed 0: failed: " in result.stderr
+    assert "holds episodes of no run" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: 1 of 2 runs failed")
+    assert_same(undisturbed[0] / "Boxing", tmp_path / "runs" / "Boxing")
+    assert (tmp_path / "runs" / "Boxing" / "seed_0" / "final.json").exists()
+    assert (tmp_path / "runs" / "Breakout" / "seed_0" / "final.json").stat().st_mtime_ns == finished
+
+
+def test_a_killed_run_is_started_again_and_sigterm_saves_all(undisturbed: tuple[Path, str], tmp_path: Path) -> None:
+    out, games = tmp_path / "runs", "Breakout,Pong"
+    suite = start(out, games)
+    first = begun(out / "Breakout" / "seed_0")
+    os.kill(first, signal.SIGKILL)
+    log = out / "Breakout" / "seed_0" / "log.txt"
+    deadline = time.monotonic() + WAIT_SECONDS
+    while "continuing" not in log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    suite.send_signal(signal.SIGTERM)
+    assert suite.stderr is not None
+    assert "interrupted: progress is saved" in suite.stderr.read()
+    assert suite.wait() == 128 + signal.SIGTERM
+    assert log.read_text().count("continuing") == 1
+    for game in games.split(","):
+        folder = out / game / "seed_0"
+        assert not list(processes_of(folder))
+        assert (folder / "final.json").exists() or "interrupted: progress is saved" in (folder / "log.txt").read_text()
+    result = make(out, games)
+    assert result.returncode == 0, result.stderr
+    assert_same(undisturbed[0] / "Breakout", out / "Breakout")
+    assert_same(undisturbed[0] / "Pong", out / "Pong")
+
+
+def test_a_run_ends_with_a_killed_suite(tmp_path: Path) -> None:
+    suite = start(tmp_path, "Breakout", "--set", "collection.first_max=1000000", "--set", "collection.steps=1000000")
+    begun(tmp_path / "Breakout" / "seed_0")
+    suite.kill()
+    suite.wait()
+    deadline = time.monotonic() + WAIT_SECONDS
+    while list(processes_of(tmp_path / "Breakout" / "seed_0")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_ray_makes_the_same_runs_though_a_worker_is_killed(undisturbed: tuple[Path, str], tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    out = tmp_path / "runs"
+    suite = start(out, GAMES, "--ray", "local")
+    folder = out / "Breakout" / "seed_0"
+    status = Path(f"/proc/{begun(folder)}/status").read_text()
+    worker = int(status.partition("PPid:")[2].split()[0])
+    os.kill(worker, signal.SIGKILL)
+    assert suite.stderr is not None
+    said = suite.stderr.read()
+    assert suite.wait() == 0, said
+    assert "2 at once (a Ray cluster of 1 machine, 2 CPU cores)" in said
+    assert "continuing" in (folder / "log.txt").read_text()
+    assert_same(undisturbed[0], out)
+    assert json.loads((folder / "final.json").read_text())["game"] == "Breakout"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "denoiser.batchsize=3"], "unknown setting 'denoiser.batchsize': did you mean denoiser.batch_size?"),
+        (["--set", "denoiser.batch_size=3"], "holds a run with other settings (denoiser.batch_size)"),
+        (["--games", "Tetris"], "unknown Atari game 'Tetris'"),
+        (["--gpus", "7"], "no GPU '7' for --gpus: there is none to use"),
+        (["--gpus", "0", "--ray", "auto"], "--gpus is for this machine"),
+    ],
+)
+def test_wrong_usage_is_one_line(undisturbed: tuple[Path, str], arguments: list[str], message: str) -> None:
+    code, said = run(*command(undisturbed[0], GAMES, *arguments)[3:])
+    assert code == 2
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_a_missing_cluster_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    code, said = run(*command(tmp_path, GAMES, "--ray", "auto")[3:])
+    assert code == 1
+    assert said.startswith("error: no Ray cluster at 'auto'")
+    assert said.count("\n") == 1

@@ -1,0 +1,59 @@
+"""The one table of a suite: a row a game, a column a seed, in each cell the score or how far the run is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from training.suite.plan import Plan, SuiteRun
+
+REDRAW_SECONDS = 2.0
+
+
+def table(plan: Plan, failed: Mapping[SuiteRun, str]) -> Table:
+    """All runs as they are now; ``failed`` ones by what they said."""
+    shown = Table("game", *(f"seed {seed}" for seed in plan.seeds), "mean")
+    for name in plan.games:
+        runs = [run for run in plan.runs if run.game.name == name]
+        scores = [score for run in runs if (score := run.score) is not None]
+        mean = f"{sum(scores) / len(scores):,.1f}" if scores else "–"
+        shown.add_row(name, *("failed" if run in failed else _state(run) for run in runs), mean)
+    return shown
+
+
+def _state(run: SuiteRun) -> str:
+    if (score := run.score) is not None:
+        return f"{score:,.1f}"
+    if (epoch := run.epoch) is not None:
+        return f"epoch {epoch}"
+    return "begun" if run.begun else "–"
+
+
+class Board:
+    """Shows the table: in a terminal all the time, in a log file once at the end."""
+
+    def __init__(self, plan: Plan, console: Console) -> None:
+        self.failed: dict[SuiteRun, str] = {}
+        self._plan = plan
+        self._console = console
+        self._drawn = time.monotonic()
+        self._live = Live(table(plan, self.failed), console=console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Board:
+        if self._console.is_terminal:
+            self._live.start(refresh=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+        self._console.print(table(self._plan, self.failed))
+
+    def refresh(self) -> None:
+        """Draws it anew, now and then."""
+        if self._console.is_terminal and time.monotonic() - self._drawn > REDRAW_SECONDS:
+            self._drawn = time.monotonic()
+            self._live.update(table(self._plan, self.failed), refresh=True)
