@@ -17,6 +17,7 @@ from training.presets import PRESETS
 from training.replay import EVERY_STEP_ALIKE, Replay
 from training.run import Run, Session
 from training.settings import check_counts, configured
+from training.shapes import check_actor_critic, check_inner_model, check_reward_end
 
 
 @dataclass(frozen=True)
@@ -142,3 +143,6 @@ def _check(config: AlgorithmConfig, game: AtariGame) -> None:
     for part in (inner, judge, agent):
         if part.num_actions != len(game.actions):
             raise UsageError(f"num_actions must be {len(game.actions)} for {game.name}, not {part.num_actions}")
+    check_inner_model("denoiser.inner_model", inner)
+    check_reward_end("reward_end", judge)
+    check_actor_critic("actor_critic", agent)

@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
-from diamond_engine.checkpoints import without_weights
 from diamond_engine.counter_strike import csgo_world_config
 from diamond_engine.diffusion import DenoiserConfig
 from diamond_engine.errors import UsageError
-from diamond_engine.networks.denoiser import InnerModel
 from training.first_person.stage import StageConfig
 from training.optimisation import OptimiserConfig
 from training.settings import check_counts, configured
+from training.shapes import check_inner_model
 
 STAGES = ("dynamics", "upsampler")
 
@@ -142,25 +139,9 @@ def _check_network(stage: str, network: DenoiserConfig, base: DenoiserConfig) ->
         raise UsageError(
             f"networks.{stage}.inner_model: give as many values per level everywhere: {', '.join(map(str, levels))}"
         )
-    if inner.num_actions is not None and inner.cond_channels % inner.num_steps_conditioning:
-        raise UsageError(f"networks.{stage}.inner_model: cond_channels must be a multiple of num_steps_conditioning")
     for name in ("num_actions", "img_channels", "multi_hot_actions", "low_res_cond"):
         if getattr(inner, name) != getattr(base.inner_model, name):
             raise UsageError(f"networks.{stage}.inner_model.{name} must be {getattr(base.inner_model, name)}")
     if network.upsampling_factor != base.upsampling_factor:
         raise UsageError(f"networks.{stage}.upsampling_factor must be {base.upsampling_factor}")
-    try:
-        _try_shapes(network)
-    except RuntimeError as error:
-        raise UsageError(f"networks.{stage} cannot be built: {str(error).splitlines()[0]}") from error
-
-
-def _try_shapes(network: DenoiserConfig) -> None:
-    """Raises ``RuntimeError`` for sizes that do not fit together, such as channels that groups do not divide."""
-    inner, images = network.inner_model, network.inner_model.num_steps_conditioning + network.inner_model.low_res_cond
-    with without_weights():
-        frame = torch.empty(1, inner.img_channels, 16, 16)
-        context = torch.empty(1, images * inner.img_channels, 16, 16)
-        act = torch.empty(1, inner.num_steps_conditioning, inner.num_actions or 0) if inner.num_actions else None
-        level = torch.empty(1)
-        InnerModel(inner)(frame, level, level, context, act)
+    check_inner_model(f"{stage}.inner_model", inner)
