@@ -134,9 +134,9 @@ def test_a_batch_that_cannot_be_shared_is_refused() -> None:
         Workers(0, 3).parts(4)
 
 
-def test_only_world_model_takes_several_processes(tmp_path: Path) -> None:
+def test_algorithm_1_does_not_take_several_processes(tmp_path: Path) -> None:
     environment: dict[str, Any] = {**os.environ, "WORLD_SIZE": "2", "RANK": "0"}
     command = [sys.executable, "-m", "training.cli", "atari", "Breakout", "--out", str(tmp_path / "out")]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 2
-    assert "torchrun started 2 processes: only world-model" in result.stderr
+    assert "torchrun started 2 processes: only world-model and csgo take several" in result.stderr

@@ -18,6 +18,7 @@ from training.first_person.videos import VideoImport
 from training.first_person.world import FirstPersonTraining, chosen_stages
 from training.progress import make_console
 from training.run import Session
+from training.workers import Workers
 
 csgo_data = typer.Typer(
     help="The CS:GO data set: download it, prepare it for training, check it.", no_args_is_help=True
@@ -105,16 +106,20 @@ def csgo(
     as the dynamics have begun. Run the same command again to continue where it stopped. Your own game: see
     docs/own-game.md.
 
+    On several GPUs or machines: torchrun --nproc-per-node 8 -m training.cli csgo ... (--data and --out on a disk that
+    all see). They take the batches of an update by turns: the result is that of one process.
+
     A first look, in minutes: diamond-train csgo --data DIR --out OUT --preset quick
     """
     stages = chosen_stages(components)
     chosen = first_person_config(preset, config, settings or [])
     if time_budget is not None and not time_budget > 0:
         raise UsageError(f"--time-budget must be more than 0, not {time_budget}")
-    console = make_console()
+    workers = Workers.of_environment()
+    console = make_console(quiet=not workers.leads)
     footage = open_footage(data, console)
     seconds = None if time_budget is None else 60 * time_budget
-    session = Session(out, seed, Runtime.choose(device, dtype), seconds, console)
+    session = Session(out, seed, Runtime.choose(workers.device(device), dtype), seconds, console, workers)
     FirstPersonTraining(preset, chosen, footage, session).train(stages)
 
 

@@ -34,6 +34,7 @@ from training.first_person.shards import (
     shrink,
 )
 from training.first_person.sources import find
+from training.workers import ALONE, Workers
 
 KEPT_OPEN = 256
 READERS = 2
@@ -237,11 +238,22 @@ def _counted(clips: Sequence[Clip]) -> str:
 class Segments:
     """Numbered batches of segments, read ahead by threads; batch n is always the same for a seed.
 
-    Every place of the recordings that are not held out is as likely; segments lie inside of one recording.
+    Every place of the recordings that are not held out is as likely; segments lie inside of one recording. Several
+    ``workers`` take the batches by turns.
     """
 
-    def __init__(self, footage: Footage, length: int, batch_size: int, seed: int, *, full_res: bool) -> None:
+    def __init__(
+        self,
+        footage: Footage,
+        length: int,
+        batch_size: int,
+        seed: int,
+        *,
+        full_res: bool,
+        workers: Workers = ALONE,
+    ) -> None:
         """``full_res``: frames at full resolution with low-resolution ones beside them, instead of those alone."""
+        self._workers = workers
         self._footage = footage
         self._length = length
         self._batch_size = batch_size
@@ -255,18 +267,24 @@ class Segments:
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._ahead: dict[int, Future[tuple[NDArray[np.uint8], ...]]] = {}
         self.drawn = 0
-        """Batches drawn so far; may be set, to go on from there."""
+        """Batches drawn so far by all workers; may be set, to go on from there."""
+
+    @property
+    def next(self) -> int:
+        """Number of the batch that ``draw`` returns next."""
+        return self.drawn + self._workers.rank
 
     def draw(self, device: torch.device) -> Segment:
         """The next batch: frames ``(B, T, 3, H, W)`` (h, w unless ``full_res``), actions ``(B, T, 51)``."""
-        for number in range(self.drawn, self.drawn + READ_AHEAD):
+        turns, wanted = self._workers.count, self.next
+        for number in range(wanted, wanted + READ_AHEAD * turns, turns):
             if number not in self._ahead:
                 self._ahead[number] = self._threads.submit(self.read, number)
-        obs, act, *low_res = (torch.from_numpy(array).to(device) for array in self._ahead[self.drawn].result())
-        self._ahead = {number: future for number, future in self._ahead.items() if number > self.drawn}
-        self.drawn += 1
+        obs, act, *low_res = (torch.from_numpy(array).to(device) for array in self._ahead[wanted].result())
+        self._ahead = {number: future for number, future in self._ahead.items() if number > wanted}
+        self.drawn += turns
         mask = torch.ones(obs.shape[:2], dtype=torch.bool, device=device)
-        return Segment(to_float(obs), act, mask, to_float(low_res[0]) if low_res else None)
+        return Segment(to_float(obs), act, mask, low_res=to_float(low_res[0]) if low_res else None)
 
     def read(self, number: int) -> tuple[NDArray[np.uint8], ...]:
         """A batch by number, as arrays: frames, actions and, with ``full_res``, low-resolution frames."""

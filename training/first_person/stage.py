@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 
 from diamond_engine.diffusion import Denoiser, Segment, SigmaDistribution, denoiser_loss
+from diamond_engine.errors import UsageError
 from diamond_engine.runtime import Runtime
 from training.first_person.footage import Footage, Segments
 from training.optimisation import Metrics, Optimiser, OptimiserConfig
+from training.seeds import derived_seed
+from training.workers import ALONE, Workers
 
 BYTES_PER_PARAMETER = 16
 """Weight, gradient and Adam's two moments."""
@@ -40,6 +43,15 @@ class StageConfig:
     optimiser: OptimiserConfig = field(default_factory=lambda: PAPER_OPTIMISER)
     """Step size, clipping, decay."""
 
+    def share(self, workers: Workers) -> int:
+        """Batches of an update that fall to each of several processes. Raises ``UsageError`` where it is not even."""
+        if self.accumulation % workers.count:
+            raise UsageError(
+                f"{self.accumulation} batches an update cannot be shared evenly by {workers.count} processes: set "
+                "accumulation to a multiple of that, and batch_size such that their product stays"
+            )
+        return self.accumulation // workers.count
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -62,31 +74,35 @@ class StageTrainer:
         runtime: Runtime,
         seed: int,
         export: Callable[[Path, Denoiser, dict[str, Any]], None],
+        workers: Workers = ALONE,
     ) -> None:
+        """Several ``workers`` take the batches of an update by turns: see ``StageConfig.share``."""
         runtime.for_training(denoiser)
         self.denoiser = denoiser
         self.cfg = cfg
         self.runtime = runtime
-        self.optimiser = Optimiser(denoiser, cfg.optimiser, runtime)
+        self.optimiser = Optimiser(denoiser, cfg.optimiser, runtime, workers)
+        self._workers = workers
         self._export = export
         self.length = denoiser.cfg.inner_model.num_steps_conditioning + 1 + cfg.autoregressive_steps
         full_res = denoiser.cfg.upsampling_factor is not None
-        self._segments = Segments(footage, self.length, cfg.batch_size, seed, full_res=full_res)
-        self._noise = runtime.generator(seed)
+        self._segments = Segments(footage, self.length, cfg.batch_size, seed, full_res=full_res, workers=workers)
+        self._seed = seed
 
     def update(self) -> Metrics:
         """One gradient step over ``accumulation`` batches."""
-        return self.optimiser.update(self._loss, self.cfg.accumulation)
+        return self.optimiser.update(self._loss, self.cfg.share(self._workers))
 
     def cost(self) -> Cost:
         """Measures a gradient of one segment; changes nothing."""
+        before = self._segments.drawn
         segment = self._segments.draw(self.runtime.device)
-        self._segments.drawn -= 1
+        self._segments.drawn = before
         one = Segment(
             segment.obs[:1],
             segment.act if segment.act is None else segment.act[:1],
             segment.mask[:1],
-            segment.low_res if segment.low_res is None else segment.low_res[:1],
+            low_res=segment.low_res if segment.low_res is None else segment.low_res[:1],
         )
         self._gradient_of(one)  # includes what happens only once
         activations, seconds = self._gradient_of(one)
@@ -96,15 +112,10 @@ class StageTrainer:
 
     def _gradient_of(self, segment: Segment) -> tuple[int, float]:
         """Bytes that autograd keeps for a segment's gradient, without the weights, and the seconds it takes."""
-        noise = self.runtime.generator(0)
-
-        def draw(shape: tuple[int, ...]) -> Tensor:
-            return torch.randn(shape, generator=noise, device=self.runtime.device)
-
         kept: dict[int, int] = {}
         started = time.perf_counter()
         with _recorded(kept), self.runtime.autocast():
-            loss = denoiser_loss(self.denoiser, segment, self.cfg.sigma, draw)
+            loss = denoiser_loss(self.denoiser, segment, self.cfg.sigma, self._noise_of(0))
         loss.backward()
         loss.item()  # waits for the device
         seconds = time.perf_counter() - started
@@ -113,19 +124,21 @@ class StageTrainer:
         return sum(size for place, size in kept.items() if place not in own), seconds
 
     def _loss(self) -> tuple[Tensor, Metrics]:
+        noise = self._noise_of(self._segments.next)
         segment = self._segments.draw(self.runtime.device)
-        return denoiser_loss(self.denoiser, segment, self.cfg.sigma, self._draw_noise), {}
+        return denoiser_loss(self.denoiser, segment, self.cfg.sigma, noise), {}
 
-    def _draw_noise(self, shape: tuple[int, ...]) -> Tensor:
-        return torch.randn(shape, generator=self._noise, device=self.runtime.device)
+    def _noise_of(self, batch: int) -> Callable[[tuple[int, ...]], Tensor]:
+        """A source of noise that depends on the number of the batch alone, whichever process computes it."""
+        generator = self.runtime.generator(derived_seed(self._seed, f"noise of batch {batch}"))
+        return lambda shape: torch.randn(shape, generator=generator, device=self.runtime.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, optimiser and random states."""
+        """Weights, optimiser and how many batches were drawn, which number all that is random."""
         return {
             "network": self.denoiser.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "drawn": self._segments.drawn,
-            "noise": self._noise.get_state(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -133,7 +146,6 @@ class StageTrainer:
         self.denoiser.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self._segments.drawn = state["drawn"]
-        self._noise.set_state(state["noise"])
 
     def export(self, folder: Path, provenance: dict[str, Any]) -> None:
         """Writes the network into a world folder."""

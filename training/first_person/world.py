@@ -42,15 +42,23 @@ class FirstPersonTraining:
     def train(self, stages: Sequence[str]) -> None:
         """Trains ``dynamics``, ``upsampler`` or both; the time budget is shared evenly among those still to come.
 
-        Raises ``UsageError`` where a run folder holds a run with other settings, and as ``Run.train`` does.
+        Raises ``UsageError`` where a run folder holds a run with other settings, ``DiamondError`` where one of several
+        processes is lost or sees other data, and as ``Run.train`` does.
         """
+        workers, runtime = self.session.workers, self.session.runtime
+        for stage in stages:
+            getattr(self.config, stage).share(workers)
+        with workers.joined(runtime.device):
+            workers.check_alike({"recordings": self.footage.describe(), "precision": runtime.dtype_name})
+            self._train(stages)
+
+    def _train(self, stages: Sequence[str]) -> None:
         say, out = self.session.console.print, self.session.out
         say(f"preset {self.preset}: {PRESETS[self.preset].expectation}")
         say(f"{self.footage.describe()}; on {self.session.runtime.describe()}")
         runs = {stage: self._run(stage) for stage in stages}
-        context = self.config.networks.dynamics.inner_model.num_steps_conditioning
-        spawns = draw_spawns(self.footage, self.config.spawns, context, self.config.recorded_actions, self.session.seed)
-        write_spawns(out / "world" / "spawns.npz", spawns)
+        if self.session.workers.leads:
+            self._write_spawns()
         started = time.monotonic()
         for i, (stage, run) in enumerate(runs.items()):
             budget = self.session.time_budget
@@ -61,6 +69,11 @@ class FirstPersonTraining:
             run.train(trainer, trainer.cfg.updates, budget, out / "world")
         if (out / "world" / "world.yaml").exists():
             say(f"play it: diamond-play csgo --weights {out}")
+
+    def _write_spawns(self) -> None:
+        context = self.config.networks.dynamics.inner_model.num_steps_conditioning
+        spawns = draw_spawns(self.footage, self.config.spawns, context, self.config.recorded_actions, self.session.seed)
+        write_spawns(self.session.out / "world" / "spawns.npz", spawns)
 
     def _run(self, stage: str) -> Run:
         settings = {
@@ -75,6 +88,7 @@ class FirstPersonTraining:
             self.session.console,
             lambda: self._facts(settings),
             checkpoint_every=seconds,
+            workers=self.session.workers,
         )
 
     def _trainer(self, stage: str) -> StageTrainer:
@@ -86,7 +100,8 @@ class FirstPersonTraining:
             self._describe(folder, {FILES[stage]: provenance})
 
         config: StageConfig = getattr(self.config, stage)
-        return StageTrainer(denoiser, self.footage, config, self.session.runtime, self.session.seed, export)
+        session = self.session
+        return StageTrainer(denoiser, self.footage, config, session.runtime, session.seed, export, session.workers)
 
     def _say_cost(self, stage: str, trainer: StageTrainer) -> None:
         cfg, cost = trainer.cfg, trainer.cost()

@@ -1,4 +1,4 @@
-"""From recordings to a played world: real HDF5 files, real tars, real processes, tiny networks."""
+"""From recordings to a played world: real HDF5 files, real tars, tiny networks."""
 
 import io
 import json
@@ -16,50 +16,15 @@ from rich.console import Console
 
 from diamond_engine import load_world
 from diamond_engine.actions import csgo
-from diamond_engine.actions.csgo import CsgoAction
 from diamond_engine.episodes import EpisodeFolder
+from tests.training.first_person.recordings import arguments_of_training, good, write_recording, write_video
+from tests.training.runs import run
 from training.first_person.footage import Originals, Prepared, Segments
 from training.first_person.shards import csgo_test_split, read_manifest, shard_path, shrink
 
-COMMAND = [sys.executable, "-m", "training.cli"]
-TINY = [
-    f"networks.{stage}.inner_model.{name}={value}"
-    for stage in ("dynamics", "upsampler")
-    for name, value in (
-        ("channels", "[8,8]"),
-        ("depths", "[1,1]"),
-        ("attn_depths", "[false,false]"),
-        ("cond_channels", 16),
-    )
-] + ["dynamics.updates=3", "upsampler.updates=2", "spawns=2", "dynamics.accumulation=2"]
-
-
-def run(*arguments: str | int | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
-
-
-def good(*arguments: str | int | Path) -> str:
-    result = run(*arguments)
-    assert result.returncode == 0, result.stderr
-    return result.stderr
-
 
 def trained(data: Path, out: Path, *more: str) -> str:
-    settings = [part for setting in TINY for part in ("--set", setting)]
-    return good("csgo", "--data", data, "--out", out, "--preset", "quick", "--dtype", "float32", *settings, *more)
-
-
-def write_recording(path: Path, seed: int, frames: int = 14) -> None:
-    """A file in the layout of the CS:GO data set."""
-    rng = np.random.default_rng(seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w") as file:
-        for i in range(frames):
-            action = csgo.encode(CsgoAction(keys=(csgo.KEYS[i % 4],), mouse_x=float(rng.integers(-99, 99))))
-            file[f"frame_{i}_x"] = rng.integers(256, size=(150, 280, 3), dtype=np.uint8)
-            file[f"frame_{i}_y"] = action.astype(np.float64)
-            file[f"frame_{i}_xaux"] = np.zeros(54)
-            file[f"frame_{i}_helperarr"] = np.array([i == 3, i == 5], dtype=np.float64)
+    return good(*arguments_of_training(data, out, *more))
 
 
 @pytest.fixture(scope="module")
@@ -137,9 +102,9 @@ def test_preparing_again_does_nothing_and_an_altered_shard_is_found(tars: Path, 
     path = shard_path(folder, "hdf5_dm_july2021_4.hdf5")
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    result = run("csgo-data", "check", folder)
-    assert result.returncode == 1
-    assert "hdf5_dm_july2021_4.hdf5.npy was altered or damaged" in result.stderr
+    code, said = run("csgo-data", "check", folder)
+    assert code == 1
+    assert "hdf5_dm_july2021_4.hdf5.npy was altered or damaged" in said
     path.unlink()
     good("csgo-data", "prepare", tars, folder, "--workers", 1)
     assert path.read_bytes() == content
@@ -213,21 +178,10 @@ def test_wrong_usage_is_one_line(
     arguments: list[str], code: int, message: str, recordings: Path, tmp_path: Path
 ) -> None:
     names = {"NONE": str(tmp_path / "none"), "OUT": str(tmp_path / "out"), "DATA": str(recordings)}
-    result = run(*(names.get(argument, argument) for argument in arguments))
-    assert result.returncode == code, result.stderr
-    assert message in result.stderr
-    assert result.stderr.count("\n") == 1
-
-
-def write_video(path: Path, frames: int = 40, rate: int = 32) -> None:
-    """A video whose frames grow brighter."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=rate)
-        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
-        for i in range(frames):
-            picture = av.VideoFrame.from_ndarray(np.full((180, 320, 3), 6 * i, dtype=np.uint8), format="rgb24")
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
+    answer, said = run(*(names.get(argument, argument) for argument in arguments))
+    assert answer == code, said
+    assert message in said
+    assert said.count("\n") == 1
 
 
 def test_own_game_from_a_video_and_a_log(tmp_path: Path) -> None:
@@ -252,6 +206,6 @@ def test_own_game_from_a_video_and_a_log(tmp_path: Path) -> None:
 def test_a_bad_row_of_a_log_is_named(tmp_path: Path) -> None:
     write_video(tmp_path / "play.mp4", frames=4)
     (tmp_path / "play.jsonl").write_text('{"time": 0, "keys": ["w"]}\n{"time": 1, "keys": ["x"]}\n')
-    result = run("import-videos", tmp_path, "--out", tmp_path / "data")
-    assert result.returncode == 1
-    assert "play.jsonl, line 2: unknown key 'x'" in result.stderr
+    code, said = run("import-videos", tmp_path, "--out", tmp_path / "data")
+    assert code == 1
+    assert "play.jsonl, line 2: unknown key 'x'" in said
