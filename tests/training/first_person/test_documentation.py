@@ -1,0 +1,40 @@
+"""The worked example of docs/own-game.md, command by command."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.training.first_person.recordings import write_video
+
+PAGE = Path(__file__).parents[3] / "docs" / "own-game.md"
+SMALLER = {
+    "diamond-train csgo": "--set dynamics.updates=2 --set upsampler.updates=1 --set spawns=2",
+    "diamond-play csgo": "--headless --frames 3",
+}
+"""Options added to commands that would take minutes, or open a window."""
+
+
+def blocks(language: str) -> list[str]:
+    """Code of the page in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_worked_example_works(tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for name, suffix in (("play", "csv"), ("more", "jsonl")):
+        write_video(videos / f"{name}.mp4")
+        (log,) = blocks({"csv": "csv", "jsonl": "json"}[suffix])
+        (videos / f"{name}.{suffix}").write_text(log)
+    (commands,) = blocks("sh")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    for line in commands.splitlines():
+        command = line.partition("#")[0].strip()
+        more = next((options for start, options in SMALLER.items() if command.startswith(start)), "")
+        result = subprocess.run(
+            f"{command} {more}", shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, f"{command}: {result.stderr}"
+    assert (tmp_path / "runs" / "mine" / "world" / "upsampler.safetensors").exists()
