@@ -388,9 +388,7 @@ def _session(
 ) -> Session:
     _check_positive(time_budget=time_budget)
     if (started := Workers.of_environment().count) != workers.count:
-        raise UsageError(
-            f"torchrun started {started} processes: only world-model and csgo share their work among several"
-        )
+        raise UsageError(f"torchrun started {started} processes: only world-model and csgo take several")
     seconds = None if time_budget is None else 60 * time_budget
     runtime = Runtime.choose(workers.device(device), dtype)
     return Session(out, seed, runtime, seconds, make_console(quiet=not workers.leads), workers)
