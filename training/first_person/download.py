@@ -65,7 +65,9 @@ def listed() -> list[Tar]:
     """The tars on the hub, in order. Raises ``DiamondError`` where it cannot be reached or has none."""
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
+    from huggingface_hub.utils import logging
 
+    logging.set_verbosity_error()  # it tries again by itself: what counts is how that ends
     with _reaching():
         tree = HfApi().list_repo_tree(REPOSITORY, recursive=True, revision=REVISION, repo_type="dataset", token=False)
         files = [file for file in tree if isinstance(file, RepoFile)]
