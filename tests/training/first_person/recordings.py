@@ -15,9 +15,9 @@ TINY = [
     f"networks.{stage}.inner_model.{name}={value}"
     for stage in ("dynamics", "upsampler")
     for name, value in (
-        ("channels", "[8,8]"),
-        ("depths", "[1,1]"),
-        ("attn_depths", "[false,false]"),
+        ("channels", "[8,8,8,8]"),  # four levels: the attention in the middle sees a frame an eighth as wide and high
+        ("depths", "[1,1,1,1]"),
+        ("attn_depths", "[false,false,false,false]"),
         ("cond_channels", 16),
     )
 ] + ["dynamics.updates=3", "upsampler.updates=2", "spawns=2", "dynamics.accumulation=2", "upsampler.accumulation=2"]
