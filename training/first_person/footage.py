@@ -202,7 +202,8 @@ class Originals:
         if not self._paths:
             raise DiamondError(f"none of the {len(problems)} files in {folder} is good: {problems[0]}")
         if len(sizes) > 1:
-            raise DiamondError(f"{folder} has frames of different sizes ({sizes}): train on one size")
+            named = ", ".join(f"{width}x{height}" for height, width in sorted(sizes))
+            raise DiamondError(f"{folder} has frames of different sizes ({named}): train on one size")
         self.size = sizes.pop()
         self.clips = [
             Clip(path.name, length, held_out(path.name, i))

@@ -154,9 +154,11 @@ class Preparation:
         if not names:
             raise DiamondError(f"none of the {len(damaged)} recordings is good: {next(iter(damaged.values()))}")
         entries = tuple(replace(done[name], held_out=held_out(name, i)) for i, name in enumerate(names))
-        sizes = {(entry.height, entry.width) for entry in entries}
+        sizes = sorted({f"{entry.width}x{entry.height}" for entry in entries})
         if len(sizes) > 1:
-            raise UsageError(f"recordings of different frame sizes ({sizes}): prepare each into a folder of its own")
+            raise UsageError(
+                f"recordings of different frame sizes ({', '.join(sizes)}): prepare each into a folder of its own"
+            )
         manifest = Manifest(entries, damaged, found.cut_off, found.duplicates)
         write_manifest(self.out, manifest)
         for tar in found.cut_off:
