@@ -7,6 +7,7 @@ the same state, and what the first one saves continues with any number of them.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -77,6 +78,7 @@ class Workers:
         try:
             dist.init_process_group(communication_backend(device))
             yield
+            dist.barrier()
         except RuntimeError as error:
             if isinstance(error, dist.DistError) or any(sign in str(error) for sign in LOST):
                 raise DiamondError(
@@ -86,6 +88,7 @@ class Workers:
             raise
         finally:
             if dist.is_initialized():
+                gc.collect()  # DDP's cycles hold the group; its threads must not outlive it into the end of Python
                 dist.destroy_process_group()
 
     def wrapped(self, network: nn.Module) -> nn.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,12 +92,22 @@ def drift_report(drift: Drift) -> Report:
 def drift_table(drift: Drift) -> Table:
     """One row a window, one column for real play and for every dream."""
     dreams = [(label, course) for label, courses in drift.dreams.items() for course in courses]
-    titles = [course.label if len(drift.dreams) == 1 else f"{label}: {course.label}" for label, course in dreams]
+    names = dict(zip(drift.dreams, distinctive([*drift.dreams]), strict=True))
+    titles = [f"{names[label]} {course.label}".strip() for label, course in dreams]
     table = Table("up to step", "real", *titles, title="distance to other real games (levels of 256)")
     for window, mark in enumerate(drift.marks):
         distances = [course.distances[window] for course in (drift.real, *(course for _, course in dreams))]
         table.add_row(f"{mark:,}", *map(shown, distances))
     return table
+
+
+def distinctive(paths: Sequence[str]) -> list[str]:
+    """Paths without the folders that all of them have first and last; empty for one path alone."""
+    parts = [Path(path).parts for path in paths]
+    first = len(os.path.commonprefix(parts))
+    last = len(os.path.commonprefix([part[first:][::-1] for part in parts]))
+    own = [part[first : len(part) - last] for part in parts]
+    return [str(Path(*part)) if part else "" for part in own]
 
 
 def comparison_report(comparison: Comparison) -> Report:
