@@ -79,6 +79,7 @@ class Workers:
             dist.init_process_group(communication_backend(device))
             yield
             dist.barrier()
+            gc.collect()  # DDP's cycles hold the group: its threads must not live on into the end of Python
         except RuntimeError as error:
             if isinstance(error, dist.DistError) or any(sign in str(error) for sign in LOST):
                 raise DiamondError(
@@ -88,7 +89,6 @@ class Workers:
             raise
         finally:
             if dist.is_initialized():
-                gc.collect()  # DDP's cycles hold the group; its threads must not outlive it into the end of Python
                 dist.destroy_process_group()
 
     def wrapped(self, network: nn.Module) -> nn.Module:

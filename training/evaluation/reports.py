@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -104,10 +104,16 @@ def drift_table(drift: Drift) -> Table:
 def distinctive(paths: Sequence[str]) -> list[str]:
     """Paths without the folders that all of them have first and last; empty for one path alone."""
     parts = [Path(path).parts for path in paths]
-    first = len(os.path.commonprefix(parts))
-    last = len(os.path.commonprefix([part[first:][::-1] for part in parts]))
+    first = _shared(parts)
+    last = _shared([part[first:][::-1] for part in parts])
     own = [part[first : len(part) - last] for part in parts]
     return [str(Path(*part)) if part else "" for part in own]
+
+
+def _shared(sequences: Sequence[Sequence[str]]) -> int:
+    """How many elements all sequences begin with."""
+    columns = zip(*sequences, strict=False)
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
 
 
 def comparison_report(comparison: Comparison) -> Report:
