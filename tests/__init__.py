@@ -2,4 +2,4 @@
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported: beside other programs, waiting busily stalls
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read as torch is imported: busy threads stall each other
