@@ -7,6 +7,7 @@ imagined steps of 3 denoising steps each (actor-critic). Both sides read segment
 from __future__ import annotations
 
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -139,7 +140,21 @@ def _peak_of(component: str, side: str, world: World, batch: int, folder: Path, 
     for _ in range(2):
         trainer.update()
     on_device = peak_memory(runtime.device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 if on_device is None else on_device
+    return resident_peak() if on_device is None else on_device
+
+
+def resident_peak() -> int:
+    """Bytes of the largest resident set of this process, where Linux counts it since the process began.
+
+    Elsewhere by ``getrusage``, which on Linux starts at what the parent held.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        if found:
+            return int(found[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _cells(row: Row) -> list[str]:

@@ -14,9 +14,9 @@ EXIT_FAILED, EXIT_USAGE, EXIT_SIGINT = 1, 2, 130
 def main() -> None:
     """Runs the command and exits: 0 good, 1 failed, 2 wrong usage, 130 after Ctrl-C."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    # read by OpenMP as torch is imported: threads that wait busily take the cores from those they wait for, as soon as
-    # anything else runs on this machine, and a game comes to a standstill
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # read by OpenMP as torch is imported: threads that wait busily for long take the cores from those they wait for, as
+    # soon as anything else runs on this machine; threads that never do are slow to start (docs/performance.md)
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell started us with Ctrl-C ignored
     try:
         code, line = _run()

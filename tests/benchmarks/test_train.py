@@ -1,5 +1,7 @@
 """``python -m benchmarks.train``."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.benchmarks.processes import call, check_row, result_of
@@ -20,6 +22,13 @@ def test_peak_memory_is_of_each_side_alone(world_folder: Path) -> None:
     (row,) = result_of("benchmarks.train", *arguments, *QUICK)["rows"]
     for side in ("plain", "fast"):
         assert 100e6 < row[f"{side}_peak_bytes"] < 4e9
+
+
+def test_the_peak_of_a_process_is_its_own_and_not_what_its_parent_held() -> None:
+    held = bytearray(b"x") * 1_000_000_000
+    probe = [sys.executable, "-c", "from benchmarks.train import resident_peak; print(resident_peak())"]
+    peak = int(subprocess.run(probe, capture_output=True, text=True, check=True).stdout)
+    assert 50e6 < peak < len(held)
 
 
 def test_an_unknown_component_is_one_line() -> None:

@@ -304,10 +304,10 @@ def test_help_needs_no_torch(tmp_path: Path, command: tuple[str, ...]) -> None:
         "import os, sys; sys.argv = ['diamond-play', *sys.argv[1:], '--help']\n"
         "from play.cli import main\n"
         "try: main()\n"
-        "finally: print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+        "finally: print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", probe, *command], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == f"{os.environ.get('OMP_WAIT_POLICY', 'passive')} False"
+    assert done.stdout.splitlines()[-1] == f"{os.environ.get('GOMP_SPINCOUNT', '1000')} False"
