@@ -87,6 +87,9 @@ class Workers:
                     "from the last checkpoint"
                 ) from error
             raise
+        except BaseException:  # Ctrl-C and the like, of all of them after the same update
+            gc.collect()
+            raise
         finally:
             if dist.is_initialized():
                 dist.destroy_process_group()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 from collections.abc import Iterator
@@ -93,6 +94,8 @@ def _fetch(out: Path, tar: Tar) -> None:
     from huggingface_hub.utils import build_hf_headers
 
     part = _part(out, tar)
+    if _arrived(out, tar) > tar.size:
+        part.unlink()
     url = hf_hub_url(REPOSITORY, tar.path, revision=REVISION, repo_type="dataset")
     with _reaching(), part.open("ab") as file:
         http_get(
@@ -103,7 +106,7 @@ def _fetch(out: Path, tar: Tar) -> None:
             expected_size=tar.size,
             displayed_filename=tar.name,
         )
-    if part.stat().st_size != tar.size or (tar.sha256 is not None and sha256(part) != tar.sha256):
+    if tar.sha256 is not None and sha256(part) != tar.sha256:
         part.unlink()
         raise DiamondError(f"{tar.name} arrived damaged and was deleted: run the same command again")
     part.replace(out / tar.name)
@@ -115,7 +118,7 @@ def _reaching() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is not None and error.filename is not None:
+        if error.errno == errno.ENOSPC or (error.errno is not None and error.filename is not None):
             raise
         raise _unreachable(error) from error
     except Exception as error:  # its HTTP library changes by version

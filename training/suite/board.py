@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from diamond_engine.errors import DiamondError
 from training.suite.plan import Plan, SuiteRun
 
 REDRAW_SECONDS = 2.0
@@ -19,15 +20,27 @@ def table(plan: Plan, failed: Mapping[SuiteRun, str]) -> Table:
     shown = Table("game", *(f"seed {seed}" for seed in plan.seeds), "mean")
     for name in plan.games:
         runs = [run for run in plan.runs if run.game.name == name]
-        scores = [score for run in runs if (score := run.score) is not None]
+        scores = [score for run in runs if (score := _score(run)) is not None]
         mean = f"{sum(scores) / len(scores):,.1f}" if scores else "–"
         shown.add_row(name, *("failed" if run in failed else _state(run) for run in runs), mean)
     return shown
 
 
+def shown_score(run: SuiteRun) -> str | None:
+    """Its final score as text; None where there is none to be read."""
+    return None if (score := _score(run)) is None else f"{score:,.1f}"
+
+
+def _score(run: SuiteRun) -> float | None:
+    try:
+        return run.score
+    except DiamondError:  # what one run left must not end the others
+        return None
+
+
 def _state(run: SuiteRun) -> str:
-    if (score := run.score) is not None:
-        return f"{score:,.1f}"
+    if (score := shown_score(run)) is not None:
+        return score
     if (epoch := run.epoch) is not None:
         return f"epoch {epoch}"
     return "begun" if run.begun else "–"

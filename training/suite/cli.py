@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from diamond_engine.errors import UsageError
+from diamond_engine.runtime import Runtime
 from training.progress import make_console
 from training.suite.cluster import Cluster
 from training.suite.conduct import conduct
@@ -57,6 +58,9 @@ def suite(
     """
     if ray is not None and gpus is not None:
         raise UsageError("--gpus is for this machine: with --ray, the cluster says what it has")
+    if ":" in device:
+        raise UsageError(f"--device {device} names one device: say which kind here, and choose some with --gpus")
+    Runtime.choose("cpu" if ray is not None else device, dtype, compile=False)  # says now what every run would
     planned = plan(out, games, seeds, Options(preset, tuple(settings or ()), config, device, dtype))
     if ray is None:
         place = Machine(slots_of_this_machine(device, gpus, per_device))

@@ -26,7 +26,7 @@ class Cluster:
         """
         self._ray = _connected(address, per_device)
         resources = self._ray.cluster_resources()
-        self._machines = len(self._ray.nodes())
+        self._machines = sum(node["Alive"] for node in self._ray.nodes())
         on_gpus = device.partition(":")[0] != "cpu" and resources.get("GPU", 0) > 0
         self._needs = {"num_gpus": 1 / per_device, "num_cpus": 0} if on_gpus else {"num_cpus": 1}
         self._devices = f"{resources['GPU']:g} GPUs" if on_gpus else f"{resources.get('CPU', 0):g} CPU cores"

@@ -12,7 +12,7 @@ from rich.console import Console
 from diamond_engine.errors import DiamondError
 from training.presets import PRESETS
 from training.run import Interrupted, alone_in, stop_signals
-from training.suite.board import Board
+from training.suite.board import Board, shown_score
 from training.suite.jobs import LOG, Order, Outcome
 from training.suite.machine import Place
 from training.suite.plan import Plan, SuiteRun
@@ -70,7 +70,7 @@ def _say_cost(plan: Plan, left: Sequence[SuiteRun], out: Path, place: Place, con
 
 def _note(run: SuiteRun, outcome: Outcome, board: Board, console: Console, stopping: bool) -> None:
     if outcome.good:
-        console.print(f"{run.name}: finished, score {run.score:,.1f}")
+        console.print(f"{run.name}: finished, score {shown_score(run) or 'not to be seen from here yet'}")
     elif not stopping:
         board.failed[run] = outcome.line
         console.print(f"{run.name}: failed: {outcome.line.removeprefix('error: ')}")

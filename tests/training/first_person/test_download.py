@@ -62,6 +62,16 @@ def test_what_arrived_is_kept_and_the_rest_is_asked_for(hub: LocalHub, tmp_path:
     assert hub.downloads == [FIRST, SECOND, SECOND]
 
 
+def test_more_than_there_is_begins_anew(hub: LocalHub, tmp_path: Path) -> None:
+    out = tmp_path / "tars"
+    out.mkdir()
+    content = (hub.folder / FIRST).read_bytes()
+    (out / f".{FIRST}.part").write_bytes(content + b"more")
+    done = download(out, "--first", "1", HF_ENDPOINT=hub.endpoint)
+    assert done.returncode == 0, done.stderr
+    assert (out / FIRST).read_bytes() == content
+
+
 def test_offline_it_is_one_line(tmp_path: Path) -> None:
     result = download(tmp_path / "tars", HF_HUB_OFFLINE="1")
     assert result.returncode == 1
