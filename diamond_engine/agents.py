@@ -96,18 +96,31 @@ class RandomPolicy:
 
 
 class EpsilonPolicy:
-    """Follows a policy but, with probability ε per step and environment, acts at random."""
+    """Follows a policy but acts at random in a share ε of the steps of every environment.
 
-    def __init__(self, policy: Policy, num_actions: int, epsilon: float, seed: int = 0) -> None:
+    A random action is held for ``hold`` steps on average (geometrically distributed), as a person holds a key; 1 draws
+    anew at every step.
+    """
+
+    def __init__(self, policy: Policy, num_actions: int, epsilon: float, seed: int = 0, hold: float = 1.0) -> None:
         self.policy = policy
-        self.epsilon = epsilon
         self._random = RandomPolicy(num_actions, seed)
         self._generator = torch.Generator().manual_seed(seed + 1)
+        self._starts = epsilon / hold / (1 - epsilon + epsilon / hold)  # so that the share is ε whatever the hold
+        self._goes_on = 1 - 1 / hold
+        self._held = torch.zeros(0, dtype=torch.int64)
+        self._holding = torch.zeros(0, dtype=torch.bool)
 
     def act(self, obs: Tensor) -> Tensor:
         """See ``Policy.act``."""
         actions, noise = self.policy.act(obs).cpu(), self._random.act(obs)
-        return torch.where(torch.rand(len(obs), generator=self._generator) < self.epsilon, noise, actions)
+        if len(self._held) != len(obs):
+            self._held, self._holding = noise, torch.zeros(len(obs), dtype=torch.bool)
+        goes_on = self._holding & (torch.rand(len(obs), generator=self._generator) < self._goes_on)
+        starts = torch.rand(len(obs), generator=self._generator) < self._starts
+        self._held = torch.where(goes_on, self._held, noise)
+        self._holding = goes_on | starts
+        return torch.where(self._holding, self._held, actions)
 
     def reset(self, mask: Tensor | None = None) -> None:
         """See ``Policy.reset``."""

@@ -66,7 +66,7 @@ Entropy = Annotated[float, typer.Option(help="Weight of the entropy bonus.")]
 def collect_command(
     game: Game,
     out: Out,
-    steps: Annotated[int, typer.Option(help="Steps of this policy, ε and seed the folder shall hold in all.")],
+    steps: Annotated[int, typer.Option(help="Steps of this policy, ε, hold and seed the folder shall have in all.")],
     policy: Annotated[
         str,
         typer.Option(
@@ -78,6 +78,9 @@ def collect_command(
         list[float] | None,
         typer.Option(help="Probability of a random action [default: 0]; several share the steps.", show_default=False),
     ] = None,
+    hold: Annotated[
+        float, typer.Option(help="Steps for which a random action is held on average, as a person holds a key.")
+    ] = 1.0,
     num_envs: NumEnvs = 16,
     seed: Seed = 0,
     time_budget: TimeBudget = None,
@@ -86,8 +89,8 @@ def collect_command(
 ) -> None:
     """Play the real game and file episodes; a lost life ends one.
 
-    What the folder already holds of the same policy, ε and seed counts, so that the same command continues where it
-    stopped; another policy, ε or seed adds its steps to the same folder. Games under way at the end are filed as
+    What the folder already has of the same policy, ε, hold and seed counts, so that the same command continues where it
+    stopped; another policy, ε, hold or seed adds its steps to the same folder. Games under way at the end are filed as
     truncated episodes.
     """
     atari = atari_game(game)
@@ -95,9 +98,11 @@ def collect_command(
     _check_positive(steps=steps, num_envs=num_envs)
     if not all(0 <= value <= 1 for value in epsilons):
         raise UsageError(f"--epsilon must lie between 0 and 1: {', '.join(map(str, epsilons))}")
+    if not hold >= 1:
+        raise UsageError(f"--hold must be at least 1, not {hold:g}")
     session = _session(out, seed, time_budget, device, dtype)
     player = policy if policy in (RANDOM, TRACKER) else find_agent(policy, atari)
-    collect_mixture(Mixture(atari, player, epsilons, steps, num_envs), session)
+    collect_mixture(Mixture(atari, player, epsilons, steps, num_envs, hold), session)
 
 
 @app.command()

@@ -142,13 +142,15 @@ class Mixture:
     """Steps in all that the folder shall hold of this policy, these ε and this seed."""
     num_envs: int
     """Games side by side B."""
+    hold: float = 1.0
+    """Steps for which a random action is held on average."""
 
     def sources(self, seed: int) -> list[Source]:
         """What to file, in order."""
         if self.player == RANDOM:
-            return [Source(RANDOM, 0.0, seed)]
+            return [Source(RANDOM, 0.0, seed, self.hold)]
         label = self.player if isinstance(self.player, str) else self.player.label
-        return [Source(label, epsilon, seed) for epsilon in self.epsilons]
+        return [Source(label, epsilon, seed, self.hold) for epsilon in self.epsilons]
 
 
 def collect_mixture(mixture: Mixture, session: Session) -> None:
@@ -199,6 +201,7 @@ def _collector(mixture: Mixture, source: Source, before: int, session: Session) 
         policy = teacher(mixture.game, actions, TRACKER_SPREAD)
     else:
         policy = RandomPolicy(len(mixture.game.actions), actions)
-    if source.epsilon > 0:
-        policy = EpsilonPolicy(policy, len(mixture.game.actions), source.epsilon, noise)
+    epsilon = 1.0 if mixture.player == RANDOM else source.epsilon
+    if epsilon > 0:
+        policy = EpsilonPolicy(policy, len(mixture.game.actions), epsilon, noise, source.hold)
     return Collector(emulator, policy, {"game": mixture.game.name, **source._asdict()}, session.runtime.device)

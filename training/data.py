@@ -32,9 +32,12 @@ class Source(NamedTuple):
     epsilon: float
     """Probability of a random action."""
     seed: int
+    hold: float = 1.0
+    """Steps for which a random action is held on average."""
 
     def __str__(self) -> str:
-        return self.policy + (f", ε = {self.epsilon:g}" if self.epsilon else "")
+        held = f", held {self.hold:g} steps" if self.hold != 1 else ""
+        return self.policy + (f", ε = {self.epsilon:g}" if self.epsilon else "") + held
 
 
 UNKNOWN = Source("unknown", 0.0, 0)
@@ -87,7 +90,7 @@ def _source(path: Path, game: AtariGame) -> Source:
     """Who played an episode. Raises ``UsageError`` for one of another game, ``DiamondError`` for an invalid one."""
     with h5py.File(path, "r") as file:
         played = str(file.attrs.get("game", "unknown"))
-        policy, epsilon, seed = (file.attrs.get(name, default) for name, default in UNKNOWN._asdict().items())
+        policy, epsilon, seed, hold = (file.attrs.get(name, default) for name, default in UNKNOWN._asdict().items())
         actions, image = np.asarray(file["actions"]), np.asarray(file["final_frame"]).shape
     if played != game.name:
         raise UsageError(f"{path} is an episode of {played}, not of {game.name}: use another folder")
@@ -97,9 +100,11 @@ def _source(path: Path, game: AtariGame) -> Source:
             f"{FRAME_SIZE}x{FRAME_SIZE}, not {'x'.join(map(str, image[:2]))}"
         )
     try:
-        return Source(str(policy), float(epsilon), int(seed))
+        return Source(str(policy), float(epsilon), int(seed), float(hold))
     except (TypeError, ValueError) as error:
-        raise DiamondError(f"{path} says nonsense of who played it: epsilon {epsilon!r}, seed {seed!r}") from error
+        raise DiamondError(
+            f"{path} says nonsense of who played it: epsilon {epsilon!r}, seed {seed!r}, hold {hold!r}"
+        ) from error
 
 
 class SegmentStream:

@@ -115,6 +115,16 @@ class TestEpsilonPolicy:
         actions = EpsilonPolicy(Constant(), 4, epsilon).act(frames(1, 4000)[0])
         assert (actions == 2).float().mean().item() == pytest.approx(share, abs=0.03 if epsilon > 0 else 0)
 
+    @pytest.mark.parametrize("epsilon", [0.3, 1.0])
+    def test_holds_what_it_chose_at_random(self, epsilon: float) -> None:
+        policy, obs = EpsilonPolicy(Constant(), 4, epsilon, hold=8), frames(1, 4000)[0]
+        actions = torch.stack([policy.act(obs) for _ in range(60)])[30:]
+        others = actions[:-1] != 2
+        assert others.float().mean().item() == pytest.approx(0.75 * epsilon, abs=0.03)
+        goes_on = actions[1:][others] == actions[:-1][others]
+        started_alike = 0.25 / 8 if epsilon == 1 else 0.25 / 8 * 0.3 / 8 / (0.7 + 0.3 / 8)
+        assert goes_on.float().mean().item() == pytest.approx(7 / 8 + started_alike, abs=0.01)
+
     def test_is_seeded(self) -> None:
         one, same, other = (play(EpsilonPolicy(Constant(), 4, 0.5, seed), frames(10)) for seed in (0, 0, 1))
         assert torch.equal(one, same)

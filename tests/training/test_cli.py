@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -35,7 +36,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_collect_files_what_was_asked_for_once(collected: Path) -> None:
     folder = EpisodeFolder(collected)
     assert folder.num_steps == 300
-    assert folder[0].attributes == {"game": "Breakout", "policy": "random", "epsilon": 0.0, "seed": 0}
+    assert folder[0].attributes == {"game": "Breakout", "policy": "random", "epsilon": 0.0, "seed": 0, "hold": 1.0}
     assert "already has 300 steps" in _good("collect", "Breakout", "--out", collected, "--steps", 300)
     assert EpisodeFolder(collected).num_steps == 300
 
@@ -45,6 +46,18 @@ def test_scripted_player_is_collected(tmp_path: Path) -> None:
     folder = EpisodeFolder(tmp_path)
     assert folder.num_steps == 60
     assert folder[0].attributes["policy"] == "tracker"
+
+
+def test_random_actions_are_held(collected: Path, tmp_path: Path) -> None:
+    _good("collect", "Breakout", "--out", tmp_path, "--steps", 300, "--num-envs", 4, "--hold", 10)
+    folder = EpisodeFolder(tmp_path)
+    assert folder[0].attributes["hold"] == 10.0
+    assert _changes(folder) < 0.2 < _changes(EpisodeFolder(collected))
+
+
+def _changes(folder: EpisodeFolder) -> float:
+    """Share of steps with another action than the step before."""
+    return float(np.mean(np.concatenate([np.diff(folder[i].actions) != 0 for i in range(len(folder))])))
 
 
 def test_continued_collection_plays_other_games(collected: Path, tmp_path: Path) -> None:
@@ -135,6 +148,7 @@ def test_interrupted_training_saves_and_continues(collected: Path, tmp_path: Pat
         (["world-model", "Breakout", "--data", "DATA", "--out", "OUT", "--components", "eyes"], 2, "unknown component"),
         (["world-model", "Breakout", "--data", "DATA", "--out", "OUT", "--diffusion", "dpm"], 2, "use edm or ddpm"),
         (["atari", "Breakot", "--preset", "quick"], 2, "did you mean Breakout"),
+        (["collect", "Breakout", "--out", "OUT", "--steps", "9", "--hold", "0.5"], 2, "--hold must be at least 1"),
         (["atari", "Breakout", "--out", "OUT", "--preset", "slow"], 2, "use paper or quick"),
         (
             ["atari", "Breakout", "--out", "OUT", "--set", "denoiser.batchsize=4"],
