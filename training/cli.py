@@ -70,7 +70,7 @@ def collect_command(
     policy: Annotated[
         str,
         typer.Option(
-            help="Who plays: random, tracker (a scripted player, Breakout only), a world, or the run of an agent "
+            help="Who plays: random, tracker (a scripted player: Breakout, Pong), a world, or the run of an agent "
             "(or one of its snapshots)."
         ),
     ] = RANDOM,
@@ -312,7 +312,7 @@ def atari(
         int,
         typer.Option(
             metavar="UPDATES",
-            help="Model-free: follow the scripted player (Breakout only) at first, less and less until then.",
+            help="Model-free: follow the scripted player (Breakout, Pong) at first, less and less until then.",
         ),
     ] = 0,
     snapshots_every: Annotated[

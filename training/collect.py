@@ -126,7 +126,7 @@ RANDOM = "random"
 BYTES_PER_STEP = 1500
 """On disk, compressed, as measured on Breakout; busier games take more."""
 TRACKER_SPREAD = 1.5
-"""Columns by which the scripted player's aim varies, so that games take different courses."""
+"""Pixels by which the scripted player's aim varies, so that games take different courses."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A scripted player: reaches deep into a game before any trained policy can, for data sets and to start an agent off.
+"""The scripted player of Breakout.
 
 Shapes: B games, H height, W width.
 """
@@ -10,10 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diamond_engine.actions import AtariGame, Button, atari_game
-from diamond_engine.agents import Policy
-from diamond_engine.errors import UsageError
+from diamond_engine.actions import Button, atari_game
 from diamond_engine.frames import to_uint8
+from training.teachers.geometry import centre_above, reflected
 
 FIELD_TOP, FIELD_BOTTOM = 29, 57
 """Rows between the lowest bricks and the paddle, where the ball is the only thing that moves."""
@@ -26,17 +25,6 @@ COAST = 4.5
 """Columns the paddle still glides in the step after one in which it was pushed."""
 DEAD_BAND = 3.8
 """Columns the paddle may be off its aim: one push moves it by about 8."""
-
-
-TRACKER = "tracker"
-"""Name of the scripted player on the command line."""
-
-
-def teacher(game: AtariGame, seed: int, spread: float) -> Policy:
-    """The scripted player of a game. Raises ``UsageError`` for a game that has none."""
-    if game.name != "Breakout":
-        raise UsageError(f"there is no scripted player of {game.name}, only of Breakout")
-    return BreakoutTracker(seed, spread)
 
 
 class BreakoutTracker:
@@ -85,13 +73,7 @@ class BreakoutTracker:
 
 def find_ball(red: NDArray[np.uint8]) -> tuple[float, float] | None:
     """Row and column of the ball in the field below the bricks, or None: red channel ``(H, W)``."""
-    field = red[FIELD_TOP:FIELD_BOTTOM, LEFT_WALL:RIGHT_WALL].astype(np.float64)
-    weight = np.where(field > BALL_LEVEL, field, 0.0)
-    total = weight.sum()
-    if total == 0:
-        return None
-    rows, columns = np.indices(field.shape)
-    return FIELD_TOP + float((weight * rows).sum() / total), LEFT_WALL + float((weight * columns).sum() / total)
+    return centre_above(red, BALL_LEVEL, (FIELD_TOP, FIELD_BOTTOM), (LEFT_WALL, RIGHT_WALL))
 
 
 def paddle_column(red: NDArray[np.uint8]) -> float:
@@ -106,6 +88,4 @@ def landing_column(before: tuple[float, float] | None, ball: tuple[float, float]
     if before is None or row <= before[0]:
         return column
     slope = (column - before[1]) / (row - before[0])
-    width = RIGHT_WALL - 1 - LEFT_WALL
-    travelled = (column - LEFT_WALL + slope * (PADDLE_ROW - row)) % (2 * width)
-    return LEFT_WALL + min(travelled, 2 * width - travelled)
+    return reflected(column + slope * (PADDLE_ROW - row), LEFT_WALL, RIGHT_WALL - 1)
