@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from diamond_engine.actions import AtariGame
-from diamond_engine.agents import write_agent
+from diamond_engine.agents import Policy, write_agent
 from diamond_engine.configs import plain
 from diamond_engine.emulator import AtariEmulator
 from diamond_engine.environment import BatchedEnv, EmulatorEnv
@@ -55,7 +55,8 @@ class AgentTraining:
     def in_imagination(self, world: World, preset: str | None, data: GameEpisodes | None) -> None:
         """Trains in a world's dreams, which start from ``data`` or else from its spawns; exports world and agent.
 
-        Raises ``DiamondError`` for a world without a reward/end model or without anything to start from.
+        Raises ``DiamondError`` for a world without a reward/end model or without anything to start from. The game's
+        scripted player may give the agent a start, as in ``model_free``: it reads the dreamed frames.
         """
         if world.reward_end is None:
             raise DiamondError(f"{world.config.name} has no reward/end model: an agent has nothing to learn from there")
@@ -75,11 +76,13 @@ class AgentTraining:
             config = replace(world.config, actor_critic=network.cfg, provenance=origin)
             write_world(folder, replace(world, config=config, actor_critic=network))
 
-        facts: dict[str, Any] = {"environment": f"imagination in {world.config.name}"}
+        tutor = self._tutor()
+        facts: dict[str, Any] = {"environment": f"imagination in {world.config.name}{_kickstarted(tutor)}"}
         if data is not None:
             facts["data"] = data.facts()
-        network = self._network()
-        trainer = ActorCriticTrainer(network, env, self.config, runtime, session.seed, export, fresh=True)
+        trainer = ActorCriticTrainer(
+            self._network(), env, self.config, runtime, session.seed, export, teacher=tutor, fresh=True
+        )
         self._train(trainer, env, facts, session.out / "world")
 
     def model_free(self) -> None:
@@ -89,8 +92,7 @@ class AgentTraining:
         ``UsageError`` where it has none.
         """
         session = self.session
-        kickstart = self.config.kickstart_updates
-        tutor = teacher(self.game, session.seed, spread=0.0) if kickstart > 0 else None
+        tutor = self._tutor()
         emulator = AtariEmulator(self.game, self.num_envs, seed=session.seed, end_on_life_loss=True)
         env = EmulatorEnv(emulator, session.runtime.device)
 
@@ -100,11 +102,14 @@ class AgentTraining:
         trainer = ActorCriticTrainer(
             self._network(), env, self.config, session.runtime, session.seed, export, lambda: env.finished_scores, tutor
         )
-        environment = "the real emulator (model-free)" + (f", kickstarted by the {TRACKER}" if tutor else "")
+        environment = f"the real emulator (model-free){_kickstarted(tutor)}"
         try:
             self._train(trainer, env, {"environment": environment}, session.out / "agent")
         finally:
             emulator.close()
+
+    def _tutor(self) -> Policy | None:
+        return teacher(self.game, self.session.seed, spread=0.0) if self.config.kickstart_updates > 0 else None
 
     def _network(self) -> ActorCritic:
         torch.manual_seed(self.session.seed)
@@ -122,3 +127,7 @@ class AgentTraining:
             f"{self.config.horizon} steps, {facts['environment']}, on {session.runtime.describe()}"
         )
         run.train(trainer, self.updates, session.time_budget, export_to)
+
+
+def _kickstarted(tutor: Policy | None) -> str:
+    return f", kickstarted by the {TRACKER}" if tutor else ""

@@ -60,6 +60,13 @@ TimeBudget = Annotated[
 NumEnvs = Annotated[int, typer.Option(help="Games side by side.")]
 Horizon = Annotated[int, typer.Option(help="Steps of every game between updates.")]
 Entropy = Annotated[float, typer.Option(help="Weight of the entropy bonus.")]
+Size = Annotated[str, typer.Option(help="Network: paper, or small, 4 times as fast on a CPU.")]
+Kickstart = Annotated[
+    int,
+    typer.Option(
+        metavar="UPDATES", help="Follow the scripted player (Breakout, Pong) at first, less and less until then."
+    ),
+]
 
 
 @app.command("collect")
@@ -248,6 +255,8 @@ def agent(
     horizon: Horizon = 15,
     learning_rate: Annotated[float, typer.Option(help="Step size.")] = 1e-4,
     entropy: Entropy = 0.001,
+    size: Size = "paper",
+    kickstart_updates: Kickstart = 0,
     seed: Seed = 0,
     time_budget: TimeBudget = None,
     device: Device = "auto",
@@ -258,10 +267,12 @@ def agent(
     OUT/world is the world with the agent so far.
     """
     atari = atari_game(game)
-    config = _actor_critic_config(ActorCriticTrainingConfig(), updates, num_envs, horizon, learning_rate, entropy)
+    config = _actor_critic_config(
+        ActorCriticTrainingConfig(), updates, num_envs, horizon, learning_rate, entropy, size, kickstart_updates
+    )
     session = _session(out, seed, time_budget, device, dtype)
     episodes = None if data is None else GameEpisodes(data, atari)
-    training = AgentTraining(atari, config, updates, num_envs, session)
+    training = AgentTraining(atari, config, updates, num_envs, session, size=size)
     training.in_imagination(find_world(world, atari), preset, episodes)
 
 
@@ -307,14 +318,8 @@ def atari(
     entropy: Annotated[float, typer.Option(help="Model-free: weight of the entropy bonus.")] = (
         MODEL_FREE.loss.weight_entropy
     ),
-    size: Annotated[str, typer.Option(help="Model-free: network, paper or small, 4 times as fast on a CPU.")] = "paper",
-    kickstart_updates: Annotated[
-        int,
-        typer.Option(
-            metavar="UPDATES",
-            help="Model-free: follow the scripted player (Breakout, Pong) at first, less and less until then.",
-        ),
-    ] = 0,
+    size: Size = "paper",
+    kickstart_updates: Kickstart = 0,
     snapshots_every: Annotated[
         int | None,
         typer.Option(
@@ -336,13 +341,10 @@ def atari(
     if model_free:
         if settings or config or static_data or preset != "paper":
             raise UsageError("--preset, --set, --config and --static-data are for Algorithm 1, not for --model-free")
-        training = _actor_critic_config(MODEL_FREE, updates, num_envs, horizon, learning_rate, entropy)
+        training = _actor_critic_config(
+            MODEL_FREE, updates, num_envs, horizon, learning_rate, entropy, size, kickstart_updates
+        )
         _check_positive(snapshots_every=snapshots_every)
-        if size not in SIZES:
-            raise UsageError(f"unknown --size {size!r}: use {', '.join(SIZES)}")
-        if kickstart_updates < 0:
-            raise UsageError(f"--kickstart-updates must be at least 0, not {kickstart_updates}")
-        training = replace(training, kickstart_updates=kickstart_updates)
         session = _session(out or _default_out(played, "model-free", seed), seed, time_budget, device, dtype)
         AgentTraining(played, training, updates, num_envs, session, snapshots_every, size).model_free()
         return
@@ -400,12 +402,24 @@ def _session(
 
 
 def _actor_critic_config(
-    base: ActorCriticTrainingConfig, updates: int, num_envs: int, horizon: int, learning_rate: float, entropy: float
+    base: ActorCriticTrainingConfig,
+    updates: int,
+    num_envs: int,
+    horizon: int,
+    learning_rate: float,
+    entropy: float,
+    size: str,
+    kickstart_updates: int,
 ) -> ActorCriticTrainingConfig:
     _check_positive(updates=updates, num_envs=num_envs, horizon=horizon, learning_rate=learning_rate)
+    if size not in SIZES:
+        raise UsageError(f"unknown --size {size!r}: use {', '.join(SIZES)}")
+    if kickstart_updates < 0:
+        raise UsageError(f"--kickstart-updates must be at least 0, not {kickstart_updates}")
     return replace(
         base,
         horizon=horizon,
+        kickstart_updates=kickstart_updates,
         loss=replace(base.loss, weight_entropy=entropy),
         optimiser=replace(base.optimiser, learning_rate=learning_rate),
     )

@@ -106,6 +106,11 @@ def test_from_episodes_to_a_world_with_an_agent(collected: Path, tmp_path: Path)
     size = ["--updates", "1", "--num-envs", "2", "--horizon", "2"]
     _good("agent", "Breakout", "--world", run, "--out", dreamt, "--data", collected, *size)
     assert load_world(dreamt).config.provenance["agent"]["environment"] == "imagination in atari/Breakout"
+    taught = tmp_path / "taught"
+    _good("agent", "Breakout", "--world", run, "--out", taught, *size, "--size", "small", "--kickstart-updates", 2)
+    origin = load_world(taught).config.provenance["agent"]
+    assert origin["environment"] == "imagination in atari/Breakout, kickstarted by the tracker"
+    assert "loss_teacher" in (taught / "metrics.jsonl").read_text()
 
 
 def test_ddpm_is_trained_on_the_same_data_and_kept_apart(collected: Path, tmp_path: Path) -> None:
