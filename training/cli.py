@@ -166,7 +166,10 @@ def world_model(
         ),
     ] = 0.0,
     init: Annotated[
-        str | None, typer.Option(metavar="WORLD", help="Start from this world's weights.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="WORLD", help="Start from this world's weights; what is not trained stays.", show_default=False
+        ),
     ] = None,
     compile_networks: Annotated[
         bool,

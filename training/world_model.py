@@ -58,6 +58,10 @@ class Component:
     """Updates in all."""
 
 
+COMPONENTS = ("denoiser", "reward_end")
+"""What a world model consists of, as files and attributes of a world name it."""
+
+
 @dataclass(frozen=True)
 class WorldModelTraining:
     """Trains components one after the other, each in a run folder of its own, and exports them to ``out/world``."""
@@ -68,7 +72,8 @@ class WorldModelTraining:
     """What to learn from."""
     session: Session
     init: World | None = None
-    """Weights to start from; they must be of the same architecture."""
+    """Weights to start from, of the same architecture; what it lacks starts from nothing, and what it has is part of
+    the world so far until it was trained here."""
     compiled: bool = False
     """Whether to run the networks through ``torch.compile``."""
 
@@ -86,6 +91,7 @@ class WorldModelTraining:
     def _train_all(self, components: Sequence[Component]) -> None:
         if self.session.workers.leads:
             self._write_spawns()
+            self._carry_over()
         started = time.monotonic()
         for i, component in enumerate(components):
             budget = self.session.time_budget
@@ -125,15 +131,19 @@ class WorldModelTraining:
 
     def _prepare(self, network: nn.Module, name: str, compilable: nn.Module) -> None:
         if self.init is not None:
-            trained = getattr(self.init, name)
-            if trained is None:
-                raise DiamondError(f"{self.init.config.name}, given as --init, has no {name}")
-            if isinstance(network, Denoiser) and trained.cfg.diffusion != network.cfg.diffusion:
-                kind = trained.cfg.diffusion
-                raise DiamondError(f"{self.init.config.name}, given as --init, was trained with --diffusion {kind}")
-            load_strictly(network, trained.state_dict(), f"{name} of {self.init.config.name}")
+            self._start_from(self.init, network, name)
         if self.compiled:
             compilable.compile()
+
+    def _start_from(self, world: World, network: nn.Module, name: str) -> None:
+        trained = getattr(world, name)
+        if trained is None:
+            self.session.console.print(f"{world.config.name}, given as --init, has no {name}: it starts from nothing")
+            return
+        if isinstance(network, Denoiser) and trained.cfg.diffusion != network.cfg.diffusion:
+            kind = trained.cfg.diffusion
+            raise DiamondError(f"{world.config.name}, given as --init, was trained with --diffusion {kind}")
+        load_strictly(network, trained.state_dict(), f"{name} of {world.config.name}")
 
     def _say_cost(self, component: Component, trainer: DenoiserTrainer | RewardEndTrainer) -> None:
         network = trainer.denoiser if isinstance(trainer, DenoiserTrainer) else trainer.network
@@ -158,6 +168,14 @@ class WorldModelTraining:
         contexts = EpisodeContexts(self.data.episodes, length, self.session.seed, STEPS_LEFT_AT_SPAWN)
         write_spawns(self.session.out / "world" / "spawns.npz", contexts.draw(SPAWNS))
 
+    def _carry_over(self) -> None:
+        for name in filter(self._is_carried, COMPONENTS):
+            write_component(self.session.out / "world" / f"{name}.safetensors", getattr(self.init, name), torch.float32)
+
+    def _is_carried(self, component: str) -> bool:
+        """Whether the world so far has this component from ``init``."""
+        return getattr(self.init, component, None) is not None and not (self.session.out / component).exists()
+
     def _exporter(self, component: str) -> Export:
         def export(folder: Path, network: nn.Module, provenance: dict[str, Any]) -> None:
             write_component(folder / f"{component}.safetensors", network, torch.float32)
@@ -169,16 +187,23 @@ class WorldModelTraining:
         """Writes ``world.yaml`` for the components trained so far; a world starts with its denoiser."""
         if not (folder / "denoiser.safetensors").exists():
             return
-        provenance = {**{name: self._known_provenance(name) for name in ("denoiser", "reward_end")}, **newest}
+        provenance = {**{name: self._known_provenance(name) for name in COMPONENTS}, **newest}
         has_judge = (folder / "reward_end.safetensors").exists()
         config = replace(
             self.architecture,
-            reward_end=self.architecture.reward_end if has_judge else None,
+            denoiser=self._origin("denoiser").denoiser,
+            reward_end=self._origin("reward_end").reward_end if has_judge else None,
             actor_critic=None,
             provenance={name: value for name, value in provenance.items() if value},
         )
         write_text(folder / "world.yaml", to_yaml(config))
 
+    def _origin(self, component: str) -> WorldConfig:
+        """What says the component's architecture."""
+        return self.init.config if self.init is not None and self._is_carried(component) else self.architecture
+
     def _known_provenance(self, component: str) -> dict[str, Any]:
+        if self.init is not None and self._is_carried(component):
+            return self.init.config.provenance.get(component, {})
         path = self.session.out / component / "provenance.yaml"
         return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}

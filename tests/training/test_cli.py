@@ -113,6 +113,24 @@ def test_from_episodes_to_a_world_with_an_agent(collected: Path, tmp_path: Path)
     assert "loss_teacher" in (taught / "metrics.jsonl").read_text()
 
 
+def test_world_of_init_keeps_what_is_not_trained(collected: Path, tmp_path: Path) -> None:
+    size = ["--updates", 1, "--batch-size", 1, "--reward-end-size", "small"]
+    drawn, judged, again = tmp_path / "drawn", tmp_path / "judged", tmp_path / "again"
+    _good("world-model", "Breakout", "--data", collected, "--out", drawn, "--components", "denoiser", *size)
+    judging = ["world-model", "Breakout", "--data", collected, "--components", "reward-end", *size]
+    said = _good(*judging, "--out", judged, "--init", drawn)
+    assert "has no reward_end: it starts from nothing" in said
+    first, second = load_world(drawn), load_world(judged)
+    assert second.reward_end is not None
+    assert torch.equal(first.denoiser.inner_model.conv_in.weight, second.denoiser.inner_model.conv_in.weight)
+    assert second.config.provenance["denoiser"] == first.config.provenance["denoiser"]
+    _good("world-model", "Breakout", "--data", collected, "--out", again, "--init", judged, "--components", "denoiser",
+          "--updates", 1, "--batch-size", 1)  # fmt: skip
+    third = load_world(again)
+    assert third.config.reward_end == second.config.reward_end  # the small one, though paper is the default
+    assert third.config.provenance["reward_end"] == second.config.provenance["reward_end"]
+
+
 def test_ddpm_is_trained_on_the_same_data_and_kept_apart(collected: Path, tmp_path: Path) -> None:
     size = ["--components", "denoiser", "--batch-size", "1"]
     arguments = ["world-model", "Breakout", "--data", collected, *size, "--updates"]
