@@ -105,6 +105,8 @@ class ActorCriticTrainer:
     def _start(self) -> None:
         self._obs, info = self.env.reset(seed=derived_seed(self._seed, "environments", self.optimiser.updates))
         self._state = self.network.initial_state(self.env.num_envs)
+        if self._teacher is not None:
+            self._teacher.reset()
         if "context" in info:
             self._state = self._warm(info["context"], self._state)
 

@@ -75,13 +75,24 @@ class Advice:
     def __init__(self, action: int) -> None:
         self.action = action
         self.asked = 0
+        self.forgot = 0
 
     def act(self, obs: Tensor) -> Tensor:
         self.asked += 1
         return torch.full((len(obs),), self.action)
 
     def reset(self, mask: Tensor | None = None) -> None:
-        pass
+        self.forgot += mask is None
+
+
+def test_teacher_forgets_the_dreams_before() -> None:
+    teacher = Advice(LUCKY)
+    made = _trainer(LuckyAction(2), horizon=3)
+    cfg = replace(made.cfg, kickstart_updates=5)
+    trainer = ActorCriticTrainer(made.network, made.env, cfg, RUNTIME, 5, no_export, teacher=teacher, fresh=True)
+    for _ in range(4):
+        trainer.update()
+    assert teacher.forgot == 4
 
 
 def test_teacher_is_followed_until_the_kickstart_ends() -> None:
