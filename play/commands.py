@@ -18,7 +18,7 @@ app = typer.Typer(
 FIRST_PERSON_HELP = """F1 in the window shows the keys.
 
 A click into the window captures the mouse to look around with; Esc frees it, a second Esc quits.
-Without a display a video of 20 seconds is written instead; --headless --frames 32 --replay follows the recorded human.
+Without a display a video of 20 seconds is written instead; --headless --frames 32 --replay follows the recorded player.
 """
 
 Weights = Annotated[

@@ -113,7 +113,7 @@ FIRST_PERSON = Keymap(
             pad_shown="cross: left, up, right",
         ),
         Binding(
-            "let the recorded human play, take over",
+            "let the recorded player play, take over",
             ((pygame.K_m, Command.HAND_OVER),),
             "M",
             ((3, Command.HAND_OVER),),
@@ -171,7 +171,6 @@ DOOM_TEXTS = {
     "walk silently": "run",
     "reload": "open a door",
     "take a weapon": "take shotgun, pistol, fist",
-    "let the recorded human play, take over": "let the recorded player play, take over",
 }
 DOOM = replace(
     FIRST_PERSON,

@@ -68,7 +68,7 @@ class Report:
     source: str
     """``dream`` or ``emulator``, at the end."""
     player: str
-    """``person``, ``agent`` or ``recorded human``, at the end."""
+    """``person``, ``agent`` or ``recorded player``, at the end."""
     episode_return: float
     """Sum of the rewards of the last episode; 0 in a world without rewards."""
 

@@ -130,7 +130,7 @@ def _check_spawn(options: Options, world: World) -> None:
 
 
 def _stand_in(loaded: LoadedWorld, options: Options) -> StandIn | None:
-    """The recorded human where start contexts are numbered, else the world's agent, if it has one."""
+    """The recorded player where start contexts are numbered, else the world's agent, if it has one."""
     if options.spawn is not None:
         return RecordedStandIn()
     if loaded.world.actor_critic is None and options.player is not Player.AGENT:

@@ -1,4 +1,4 @@
-"""Who plays when the person does not: the world's agent, or the recorded human of the start context."""
+"""Who plays when the person does not: the world's agent, or the recorded player of the start context."""
 
 from __future__ import annotations
 

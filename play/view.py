@@ -37,7 +37,7 @@ class Player(StrEnum):
 
     PERSON = "person"
     AGENT = "agent"
-    RECORDED = "recorded human"
+    RECORDED = "recorded player"
 
 
 class Command(Enum):

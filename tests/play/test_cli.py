@@ -200,7 +200,7 @@ def test_headless_replay_of_a_spawn_records_what_was_recorded_there(first_person
     assert done.returncode == 0, done.stderr
     assert frame_count(tmp_path / "out.mp4") == 10
     report = json.loads((tmp_path / "out.json").read_text())
-    assert (report["player"], report["upsampler_steps"], report["world"]) == ("recorded human", 1, "csgo")
+    assert (report["player"], report["upsampler_steps"], report["world"]) == ("recorded player", 1, "csgo")
     assert report["dynamics_ms_p50"] > 0
     assert report["upsampler_ms_p50"] > 0
     spawns = read_spawns(first_person_folder / "spawns.npz")

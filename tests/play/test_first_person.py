@@ -1,4 +1,4 @@
-"""A first-person session: its spawns, the recorded human, and recordings that replay to identical frames."""
+"""A first-person session: its spawns, the recorded player, and recordings that replay to identical frames."""
 
 from dataclasses import replace
 from pathlib import Path
