@@ -13,7 +13,7 @@ from diamond_engine.networks.actor_critic import ActorCriticEncoder
 from diamond_engine.networks.reward_end import RewardEndEncoder
 from diamond_engine.runtime.frames import Trunk
 from diamond_engine.runtime.kernels import Kernels
-from diamond_engine.runtime.program import Program, ProgramWriter, Room, filled
+from diamond_engine.runtime.program import LANES, Program, ProgramWriter, Room, filled, pack_weights
 from diamond_engine.runtime.translation import (
     is_translatable,
     write_actor_critic_encoder,
@@ -94,20 +94,53 @@ class CompiledEncoder(nn.Module):
         return writer.finish(), out
 
 
+class CompiledCell(nn.Module):
+    """``nn.LSTMCell`` with bias, as one product: ``(B, F)``, two halves of the state ``(B, D)`` → the new halves.
+
+    The weights are packed once and read once a call, whatever the batch, which is the width of an image here.
+    """
+
+    def __init__(self, plain: nn.LSTMCell, kernels: Kernels) -> None:
+        super().__init__()
+        self._kernels, self._dtype = kernels, plain.weight_ih.dtype
+        weight = torch.cat((plain.weight_ih, plain.weight_hh), dim=1)[:, :, None, None]
+        self._packed = pack_weights(weight, weight.shape[1], kernels.max_vectors)
+        self._bias = plain.bias_ih.detach().float() + plain.bias_hh.detach().float()
+        self._programs: dict[int, Program] = {}
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        before, cell = state[0].contiguous(), state[1].clone(memory_format=torch.contiguous_format)
+        b = len(x)
+        if b not in self._programs:
+            self._programs[b] = self._written(b, x.shape[1], cell.shape[1])
+        hidden = torch.empty_like(cell)
+        self._programs[b].run([tensor[None] for tensor in (x.to(self._dtype).contiguous(), before, cell, hidden)])
+        return hidden, cell
+
+    def _written(self, batch: int, inputs: int, size: int) -> Program:
+        writer = ProgramWriter(self._kernels, self._dtype)
+        x, before, cell, hidden = (writer.given(channels, 1, batch) for channels in (inputs, size, size, size))
+        joined = writer.room(inputs + size, 1, batch)
+        writer.move(x, joined.columns(0, inputs))
+        writer.move(before, joined.columns(inputs, size))
+        gates = writer.room(4 * size, 1, batch, as_float=True)
+        writer.multiply(self._packed, self._bias, joined, gates, as_float=True)
+        writer.recur(gates, cell, hidden)
+        return writer.finish()
+
+
 class OneStepLSTM(nn.Module):
-    """``nn.LSTM`` of one layer, batch first, step by step: torch's own packs its weights anew at every call.
+    """``nn.LSTM`` of one layer, batch first, step by step by a cell.
 
     ``(B, T, F)``, ``(1, B, D)`` twice or None → ``(B, T, D)`` and the new state.
     """
 
-    def __init__(self, plain: nn.LSTM) -> None:
+    def __init__(self, cell: nn.Module, size: int) -> None:
         super().__init__()
-        self.cell = nn.LSTMCell(plain.input_size, plain.hidden_size, device="meta")
-        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-            setattr(self.cell, name, getattr(plain, f"{name}_l0"))
+        self.cell, self._size = cell, size
 
     def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        zeros = x.new_zeros(len(x), self.cell.hidden_size)
+        zeros = x.new_zeros(len(x), self._size)
         hidden, cell = (zeros, zeros) if state is None else (state[0][0], state[1][0])
         outputs: list[Tensor] = []
         for step in x.unbind(1):
@@ -116,11 +149,27 @@ class OneStepLSTM(nn.Module):
         return torch.stack(outputs, dim=1), (hidden[None], cell[None])
 
 
+def compiled_cell(plain: nn.LSTMCell, kernels: Kernels) -> nn.Module:
+    """The cell by the kernels; itself where they do not know its size."""
+    known = plain.hidden_size % LANES == 0 and (plain.input_size + plain.hidden_size) % 2 == 0
+    return CompiledCell(plain, kernels) if known else plain
+
+
+def cell_of(plain: nn.LSTM) -> nn.LSTMCell:
+    """The cell of an LSTM of one layer: torch's own LSTM packs its weights anew at every call."""
+    cell = nn.LSTMCell(plain.input_size, plain.hidden_size, device="meta")
+    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        setattr(cell, name, getattr(plain, f"{name}_l0"))
+    return cell
+
+
 def compile_for_cpu(network: nn.Module, kernels: Kernels) -> None:
-    """Replaces in place what the kernels can run: denoiser trunks, encoders, and LSTMs between them."""
+    """Replaces in place what the kernels can run: denoiser trunks, encoders, and LSTMs after them."""
     for name, child in network.named_children():
         if isinstance(child, nn.LSTM):
-            setattr(network, name, OneStepLSTM(child))
+            setattr(network, name, OneStepLSTM(compiled_cell(cell_of(child), kernels), child.hidden_size))
+        elif isinstance(child, nn.LSTMCell):
+            setattr(network, name, compiled_cell(child, kernels))
         elif isinstance(child, Trunk) and is_translatable(child):
             setattr(network, name, CompiledTrunk(child, kernels))
         elif isinstance(child, RewardEndEncoder | ActorCriticEncoder) and is_translatable(child):
