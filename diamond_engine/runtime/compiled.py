@@ -21,6 +21,9 @@ from diamond_engine.runtime.translation import (
     write_unet,
 )
 
+LARGE = 1 << 20
+"""Weights of a product for which it counts how fast they are read."""
+
 
 class CompiledTrunk(nn.Module):
     """See ``Trunk``."""
@@ -94,6 +97,32 @@ class CompiledEncoder(nn.Module):
         return writer.finish(), out
 
 
+class CompiledLinear(nn.Module):
+    """``nn.Linear``: ``(…, F)`` → ``(…, M)``. Its weights are packed once, and read once a call by all threads.
+
+    What is multiplied is the width of an image here.
+    """
+
+    def __init__(self, plain: nn.Linear, kernels: Kernels) -> None:
+        super().__init__()
+        self._kernels, self._dtype = kernels, plain.weight.dtype
+        self._packed = pack_weights(plain.weight[:, :, None, None], plain.in_features, kernels.max_vectors)
+        self._bias = plain.bias.detach().float()
+        self._sizes = plain.in_features, plain.out_features
+        self._programs: dict[int, Program] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.to(self._dtype).reshape(-1, self._sizes[0]).contiguous()
+        if len(rows) not in self._programs:
+            writer = ProgramWriter(self._kernels, self._dtype)
+            given, out = (writer.given(size, 1, len(rows)) for size in self._sizes)
+            writer.multiply(self._packed, self._bias, given, out)
+            self._programs[len(rows)] = writer.finish()
+        products = rows.new_empty(len(rows), self._sizes[1])
+        self._programs[len(rows)].run([rows[None], products[None]])
+        return products.reshape(*x.shape[:-1], -1)
+
+
 class CompiledCell(nn.Module):
     """``nn.LSTMCell`` with bias, as one product: ``(B, F)``, two halves of the state ``(B, D)`` → the new halves.
 
@@ -164,12 +193,14 @@ def cell_of(plain: nn.LSTM) -> nn.LSTMCell:
 
 
 def compile_for_cpu(network: nn.Module, kernels: Kernels) -> None:
-    """Replaces in place what the kernels can run: denoiser trunks, encoders, and LSTMs after them."""
+    """Replaces in place what the kernels can run: denoiser trunks, encoders, LSTMs, large products."""
     for name, child in network.named_children():
         if isinstance(child, nn.LSTM):
             setattr(network, name, OneStepLSTM(compiled_cell(cell_of(child), kernels), child.hidden_size))
         elif isinstance(child, nn.LSTMCell):
             setattr(network, name, compiled_cell(child, kernels))
+        elif isinstance(child, nn.Linear) and child.weight.numel() >= LARGE and child.out_features % LANES == 0:
+            setattr(network, name, CompiledLinear(child, kernels))
         elif isinstance(child, Trunk) and is_translatable(child):
             setattr(network, name, CompiledTrunk(child, kernels))
         elif isinstance(child, RewardEndEncoder | ActorCriticEncoder) and is_translatable(child):

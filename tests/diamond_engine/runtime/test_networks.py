@@ -17,7 +17,7 @@ from diamond_engine.networks import (
     RewardEndModelConfig,
 )
 from diamond_engine.runtime import FrameDenoiser, Runtime, program
-from diamond_engine.runtime.compiled import CompiledCell, CompiledEncoder, CompiledTrunk, OneStepLSTM
+from diamond_engine.runtime.compiled import CompiledCell, CompiledEncoder, CompiledLinear, CompiledTrunk, OneStepLSTM
 from diamond_engine.runtime.frames import Trunk
 from diamond_engine.runtime.kernels import Kernels
 from diamond_engine.runtime.program import pack_weights
@@ -248,6 +248,17 @@ class TestActorCritics:
             ActorCritic(ActorCriticConfig(num_actions=4, channels=(8, 16, 32, 64)))
         )
         assert not isinstance(fast.encoder, CompiledEncoder)
+
+
+@DTYPES
+@pytest.mark.parametrize("shape", [(512,), (3, 512), (2, 5, 512), (3, 32, 512)], ids=str)
+def test_large_products(kernels: Kernels, threads: int, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
+    network = awake(nn.Sequential(nn.Linear(512, 512), nn.Linear(512, 2064)))
+    fast = Runtime(CPU, dtype, kernels).for_inference(network)
+    assert [type(layer) for layer in fast] == [nn.Linear, CompiledLinear]
+    x = noise(*shape).to(dtype)
+    assert fast(x).shape == (*shape[:-1], 2064)
+    assert_agree(fast(x), network(x.float()), dtype)
 
 
 def test_merged_projections_are_those_of_every_norm() -> None:
