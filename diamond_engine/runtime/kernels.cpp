@@ -183,9 +183,13 @@ inline Floats silu(Floats x) { return x * sigmoid(x); }
 inline Floats tangent(Floats x) { return 2.f * sigmoid(2.f * x) - 1.f; }  // hyperbolic
 
 inline float total(Floats values) {
+#ifdef __AVX512F__
+    return _mm512_reduce_add_ps((__m512)values);
+#else
     float sum = 0;
     for (int64_t lane = 0; lane < LANES; ++lane) sum += values[lane];
     return sum;
+#endif
 }
 
 // ---- Threads ----
@@ -319,7 +323,7 @@ class Image {
     // of zeros above and below.
     template <typename Value>
     void pairs(const Step& step, Value value) const {
-        const int64_t pitch = step.out.pitch, plane = step.width / 2 * pitch, row = PLANES * plane;
+        const int64_t pitch = step.out.pitch, plane = (step.width + 1) / 2 * pitch, row = PLANES * plane;
         T* out = data(step.out);
         const Rows mine = rows(step.height);
         if (mine.first == 0) std::memset(out, 0, row * sizeof(T));
@@ -329,7 +333,8 @@ class Image {
                 T* to = out + (y + 1) * row + c;
                 Floats before{}, left = value(y, 0, c);
                 for (int64_t x = 0; x < step.width; x += 2, to += pitch) {
-                    const Floats right = value(y, x + 1, c), after = x + 2 < step.width ? value(y, x + 2, c) : Floats{};
+                    const Floats right = x + 1 < step.width ? value(y, x + 1, c) : Floats{};
+                    const Floats after = x + 2 < step.width ? value(y, x + 2, c) : Floats{};
                     T::store(to, before - right);
                     T::store(to + plane, left + right);
                     T::store(to + 2 * plane, right - left);
@@ -444,7 +449,7 @@ class Image {
     // The same from four planes (see `pairs`): kernel rows alone are left to sum over, then two pixels come of four sums.
     template <int VECTORS>
     void convolve_pairs(const Step& step, const T* weights, int64_t first, int64_t y) const {
-        const int64_t pitch = step.in.pitch, count = step.width / 2, plane = count * pitch;
+        const int64_t pitch = step.in.pitch, count = (step.width + 1) / 2, plane = count * pitch;
         const T* row = data(step.in) + y * PLANES * plane;
         const Taps taps{step.kernel, 1, PLANES * plane, 0, pitch, step.channels};
         const int64_t plane_weights = step.kernel * step.channels * VECTORS * LANES;
@@ -465,7 +470,7 @@ class Image {
                     right[v] = middle - odd - products[3][x][v];
                 }
                 finish<VECTORS>(step, left, first, y, 2 * (begin + x));
-                finish<VECTORS>(step, right, first, y, 2 * (begin + x) + 1);
+                if (2 * (begin + x) + 1 < step.width) finish<VECTORS>(step, right, first, y, 2 * (begin + x) + 1);
             }
         }
     }
@@ -543,7 +548,7 @@ class Image {
         const Rows heads = rows(step.channels / HEAD);
         const T* in = data(step.in);
         T* out = data(step.out);
-        std::vector<float> keys(HEAD * padded), values(HEAD * padded), chances(padded);
+        std::vector<float> keys(HEAD * padded), values(HEAD * padded), scores(padded);
         for (int64_t head = heads.first; head < heads.last; ++head) {
             for (int64_t i = 0; i < positions; ++i) {
                 for (int64_t d = 0; d < HEAD; ++d) {
@@ -554,37 +559,41 @@ class Image {
             }
             for (int64_t i = 0; i < positions; ++i) {
                 float query[HEAD];
-                for (int64_t d = 0; d < HEAD; ++d) query[d] = T::single(in + i * step.in.pitch + head * HEAD + d);
-                const float sum = chances_of(query, keys.data(), chances.data(), positions, padded);
-                for (int64_t d = 0; d < HEAD; ++d) {
-                    Floats value{};
-                    for (int64_t j = 0; j < padded; j += LANES)
-                        value += read<Floats>(&chances[j]) * read<Floats>(&values[d * padded + j]);
-                    out[i * step.out.pitch + head * HEAD + d] = T::from(total(value) / sum);
-                }
+                for (int64_t d = 0; d < HEAD; ++d)
+                    query[d] = T::single(in + i * step.in.pitch + head * HEAD + d) * 0.35355339059327373f;
+                const float most = score(query, keys.data(), scores.data(), positions, padded);
+                average(scores.data(), most, values.data(), padded, out + i * step.out.pitch + head * HEAD);
             }
         }
     }
 
-    // Unnormalised softmax over keys, zero where there is no position; returns its sum.
-    static float chances_of(const float* query, const float* keys, float* chances, int64_t positions, int64_t padded) {
-        float largest = -INFINITY;
+    // Products of a query with all keys, minus infinity where there is no position; returns the largest.
+    static float score(const float* query, const float* keys, float* scores, int64_t positions, int64_t padded) {
+        Floats most = Floats{} - INFINITY;
         for (int64_t j = 0; j < padded; j += LANES) {
-            Floats score{};
-            for (int64_t d = 0; d < HEAD; ++d) score += query[d] * read<Floats>(keys + d * padded + j);
-            write(chances + j, score * 0.35355339059327373f);
+            Floats sum{};
+#pragma GCC unroll 8
+            for (int64_t d = 0; d < HEAD; ++d) sum += query[d] * read<Floats>(keys + d * padded + j);
+            for (int64_t lane = positions - j; lane < LANES; ++lane) sum[lane] = -INFINITY;
+            write(scores + j, sum);
+            most = larger(most, sum);
         }
-        for (int64_t j = 0; j < positions; ++j) largest = std::max(largest, chances[j]);
-        Floats sum{};
-        for (int64_t j = positions; j < padded; ++j) chances[j] = -INFINITY;
+        float largest = most[0];
+        for (int64_t lane = 1; lane < LANES; ++lane) largest = std::max(largest, most[lane]);
+        return largest;
+    }
+
+    // The mean of values by the softmax of scores.
+    static void average(const float* scores, float most, const float* values, int64_t padded, T* out) {
+        Floats sum{}, sums[HEAD] = {};
         for (int64_t j = 0; j < padded; j += LANES) {
-            Floats chance = exponential(read<Floats>(chances + j) - largest);
-            if (j + LANES > positions)
-                for (int64_t lane = positions - j; lane < LANES; ++lane) chance[lane] = 0;
-            write(chances + j, chance);
+            const Floats chance = exponential(read<Floats>(scores + j) - most);
             sum += chance;
+#pragma GCC unroll 8
+            for (int64_t d = 0; d < HEAD; ++d) sums[d] += chance * read<Floats>(values + d * padded + j);
         }
-        return total(sum);
+        const float whole = total(sum);
+        for (int64_t d = 0; d < HEAD; ++d) out[d] = T::from(total(sums[d]) / whole);
     }
 
     // The next state of an LSTM of one pixel an image from float32 gates: input, forget, cell, output. `add` is the cell

@@ -19,6 +19,8 @@ from diamond_engine.runtime.kernels import Kernels
 
 LANES = 16
 ALIGNMENT = 64
+LEAST_PIXELS = 64
+"""Of an image in pairs: below, what counts is the weights that are read, and pairs need a third more of them."""
 NOWHERE = c.View(-1, 0, 0, 0)
 
 
@@ -148,10 +150,10 @@ class ProgramWriter:
         return Room(len(self._buffers) - 1, 0, channels, channels, height, width, width + 2 * border, border)
 
     def _ready(self, channels: int, height: int, width: int) -> Room:
-        """Scratch for what a 3×3 convolution that halves nothing reads: in pairs where the width is even."""
-        if width % 2:
+        """Scratch for what a 3×3 convolution that halves nothing reads: in pairs where this is worth it."""
+        if height * width < LEAST_PIXELS:
             return self.scratch("staged", channels, height, width, border=1)
-        twice = self.scratch("paired", 2 * channels, height + 2, width)
+        twice = self.scratch("paired", 2 * channels, height + 2, width + width % 2)
         return Room(twice.buffer, 0, channels, channels, height, width, width, paired=True)
 
     def load(self, planar: Room) -> Room:
