@@ -332,16 +332,18 @@ class Image {
             for (int64_t c = 0; c < step.channels; c += LANES) {
                 T* to = out + (y + 1) * row + c;
                 Floats before{}, left = value(y, 0, c);
-                for (int64_t x = 0; x < step.width; x += 2, to += pitch) {
-                    const Floats right = x + 1 < step.width ? value(y, x + 1, c) : Floats{};
-                    const Floats after = x + 2 < step.width ? value(y, x + 2, c) : Floats{};
+                const auto put = [&](Floats right, Floats after) __attribute__((always_inline)) {
                     T::store(to, before - right);
                     T::store(to + plane, left + right);
                     T::store(to + 2 * plane, right - left);
                     T::store(to + 3 * plane, left - after);
                     before = right;
                     left = after;
-                }
+                    to += pitch;
+                };
+                int64_t x = 0;
+                for (; x + 2 < step.width; x += 2) put(value(y, x + 1, c), value(y, x + 2, c));
+                put(x + 1 < step.width ? value(y, x + 1, c) : Floats{}, Floats{});
             }
         }
     }
