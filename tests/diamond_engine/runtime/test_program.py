@@ -209,7 +209,7 @@ class TestOtherSteps:
         writer.finish().run([pixels(x), result])
         assert torch.equal(planar(result), F.max_pool2d(x.float(), 2))
 
-    @pytest.mark.parametrize("size", [(4, 4), (3, 7), (1, 1), (8, 14)], ids=str)
+    @pytest.mark.parametrize("size", [(4, 4), (3, 7), (1, 1), (8, 14), (19, 35)], ids=str)
     @pytest.mark.parametrize("scale", [1.0, 10.0], ids=["soft", "sharp"])
     def test_attends(self, writer: ProgramWriter, threads: int, size: tuple[int, int], scale: float) -> None:
         x = images(2, 3 * 64, size).mul(scale**0.5).to(writer.dtype)
