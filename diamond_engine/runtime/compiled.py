@@ -69,6 +69,8 @@ class CompiledEncoder(nn.Module):
         super().__init__()
         self._plain: RewardEndEncoder | ActorCriticEncoder | None = plain
         self._is_flat = isinstance(plain, RewardEndEncoder)
+        convolutions = [module for module in plain.modules() if isinstance(module, nn.Conv2d)]
+        self._channels = None if self._is_flat else convolutions[-1].out_channels  # the others are zeros
         self._dtype = next(plain.parameters()).dtype
         self._kernels = kernels
         self._written: tuple[Program, Room] | None = None
@@ -80,7 +82,7 @@ class CompiledEncoder(nn.Module):
         program, room = self._written
         features = x.new_empty(len(x), room.height, room.width, room.channels, dtype=self._dtype)
         program.run([x.float().contiguous(), features], modulation)
-        images = features.permute(0, 3, 1, 2)
+        images = features[..., : self._channels].permute(0, 3, 1, 2)
         return images.flatten(1) if self._is_flat else images
 
     def _write(

@@ -58,6 +58,7 @@ struct Step {
     int64_t flag;              // NORMALISE: then SiLU; COPY: enlarge twice; CONVOLVE: write float32; LOAD: channels given
     int64_t border;            // LOAD, NORMALISE, COPY: surround the output with a pixel of zeros
     int64_t paired;            // NORMALISE, COPY: write, CONVOLVE: read, images in four planes (see `pairs`)
+    int64_t group;             // NORMALISE: channels of a group that are not filled up with zeros
     int64_t column;            // NORMALISE: scale and shift are columns of the modulation from here; negative: fixed
     const void* weights;       // CONVOLVE: packed; NORMALISE: fixed scale, then shift
     const float* bias;         // CONVOLVE, or null
@@ -374,7 +375,7 @@ class Image {
         }
         const T* shift = scale + step.channels;
         const int64_t groups = step.channels / GROUP;
-        const double count = static_cast<double>(step.height * step.width * GROUP);
+        const double count = static_cast<double>(step.height * step.width * step.group);
         for (int64_t g = 0; g < groups; ++g) {
             Moments all;
             for (int64_t rank = 0; rank < team_.size; ++rank) {

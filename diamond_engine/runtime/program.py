@@ -184,22 +184,27 @@ class ProgramWriter:
     def modulate(self, x: Room, column: int) -> Room:
         """Adaptive group norm, scale and shift in the modulation from ``column``; SiLU; ready for a 3×3 convolution."""
         out = self._ready(x.channels, x.height, x.width)
-        self._add(Kind.NORMALISE, x, out, flag=1, column=column)
+        self._add(Kind.NORMALISE, x, out, flag=1, group=GROUP_SIZE, column=column)
         return out
 
     def normalise(self, x: Room, norm: nn.GroupNorm, silu: bool, border: int) -> Room:
         """Group norm with its own scale and shift; ``border`` 1 makes it ready for a 3×3 convolution."""
         size = x.channels, x.height, x.width
         out = self._ready(*size) if border else self.scratch("staged", *size)
-        weights = self._kept(torch.cat((norm.weight, norm.bias)).to(self.dtype))
-        self._add(Kind.NORMALISE, x, out, flag=int(silu), column=-1, weights=weights)
+        affine = (_padded(half, 0, x.channels).to(self.dtype) for half in (norm.weight, norm.bias))
+        weights, group = self._kept(torch.cat([*affine])), min(norm.num_channels, GROUP_SIZE)
+        self._add(Kind.NORMALISE, x, out, flag=int(silu), group=group, column=-1, weights=weights)
         return out
 
     def convolve(self, conv: nn.Conv2d, x: Room, out: Room, add: Room | None = None, as_float: bool = False) -> None:
-        """A convolution into ``out``, plus ``add``; 3×3 ones want a border around x. ``as_float``: out is float32."""
+        """A convolution into ``out``, plus ``add``; 3×3 ones want a border around x. ``as_float``: out is float32.
+
+        Rooms may have more channels than the convolution knows: they are not read, and zeros are written.
+        """
         weight = for_pairs(conv.weight) if x.paired else conv.weight
-        packed = pack_weights(weight.to(self.dtype), x.channels, self.kernels.max_vectors)
-        bias = None if conv.bias is None else _padded(conv.bias.float(), 0)
+        weight = _padded(weight.to(self.dtype), 0, filled(out.channels))
+        packed = pack_weights(weight, x.channels, self.kernels.max_vectors)
+        bias = None if conv.bias is None else _padded(conv.bias.float(), 0, filled(out.channels))
         self.multiply(packed, bias, x, out, add, as_float, kernel=conv.kernel_size[0], stride=conv.stride[0])
         if self._takes_over:
             conv.weight.data = conv.weight.new_empty(0)
@@ -316,3 +321,8 @@ Write = Callable[[Room], None]
 def is_supported(channels: int) -> bool:
     """Whether the kernels know how to normalise so many channels."""
     return channels % GROUP_SIZE == 0
+
+
+def in_groups(channels: int) -> int:
+    """Channels of a room for one whole group where there are fewer, so that the kernels know how to normalise them."""
+    return max(channels, GROUP_SIZE)

@@ -243,9 +243,21 @@ class TestActorCritics:
             for half, expected_half in zip(state, other_state, strict=True):
                 assert_agree(half, expected_half, dtype)
 
-    def test_small_ones_stay_with_torch(self, kernels: Kernels) -> None:
+    @DTYPES
+    @pytest.mark.parametrize("channels", [(8, 16, 32, 64), (4, 20)], ids=str)
+    def test_few_channels_are_filled_up(
+        self, kernels: Kernels, threads: int, channels: tuple[int, ...], dtype: torch.dtype
+    ) -> None:
+        down = (True,) * len(channels)
+        plain = awake(ActorCritic(ActorCriticConfig(num_actions=4, img_size=32, channels=channels, down=down)))
+        fast = Runtime(CPU, dtype, kernels).for_inference(plain)
+        assert isinstance(fast.encoder, CompiledEncoder)
+        obs = noise(3, 3, 32, 32).clamp(-1, 1)
+        assert_agree(fast.encode(obs), plain.encode(obs), dtype)
+
+    def test_channels_in_other_groups_stay_with_torch(self, kernels: Kernels) -> None:
         fast = Runtime(CPU, torch.float32, kernels).for_inference(
-            ActorCritic(ActorCriticConfig(num_actions=4, channels=(8, 16, 32, 64)))
+            ActorCritic(ActorCriticConfig(num_actions=4, channels=(8, 48, 32, 64)))
         )
         assert not isinstance(fast.encoder, CompiledEncoder)
 
