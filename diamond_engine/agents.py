@@ -15,6 +15,7 @@ from torch import Tensor
 
 from diamond_engine.checkpoints import load_strictly, read_component, write_component
 from diamond_engine.configs import read_config, to_yaml
+from diamond_engine.draws import draw_class
 from diamond_engine.errors import DiamondError
 from diamond_engine.files import write_text
 from diamond_engine.networks.actor_critic import ActorCritic, ActorCriticConfig, LSTMCellState
@@ -58,8 +59,7 @@ class Agent:
         logits, self.value, self._state = self.network(obs, self._state)
         if self.greedy:
             return logits.argmax(dim=1)
-        probabilities = logits.float().softmax(dim=1)
-        return torch.multinomial(probabilities, 1, generator=self._generator).squeeze(1)
+        return draw_class(logits, self._generator)
 
     def run_on(self, runtime: Runtime) -> None:
         """Acts on by other kernels on the same device and in the same precision; it remembers what it has seen.

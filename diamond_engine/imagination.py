@@ -15,18 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diamond_engine.diffusion import sample
-from diamond_engine.diffusion.denoiser import enlarge
 from diamond_engine.environment import Info
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.frames import from_numpy
 from diamond_engine.networks.reward_end import LSTMState
-from diamond_engine.runtime import Runtime
+from diamond_engine.runtime import Memory, OnStage, Runtime, WholeFrame
 from diamond_engine.spawns import Spawns
 from diamond_engine.worlds import Preset, World, misfit
-
-OnStage = Callable[[str, Tensor], None]
-"""Is told which stage of the world model has drawn which frames ``(B, C, H, W)``."""
 
 
 class ContextSource(Protocol):
@@ -79,9 +74,10 @@ class WorldModelEnv:
         """``horizon`` truncates imagined episodes after so many steps; ``contexts`` replaces the world's spawns.
 
         Without ``autoreset`` a dream goes on from the frame that ended it until ``reset``. ``on_stage`` is called in
-        every step with the name of each stage (``dynamics``, ``upsampler``) and the frames it drew. ``compile`` is
-        that of ``Runtime.choose``, and like there a runtime may stand for the device's name. Raises ``UsageError``
-        for an unknown device name, and for a preset that is unknown or lacks a sampler for the world's upsampler.
+        every step with the name of each stage (``dynamics``, ``upsampler``) and the frames it drew; where the runtime
+        records whole frames there is one stage, ``frame``. ``compile`` is that of ``Runtime.choose``, and like there a
+        runtime may stand for the device's name. Raises ``UsageError`` for an unknown device name, and for a preset that
+        is unknown or lacks a sampler for the world's upsampler.
         """
         self.world = world
         self.num_envs = num_envs
@@ -92,19 +88,19 @@ class WorldModelEnv:
         self.preset = preset if isinstance(preset, Preset) else world.config.preset(preset)
         if world.upsampler is not None and self.preset.upsampler is None:
             raise UsageError(f"{world.config.name} has an upsampler: the preset needs a sampler for it")
-        self._place(Runtime.choose(device, dtype, compile=compile))
+        self._memory: Memory | None = None
+        self._advance: Callable[[], None] | None = None
+        self.runtime = Runtime.choose(device, dtype, compile=compile)
+        self._generator = self.runtime.generator(seed)
+        self._rng = np.random.default_rng(seed)
+        self._frame = self._placed()
         self._contexts = contexts
         self._spawns = world.spawns
-        self.seed(seed)
-        self._frames = torch.zeros(0)
-        self._full_res: Tensor | None = None
-        self._actions = torch.zeros(0)
-        self._state: LSTMState | None = None
         self._steps = torch.zeros(0)
 
     def seed(self, seed: int) -> None:
         """Restarts all randomness but that of ``contexts``: same seed, device, dtype and actions, same frames."""
-        self._generator = self.runtime.generator(seed)
+        self._generator.manual_seed(seed)
         self._rng = np.random.default_rng(seed)
 
     def run_on(self, runtime: Runtime) -> None:
@@ -114,17 +110,18 @@ class WorldModelEnv:
         """
         runtime.check_follows(self.runtime)
         if runtime.kernels is not self.runtime.kernels:
-            self._place(runtime)
+            self.runtime, self._advance = runtime, None
+            self._frame = self._placed()
 
-    def _place(self, runtime: Runtime) -> None:
-        """Makes the copies of the world's networks that run there."""
-        world, preset = self.world, self.preset
-        self.runtime = runtime
-        self._denoiser = runtime.for_frames(world.denoiser, preset.dynamics)
-        self._upsampler = None
+    def _placed(self) -> WholeFrame:
+        """Copies of the world's networks that run on the runtime."""
+        world, preset, runtime = self.world, self.preset, self.runtime
+        dynamics, upsampler = runtime.for_frames(world.denoiser, preset.dynamics), None
         if world.upsampler is not None and preset.upsampler is not None:
-            self._upsampler = runtime.for_frames(world.upsampler, preset.upsampler)
-        self._reward_end = None if world.reward_end is None else runtime.for_inference(world.reward_end)
+            upsampler = runtime.for_frames(world.upsampler, preset.upsampler)
+        reward_end = None if world.reward_end is None else runtime.for_inference(world.reward_end)
+        on_stage: OnStage = (lambda stage, drawn: None) if runtime.records else self._on_stage
+        return WholeFrame(dynamics, upsampler, reward_end, self._generator, on_stage)
 
     @torch.no_grad()
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Tensor, Info]:
@@ -139,84 +136,53 @@ class WorldModelEnv:
             self.seed(seed)
         start = self._chosen(options) if options else self._draw(self.num_envs)
         self._spawns = self.world.spawns or start
-        self._frames, self._full_res, self._actions, self._state = self._begun(start)
+        memory = self._begun(start)
+        if self._memory is None:
+            self._memory = memory
+        else:
+            self._memory.begin(torch.ones_like(memory.ends), memory)
         self._steps = torch.zeros(self.num_envs, dtype=torch.int64, device=self.runtime.device)
-        return self._shown(), {"context": self._frames[:, :-1]} | self._low_res()
+        return self._memory.shown.clone(), {"context": self._memory.frames[:, :-1].clone()} | self._low_res(memory)
 
     @torch.no_grad()
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Info]:
         """Takes actions ``(B,)``, indices, or ``(B, A)``, vectors of zeros and ones of any type; see the class."""
-        if len(self._frames) != self.num_envs:
+        memory = self._memory
+        if memory is None:
             raise UsageError("call reset() before step()")
-        if actions.shape != self._actions[:, -1].shape:
-            raise UsageError(f"actions must have shape {tuple(self._actions[:, -1].shape)}, not {tuple(actions.shape)}")
-        self._actions[:, -1] = actions
-        obs = frame = self._next_frame()
-        self._on_stage("dynamics", frame)
-        rewards, ends = self._judge(frame)
-        self._frames = torch.cat((self._frames[:, 1:], frame[:, None]), dim=1)
-        if self._full_res is not None:
-            obs = self._enlarged(frame, self._full_res)
-            self._on_stage("upsampler", obs)
-            self._full_res = torch.cat((self._full_res[:, 1:], obs[:, None]), dim=1)
-        self._actions = torch.cat((self._actions[:, 1:], torch.zeros_like(self._actions[:, :1])), dim=1)
+        if actions.shape != memory.actions[:, -1].shape:
+            wanted = tuple(memory.actions[:, -1].shape)
+            raise UsageError(f"actions must have shape {wanted}, not {tuple(actions.shape)}")
+        memory.actions[:, -1] = actions
+        self._draw_frame(memory)
+        obs, rewards, ends = memory.shown.clone(), memory.rewards.clone(), memory.ends.clone()
         self._steps += 1
         truncs = torch.zeros_like(ends) if self.horizon is None else (self._steps >= self.horizon) & ~ends
         dead = ends | truncs
         info: Info = {}
         if self.autoreset and bool(dead.any()):
-            self._restart(dead)
-            info = {"final_obs": obs, "context": self._frames[:, :-1]}
-        return self._shown(), rewards, ends, truncs, info | self._low_res()
+            info["final_obs"] = obs
+            memory.begin(dead, self._begun(self._draw(int(dead.sum()))))
+            self._steps[dead] = 0
+            info["context"], obs = memory.frames[:, :-1].clone(), memory.shown.clone()
+        return obs, rewards, ends, truncs, info | self._low_res(memory)
 
-    def _shown(self) -> Tensor:
-        """The newest frame as it is to be seen, ``(B, C, H, W)``."""
-        return (self._frames if self._full_res is None else self._full_res)[:, -1]
+    def _draw_frame(self, memory: Memory) -> None:
+        if self._advance is None:
+            frame = self._frame
+            self._advance = self.runtime.recorded(lambda: frame.draw(memory), memory.tensors, self._generator)
+        self._advance()
+        if self.runtime.records:
+            self._on_stage("frame", memory.shown)
 
-    def _low_res(self) -> Info:
-        return {} if self._full_res is None else {"low_res": self._frames[:, -1]}
+    def _low_res(self, memory: Memory) -> Info:
+        return {} if memory.full_res is None else {"low_res": memory.frames[:, -1].clone()}
 
-    def _next_frame(self) -> Tensor:
-        """The dynamics model's next frame ``(B, C, h, w)``."""
-        b, _, *image = self._frames.shape
-        denoise = self._denoiser.given_actions(self._actions)
-        return sample(denoise, self._noise, (b, *image), self._frames.flatten(1, 2), self.preset.dynamics)
-
-    def _enlarged(self, frame: Tensor, full_res: Tensor) -> Tensor:
-        """The upsampler's frame ``(B, C, H, W)`` given the small one ``(B, C, h, w)`` and those before it."""
-        assert self._upsampler is not None
-        assert self.preset.upsampler is not None
-        b, _, *image = full_res.shape
-        context = torch.cat((full_res.flatten(1, 2), enlarge(frame, self._upsampler.cfg.upsampling_factor or 1)), dim=1)
-        return sample(self._upsampler.given_actions(None), self._noise, (b, *image), context, self.preset.upsampler)
-
-    def _noise(self, shape: tuple[int, ...]) -> Tensor:
-        return torch.randn(shape, generator=self._generator, device=self.runtime.device)
-
-    def _judge(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """Samples rewards and ends ``(B,)`` of the transition to ``obs``; none without a reward/end model."""
-        if self._reward_end is None:
-            zeros = torch.zeros(self.num_envs, device=self.runtime.device)
-            return zeros, zeros.bool()
-        reward_logits, end_logits, self._state = self._reward_end(
-            self._frames[:, -1:], self._actions[:, -1:], obs[:, None], self._state
-        )
-        reward_class, end_class = (
-            torch.multinomial(logits[:, 0].float().softmax(-1), 1, generator=self._generator).squeeze(1)
-            for logits in (reward_logits, end_logits)
-        )
-        return reward_class.float() - 1, end_class.bool()
-
-    def _warm(self, frames: Tensor, actions: Tensor) -> LSTMState | None:
-        if self._reward_end is None:
-            return None
-        return self._reward_end(frames[:, :-1], actions[:, :-1], frames[:, 1:])[2]
-
-    def _begun(self, start: Spawns) -> tuple[Tensor, Tensor | None, Tensor, LSTMState | None]:
-        """What is known at a start: frames, full-resolution frames, actions (the next still 0), LSTM state."""
+    def _begun(self, start: Spawns) -> Memory:
+        """Dreams at a start: the next action is blank, and nothing was judged."""
         device = self.runtime.device
         frames, full_res = from_numpy(start.frames, device), None
-        if self._upsampler is not None:
+        if self._frame.upsampler is not None:
             if start.full_res is None:
                 raise DiamondError(f"{self.world.config.name} starts from contexts with full-resolution frames only")
             full_res = from_numpy(start.full_res, device)
@@ -224,16 +190,14 @@ class WorldModelEnv:
         between = torch.as_tensor(np.ascontiguousarray(start.actions), device=device).to(dtype)
         blank = between.new_zeros((len(between), 1, *self.world.config.action_shape))
         actions = torch.cat((between, blank), dim=1)
-        return frames, full_res, actions, self._warm(frames, actions)
+        rewards = torch.zeros(len(frames), device=device)
+        return Memory(frames, actions, full_res, self._warm(frames, between), rewards, rewards.bool())
 
-    def _restart(self, dead: Tensor) -> None:
-        frames, full_res, actions, state = self._begun(self._draw(int(dead.sum())))
-        self._frames[dead], self._actions[dead], self._steps[dead] = frames, actions, 0
-        if full_res is not None and self._full_res is not None:
-            self._full_res[dead] = full_res
-        if state is not None and self._state is not None:
-            for old, new in zip(self._state, state, strict=True):
-                old[:, dead] = new
+    def _warm(self, frames: Tensor, between: Tensor) -> LSTMState | None:
+        """The reward/end model's state after the context."""
+        if self._frame.reward_end is None:
+            return None
+        return self._frame.reward_end(frames[:, :-1], between, frames[:, 1:])[2]
 
     def _draw(self, count: int) -> Spawns:
         if self._contexts is not None:
@@ -245,7 +209,7 @@ class WorldModelEnv:
     def _chosen(self, options: dict[str, Any]) -> Spawns:
         if options.keys() == {"spawn"}:
             return self._numbered(np.asarray(options["spawn"]))
-        names = ["frames", "actions"] if self._upsampler is None else ["frames", "actions", "full_res"]
+        names = ["frames", "actions"] if self._frame.upsampler is None else ["frames", "actions", "full_res"]
         if options.keys() != {*names}:
             raise UsageError(f"options of reset() are spawn, or {', '.join(names)}; not {', '.join(map(str, options))}")
         start = Spawns(**{name: np.asarray(value) for name, value in options.items()})

@@ -5,12 +5,16 @@ from diamond_engine.runtime.devices import available_devices, device_name, wait_
 from diamond_engine.runtime.frames import FrameDenoiser
 from diamond_engine.runtime.owner import DTYPES, Runtime
 from diamond_engine.runtime.upgrade import Upgrade, choose_at_once
+from diamond_engine.runtime.whole_frame import Memory, OnStage, WholeFrame
 
 __all__ = [
     "DTYPES",
     "FrameDenoiser",
+    "Memory",
+    "OnStage",
     "Runtime",
     "Upgrade",
+    "WholeFrame",
     "available_devices",
     "choose_at_once",
     "device_name",

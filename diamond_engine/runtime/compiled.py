@@ -13,13 +13,16 @@ from diamond_engine.networks.actor_critic import ActorCriticEncoder
 from diamond_engine.networks.reward_end import RewardEndEncoder
 from diamond_engine.runtime.frames import Trunk
 from diamond_engine.runtime.kernels import Kernels
-from diamond_engine.runtime.program import Program, ProgramWriter, Room, filled
+from diamond_engine.runtime.program import LANES, Program, ProgramWriter, Room, filled, pack_weights
 from diamond_engine.runtime.translation import (
     is_translatable,
     write_actor_critic_encoder,
     write_reward_end_encoder,
     write_unet,
 )
+
+LARGE = 1 << 20
+"""Weights of a product for which it counts how fast they are read."""
 
 
 class CompiledTrunk(nn.Module):
@@ -66,6 +69,8 @@ class CompiledEncoder(nn.Module):
         super().__init__()
         self._plain: RewardEndEncoder | ActorCriticEncoder | None = plain
         self._is_flat = isinstance(plain, RewardEndEncoder)
+        convolutions = [module for module in plain.modules() if isinstance(module, nn.Conv2d)]
+        self._channels = None if self._is_flat else convolutions[-1].out_channels  # the others are zeros
         self._dtype = next(plain.parameters()).dtype
         self._kernels = kernels
         self._written: tuple[Program, Room] | None = None
@@ -77,7 +82,7 @@ class CompiledEncoder(nn.Module):
         program, room = self._written
         features = x.new_empty(len(x), room.height, room.width, room.channels, dtype=self._dtype)
         program.run([x.float().contiguous(), features], modulation)
-        images = features.permute(0, 3, 1, 2)
+        images = features[..., : self._channels].permute(0, 3, 1, 2)
         return images.flatten(1) if self._is_flat else images
 
     def _write(
@@ -94,20 +99,79 @@ class CompiledEncoder(nn.Module):
         return writer.finish(), out
 
 
+class CompiledLinear(nn.Module):
+    """``nn.Linear``: ``(…, F)`` → ``(…, M)``. Its weights are packed once, and read once a call by all threads.
+
+    What is multiplied is the width of an image here.
+    """
+
+    def __init__(self, plain: nn.Linear, kernels: Kernels) -> None:
+        super().__init__()
+        self._kernels, self._dtype = kernels, plain.weight.dtype
+        self._packed = pack_weights(plain.weight[:, :, None, None], plain.in_features, kernels.max_vectors)
+        self._bias = plain.bias.detach().float()
+        self._sizes = plain.in_features, plain.out_features
+        self._programs: dict[int, Program] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.to(self._dtype).reshape(-1, self._sizes[0]).contiguous()
+        if len(rows) not in self._programs:
+            writer = ProgramWriter(self._kernels, self._dtype)
+            given, out = (writer.given(size, 1, len(rows)) for size in self._sizes)
+            writer.multiply(self._packed, self._bias, given, out)
+            self._programs[len(rows)] = writer.finish()
+        products = rows.new_empty(len(rows), self._sizes[1])
+        self._programs[len(rows)].run([rows[None], products[None]])
+        return products.reshape(*x.shape[:-1], -1)
+
+
+class CompiledCell(nn.Module):
+    """``nn.LSTMCell`` with bias, as one product: ``(B, F)``, two halves of the state ``(B, D)`` → the new halves.
+
+    The weights are packed once and read once a call, whatever the batch, which is the width of an image here.
+    """
+
+    def __init__(self, plain: nn.LSTMCell, kernels: Kernels) -> None:
+        super().__init__()
+        self._kernels, self._dtype = kernels, plain.weight_ih.dtype
+        weight = torch.cat((plain.weight_ih, plain.weight_hh), dim=1)[:, :, None, None]
+        self._packed = pack_weights(weight, weight.shape[1], kernels.max_vectors)
+        self._bias = plain.bias_ih.detach().float() + plain.bias_hh.detach().float()
+        self._programs: dict[int, Program] = {}
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        before, cell = state[0].contiguous(), state[1].clone(memory_format=torch.contiguous_format)
+        b = len(x)
+        if b not in self._programs:
+            self._programs[b] = self._written(b, x.shape[1], cell.shape[1])
+        hidden = torch.empty_like(cell)
+        self._programs[b].run([tensor[None] for tensor in (x.to(self._dtype).contiguous(), before, cell, hidden)])
+        return hidden, cell
+
+    def _written(self, batch: int, inputs: int, size: int) -> Program:
+        writer = ProgramWriter(self._kernels, self._dtype)
+        x, before, cell, hidden = (writer.given(channels, 1, batch) for channels in (inputs, size, size, size))
+        joined = writer.room(inputs + size, 1, batch)
+        writer.move(x, joined.columns(0, inputs))
+        writer.move(before, joined.columns(inputs, size))
+        gates = writer.room(4 * size, 1, batch, as_float=True)
+        writer.multiply(self._packed, self._bias, joined, gates, as_float=True)
+        writer.recur(gates, cell, hidden)
+        return writer.finish()
+
+
 class OneStepLSTM(nn.Module):
-    """``nn.LSTM`` of one layer, batch first, step by step: torch's own packs its weights anew at every call.
+    """``nn.LSTM`` of one layer, batch first, step by step by a cell.
 
     ``(B, T, F)``, ``(1, B, D)`` twice or None → ``(B, T, D)`` and the new state.
     """
 
-    def __init__(self, plain: nn.LSTM) -> None:
+    def __init__(self, cell: nn.Module, size: int) -> None:
         super().__init__()
-        self.cell = nn.LSTMCell(plain.input_size, plain.hidden_size, device="meta")
-        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-            setattr(self.cell, name, getattr(plain, f"{name}_l0"))
+        self.cell, self._size = cell, size
 
     def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        zeros = x.new_zeros(len(x), self.cell.hidden_size)
+        zeros = x.new_zeros(len(x), self._size)
         hidden, cell = (zeros, zeros) if state is None else (state[0][0], state[1][0])
         outputs: list[Tensor] = []
         for step in x.unbind(1):
@@ -116,11 +180,29 @@ class OneStepLSTM(nn.Module):
         return torch.stack(outputs, dim=1), (hidden[None], cell[None])
 
 
+def compiled_cell(plain: nn.LSTMCell, kernels: Kernels) -> nn.Module:
+    """The cell by the kernels; itself where they do not know its size."""
+    known = plain.hidden_size % LANES == 0 and (plain.input_size + plain.hidden_size) % 2 == 0
+    return CompiledCell(plain, kernels) if known else plain
+
+
+def cell_of(plain: nn.LSTM) -> nn.LSTMCell:
+    """The cell of an LSTM of one layer: torch's own LSTM packs its weights anew at every call."""
+    cell = nn.LSTMCell(plain.input_size, plain.hidden_size, device="meta")
+    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        setattr(cell, name, getattr(plain, f"{name}_l0"))
+    return cell
+
+
 def compile_for_cpu(network: nn.Module, kernels: Kernels) -> None:
-    """Replaces in place what the kernels can run: denoiser trunks, encoders, and LSTMs between them."""
+    """Replaces in place what the kernels can run: denoiser trunks, encoders, LSTMs, large products."""
     for name, child in network.named_children():
         if isinstance(child, nn.LSTM):
-            setattr(network, name, OneStepLSTM(child))
+            setattr(network, name, OneStepLSTM(compiled_cell(cell_of(child), kernels), child.hidden_size))
+        elif isinstance(child, nn.LSTMCell):
+            setattr(network, name, compiled_cell(child, kernels))
+        elif isinstance(child, nn.Linear) and child.weight.numel() >= LARGE and child.out_features % LANES == 0:
+            setattr(network, name, CompiledLinear(child, kernels))
         elif isinstance(child, Trunk) and is_translatable(child):
             setattr(network, name, CompiledTrunk(child, kernels))
         elif isinstance(child, RewardEndEncoder | ActorCriticEncoder) and is_translatable(child):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.runtime.processor import processor_field
 
 VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
+WARM_UP_CALLS = 3
+"""Before a capture, as torch's notes have it."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -94,6 +98,39 @@ def wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+def can_record(device: torch.device) -> bool:
+    """Whether ``record`` knows how to."""
+    return device.type == "cuda"
+
+
+def record(
+    call: Callable[[], None], changed: Sequence[Tensor], generator: torch.Generator, device: torch.device
+) -> Callable[[], None]:
+    """What ``call`` has a GPU do, recorded once as a CUDA graph; what is returned does all of it again.
+
+    ``call`` must change nothing but tensors that stay where they are, of which those in ``changed`` are as before
+    afterwards, and take random numbers from ``generator`` alone. Torch's recipe: a few calls on a stream of their own,
+    then one that is captured. Raises ``RuntimeError`` where something in it cannot be captured.
+    """
+    before, drawn = [tensor.clone() for tensor in changed], generator.get_state()
+    try:
+        stream = torch.cuda.Stream(device)
+        stream.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP_CALLS):
+                call()
+        torch.cuda.current_stream(device).wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(generator)  # pyright: ignore[reportUnknownMemberType]
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            call()
+    finally:
+        generator.set_state(drawn)
+        for tensor, value in zip(changed, before, strict=True):
+            tensor.copy_(value)
+    return graph.replay
 
 
 def peak_memory(device: torch.device) -> int | None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from diamond_engine.diffusion import Denoiser, SamplerConfig
+from diamond_engine.diffusion import Denoiser, SamplerConfig, sample
 from diamond_engine.diffusion.denoiser import Conditioners
-from diamond_engine.diffusion.sampler import Denoise
+from diamond_engine.diffusion.sampler import Denoise, Noise
 from diamond_engine.networks.denoiser import InnerModel
 
 
@@ -57,6 +57,7 @@ class FrameDenoiser(nn.Module):
         """Takes the networks of ``denoiser``, in their place and precision, which is not to be used any more."""
         super().__init__()
         self.cfg = denoiser.cfg
+        self.sampler = sampler
         self.inner_model = denoiser.inner_model
         self.conv_context, conv_noisy = _split(
             denoiser.inner_model.conv_in, denoiser.cfg.inner_model.img_channels, denoiser.cfg.sigma_data
@@ -68,6 +69,15 @@ class FrameDenoiser(nn.Module):
         c_noise = conditioners.c_noise
         c_noise_cond = torch.full_like(c_noise, math.log(sampler.s_cond) / 4) if sampler.s_cond > 0 else None
         self._noise_embeddings = self.inner_model.noise_embedding(c_noise, c_noise_cond)[:, None]
+
+    @property
+    def device(self) -> torch.device:
+        """Where frames are drawn."""
+        return self._noise_embeddings.device
+
+    def draw(self, noise: Noise, shape: tuple[int, ...], context: Tensor, act: Tensor | None) -> Tensor:
+        """A frame of every dream, of ``shape`` ``(B, C, H, W)``, given context ``(B, N, H, W)`` and actions."""
+        return sample(self.given_actions(act), noise, shape, context, self.sampler)
 
     def given_actions(self, act: Tensor | None) -> Denoise:
         """See ``Denoiser.given_actions``; to be called once per frame. σ must be a level of the sampler."""

@@ -11,9 +11,10 @@
 #include <cstring>
 #include <omp.h>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
-#ifdef __AVX512BF16__
+#ifdef __AVX512F__
 #include <immintrin.h>
 #endif
 
@@ -27,6 +28,8 @@ constexpr int MAX_VECTORS = 4, ACCUMULATORS = 24;  // of 32 registers
 #else
 constexpr int MAX_VECTORS = 2, ACCUMULATORS = 6;  // each is two of 16 registers
 #endif
+constexpr int64_t PLANES = 4;       // that pairs of pixels become
+constexpr int64_t MOST_PAIRS = 32;  // whose sums are kept in the cache
 constexpr int SPINS = 4096;  // before a waiting thread lets others run
 
 typedef float Floats __attribute__((vector_size(64)));
@@ -43,7 +46,7 @@ struct View {
     int64_t width;    // pixels from one row to the next
 };
 
-enum Kind : int64_t { LOAD, NORMALISE, COPY, CONVOLVE, ATTEND, POOL, CLEAR };
+enum Kind : int64_t { LOAD, NORMALISE, COPY, CONVOLVE, ATTEND, POOL, CLEAR, RECUR };
 
 struct Step {
     int64_t kind;
@@ -54,6 +57,8 @@ struct Step {
     int64_t kernel, stride;    // CONVOLVE
     int64_t flag;              // NORMALISE: then SiLU; COPY: enlarge twice; CONVOLVE: write float32; LOAD: channels given
     int64_t border;            // LOAD, NORMALISE, COPY: surround the output with a pixel of zeros
+    int64_t paired;            // NORMALISE, COPY: write, CONVOLVE: read, images in four planes (see `pairs`)
+    int64_t group;             // NORMALISE: channels of a group that are not filled up with zeros
     int64_t column;            // NORMALISE: scale and shift are columns of the modulation from here; negative: fixed
     const void* weights;       // CONVOLVE: packed; NORMALISE: fixed scale, then shift
     const float* bias;         // CONVOLVE, or null
@@ -101,7 +106,14 @@ struct Float32 {
 struct BFloat16 {
     static constexpr int PACKED = 2;
     uint16_t bits;
-    static Floats load(const BFloat16* from) { return (Floats)(__builtin_convertvector(read<Halves>(from), Words) << 16); }
+    static Floats load(const BFloat16* from) {
+#ifdef __AVX512F__
+        const Words words = (Words)_mm512_cvtepu16_epi32(read<__m256i>(from));  // GCC 12 takes two halves for it
+#else
+        const Words words = __builtin_convertvector(read<Halves>(from), Words);
+#endif
+        return (Floats)(words << 16);
+    }
     static void store(BFloat16* to, Floats values) {
 #ifdef __AVX512BF16__
         const __m256bh halves = _mm512_cvtneps_pbh((__m512)values);
@@ -131,10 +143,17 @@ struct BFloat16 {
     }
 };
 
+#ifdef __AVX512F__
+inline Floats larger(Floats a, Floats b) { return (Floats)_mm512_max_ps((__m512)a, (__m512)b); }
+inline Floats smaller(Floats a, Floats b) { return (Floats)_mm512_min_ps((__m512)a, (__m512)b); }
+#else
+inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
+inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
+#endif
+
 // e^x to a few ulp: 2^n, put into the exponent, times the exponential series of what is left (at most ln(2) / 2).
 inline Floats exponential(Floats x) {
-    x = x < -87.f ? Floats{} - 87.f : x;
-    x = x > 87.f ? Floats{} + 87.f : x;
+    x = smaller(larger(x, Floats{} - 87.f), Floats{} + 87.f);
     const Floats shifted = x * 1.44269504f + 12582912.f;  // adding 1.5·2^23 rounds to a whole number in the low bits
     const Floats n = shifted - 12582912.f;
     const Floats rest = x - n * 0.693145751953125f - n * 1.428606765330187e-6f;
@@ -143,13 +162,35 @@ inline Floats exponential(Floats x) {
     series = series * rest + 1.f / 6;
     series = series * rest + 0.5f;
     series = series * rest * rest + rest + 1.f;
+#ifdef __AVX512F__
+    return (Floats)_mm512_scalef_ps((__m512)series, (__m512)n);
+#else
     return (Floats)((Ints)series + (((Ints)shifted - 0x4b400000) << 23));
+#endif
 }
 
+inline Floats sigmoid(Floats x) {
+    const Floats divisor = 1.f + exponential(-x);
+#ifdef __AVX512F__
+    const Floats guess = (Floats)_mm512_rcp14_ps((__m512)divisor);  // to 14 bits; a step of Newton's method doubles them
+    return guess * (2.f - divisor * guess);
+#else
+    return 1.f / divisor;
+#endif
+}
+
+inline Floats silu(Floats x) { return x * sigmoid(x); }
+
+inline Floats tangent(Floats x) { return 2.f * sigmoid(2.f * x) - 1.f; }  // hyperbolic
+
 inline float total(Floats values) {
+#ifdef __AVX512F__
+    return _mm512_reduce_add_ps((__m512)values);
+#else
     float sum = 0;
     for (int64_t lane = 0; lane < LANES; ++lane) sum += values[lane];
     return sum;
+#endif
 }
 
 // ---- Threads ----
@@ -199,6 +240,7 @@ class Image {
                 case ATTEND: attend(step); break;
                 case POOL: pool(step); break;
                 case CLEAR: clear(step); break;
+                case RECUR: recur(step); break;
             }
             team_.wait();
         }
@@ -264,15 +306,45 @@ class Image {
 
         std::vector<float> factor(step.channels), offset(step.channels);
         affine(step, factor.data(), offset.data());
+        const auto value = [&](int64_t y, int64_t x, int64_t c) __attribute__((always_inline)) {
+            const Floats before = T::load(in + (y * step.in.width + x) * step.in.pitch + c);
+            const Floats v = before * read<Floats>(&factor[c]) + read<Floats>(&offset[c]);
+            return step.flag ? silu(v) : v;
+        };
+        if (step.paired) return pairs(step, value);
         T* out = inside(step);
+        for (int64_t y = mine.first; y < mine.last; ++y)
+            for (int64_t x = 0; x < step.width; ++x)
+                for (int64_t c = 0; c < step.channels; c += LANES)
+                    T::store(out + (y * step.out.width + x) * step.out.pitch + c, value(y, x, c));
+    }
+
+    // An image for `convolve_pairs`: two pixels side by side and their neighbours become what four products need
+    // instead of six (Winograd's F(2, 3) along rows), summed in float32 and rounded once. Four planes a row, with a row
+    // of zeros above and below.
+    template <typename Value>
+    void pairs(const Step& step, Value value) const {
+        const int64_t pitch = step.out.pitch, plane = (step.width + 1) / 2 * pitch, row = PLANES * plane;
+        T* out = data(step.out);
+        const Rows mine = rows(step.height);
+        if (mine.first == 0) std::memset(out, 0, row * sizeof(T));
+        if (mine.last == step.height) std::memset(out + (step.height + 1) * row, 0, row * sizeof(T));
         for (int64_t y = mine.first; y < mine.last; ++y) {
-            for (int64_t x = 0; x < step.width; ++x) {
-                const T* from = in + (y * step.in.width + x) * step.in.pitch;
-                T* to = out + (y * step.out.width + x) * step.out.pitch;
-                for (int64_t c = 0; c < step.channels; c += LANES) {
-                    const Floats v = T::load(from + c) * read<Floats>(&factor[c]) + read<Floats>(&offset[c]);
-                    T::store(to + c, step.flag ? v / (1.f + exponential(-v)) : v);
-                }
+            for (int64_t c = 0; c < step.channels; c += LANES) {
+                T* to = out + (y + 1) * row + c;
+                Floats before{}, left = value(y, 0, c);
+                const auto put = [&](Floats right, Floats after) __attribute__((always_inline)) {
+                    T::store(to, before - right);
+                    T::store(to + plane, left + right);
+                    T::store(to + 2 * plane, right - left);
+                    T::store(to + 3 * plane, left - after);
+                    before = right;
+                    left = after;
+                    to += pitch;
+                };
+                int64_t x = 0;
+                for (; x + 2 < step.width; x += 2) put(value(y, x + 1, c), value(y, x + 2, c));
+                put(x + 1 < step.width ? value(y, x + 1, c) : Floats{}, Floats{});
             }
         }
     }
@@ -303,7 +375,7 @@ class Image {
         }
         const T* shift = scale + step.channels;
         const int64_t groups = step.channels / GROUP;
-        const double count = static_cast<double>(step.height * step.width * GROUP);
+        const double count = static_cast<double>(step.height * step.width * step.group);
         for (int64_t g = 0; g < groups; ++g) {
             Moments all;
             for (int64_t rank = 0; rank < team_.size; ++rank) {
@@ -323,6 +395,10 @@ class Image {
     // Pixels as they are, or each four times.
     void copy(const Step& step) const {
         const T* in = data(step.in);
+        if (step.paired)
+            return pairs(step, [&](int64_t y, int64_t x, int64_t c) {
+                return T::load(in + ((y >> step.flag) * step.in.width + (x >> step.flag)) * step.in.pitch + c);
+            });
         T* out = inside(step);
         const Rows mine = rows(step.height);
         for (int64_t y = mine.first; y < mine.last; ++y)
@@ -332,15 +408,19 @@ class Image {
                             step.channels * sizeof(T));
     }
 
+    // Threads share the rows, or, of a single row, the blocks of output channels.
     void convolve(const Step& step) const {
         const T* weights = static_cast<const T*>(step.weights);
+        const Rows mine = step.height == 1 ? rows(step.vectors) : Rows{0, step.vectors};
         int64_t first = 0;
         for (int64_t left = step.vectors; left > 0;) {
             const int64_t now = left >= MAX_VECTORS ? MAX_VECTORS : (left >= 2 ? 2 : 1);
-            if (now == 4) convolve<4>(step, weights, first);
-            if (now == 2) convolve<2>(step, weights, first);
-            if (now == 1) convolve<1>(step, weights, first);
-            weights += step.kernel * step.kernel * step.channels * now * LANES;
+            if (mine.first * LANES <= first && first < mine.last * LANES) {
+                if (now == 4) convolve<4>(step, weights, first);
+                if (now == 2) convolve<2>(step, weights, first);
+                if (now == 1) convolve<1>(step, weights, first);
+            }
+            weights += step.kernel * (step.paired ? PLANES : step.kernel) * step.channels * now * LANES;
             first += now * LANES;
             left -= now;
         }
@@ -348,47 +428,104 @@ class Image {
 
     template <int VECTORS>
     void convolve(const Step& step, const T* weights, int64_t first) const {
-        constexpr int TILE = ACCUMULATORS / std::max(2, VECTORS);
-        const Rows mine = rows(step.height);
-        for (int64_t y = mine.first; y < mine.last; ++y)
-            for (int64_t x = 0; x < step.width; x += TILE)
-                tile<VECTORS, TILE>(step, weights, first, y, x, std::min<int64_t>(TILE, step.width - x));
+        const Rows mine = step.height == 1 ? Rows{0, 1} : rows(step.height);
+        for (int64_t y = mine.first; y < mine.last; ++y) {
+            if (step.paired)
+                convolve_pairs<VECTORS>(step, weights, first, y);
+            else
+                convolve_pixels<VECTORS>(step, weights, first, y);
+        }
     }
 
-    // The template for the number of pixels that are left.
-    template <int VECTORS, int PIXELS>
-    void tile(const Step& step, const T* weights, int64_t first, int64_t y, int64_t x, int64_t pixels) const {
+    template <int VECTORS>
+    void convolve_pixels(const Step& step, const T* weights, int64_t first, int64_t y) const {
+        const int64_t pitch = step.in.pitch;
+        const T* row = data(step.in) + y * step.stride * step.in.width * pitch;
+        const Taps taps{step.kernel, step.kernel, step.in.width * pitch, pitch, step.stride * pitch, step.channels};
+        tiles<VECTORS>(step.width, [&](int64_t x, auto pixels) {
+            Floats sums[pixels.value][VECTORS];
+            multiply<VECTORS, pixels.value>(sums, row + x * taps.pixel, taps, weights);
+            for (int p = 0; p < pixels.value; ++p) finish<VECTORS>(step, sums[p], first, y, x + p);
+        });
+    }
+
+    // The same from four planes (see `pairs`): kernel rows alone are left to sum over, then two pixels come of four sums.
+    template <int VECTORS>
+    void convolve_pairs(const Step& step, const T* weights, int64_t first, int64_t y) const {
+        const int64_t pitch = step.in.pitch, count = (step.width + 1) / 2, plane = count * pitch;
+        const T* row = data(step.in) + y * PLANES * plane;
+        const Taps taps{step.kernel, 1, PLANES * plane, 0, pitch, step.channels};
+        const int64_t plane_weights = step.kernel * step.channels * VECTORS * LANES;
+        Floats products[PLANES][MOST_PAIRS][VECTORS];
+        for (int64_t begin = 0; begin < count; begin += MOST_PAIRS) {
+            const int64_t now = std::min(MOST_PAIRS, count - begin);
+            for (int64_t j = 0; j < PLANES; ++j) {
+                const T* in = row + j * plane + begin * pitch;
+                tiles<VECTORS>(now, [&](int64_t x, auto pixels) {
+                    multiply<VECTORS, pixels.value>(&products[j][x], in + x * pitch, taps, weights + j * plane_weights);
+                });
+            }
+            for (int64_t x = 0; x < now; ++x) {
+                Floats left[VECTORS], right[VECTORS];
+                for (int v = 0; v < VECTORS; ++v) {
+                    const Floats middle = products[1][x][v], odd = products[2][x][v];
+                    left[v] = products[0][x][v] + middle + odd;
+                    right[v] = middle - odd - products[3][x][v];
+                }
+                finish<VECTORS>(step, left, first, y, 2 * (begin + x));
+                if (2 * (begin + x) + 1 < step.width) finish<VECTORS>(step, right, first, y, 2 * (begin + x) + 1);
+            }
+        }
+    }
+
+    // Calls `tile(x, pixels)` for a row's pixels in tiles of about the same size, known to the compiler as `pixels.value`.
+    template <int VECTORS, typename Tile>
+    static void tiles(int64_t width, Tile tile) {
+        constexpr int LARGEST = ACCUMULATORS / std::max(2, VECTORS);
+        const int64_t count = (width + LARGEST - 1) / LARGEST;
+        for (int64_t i = 0; i < count; ++i) {
+            const int64_t x = width * i / count;
+            of_size<LARGEST>(x, width * (i + 1) / count - x, tile);
+        }
+    }
+
+    template <int PIXELS, typename Tile>
+    static void of_size(int64_t x, int64_t pixels, Tile& tile) {
         if constexpr (PIXELS > 0) {
             if (pixels == PIXELS)
-                tile<VECTORS, PIXELS>(step, weights, first, y, x);
+                tile(x, std::integral_constant<int, PIXELS>{});
             else
-                tile<VECTORS, PIXELS - 1>(step, weights, first, y, x, pixels);
+                of_size<PIXELS - 1>(x, pixels, tile);
         }
     }
 
+    // What a tile sums over, in elements of the input.
+    struct Taps {
+        int64_t rows, columns;       // of the kernel
+        int64_t row, column, pixel;  // from one to the next
+        int64_t channels;
+    };
+
     template <int VECTORS, int PIXELS>
-    void tile(const Step& step, const T* weights, int64_t first, int64_t y, int64_t x) const {
-        Floats sums[PIXELS][VECTORS];
-        for (int v = 0; v < VECTORS; ++v) {
-            const Floats bias = step.bias ? read<Floats>(step.bias + first + v * LANES) : Floats{};
-            for (int p = 0; p < PIXELS; ++p) sums[p][v] = bias;
-        }
-        const int64_t pixel = step.stride * step.in.pitch;
-        const T* corner = data(step.in) + (y * step.stride * step.in.width + x * step.stride) * step.in.pitch;
-        for (int64_t ky = 0; ky < step.kernel; ++ky) {
-            for (int64_t kx = 0; kx < step.kernel; ++kx) {
-                const T* in = corner + (ky * step.in.width + kx) * step.in.pitch;
-                for (int64_t c = 0; c < step.channels; c += T::PACKED) {
+    __attribute__((always_inline)) static void multiply(Floats (*out)[VECTORS], const T* in, const Taps& taps, const T* weights) {
+        Floats sums[PIXELS][VECTORS] = {};
+        for (int64_t ky = 0; ky < taps.rows; ++ky) {
+            for (int64_t kx = 0; kx < taps.columns; ++kx) {
+                const T* at = in + ky * taps.row + kx * taps.column;
+                for (int64_t c = 0; c < taps.channels; c += T::PACKED) {
 #pragma GCC unroll 16
                     for (int p = 0; p < PIXELS; ++p)
 #pragma GCC unroll 4
                         for (int v = 0; v < VECTORS; ++v)
-                            sums[p][v] = T::multiply_add(sums[p][v], in + p * pixel + c, weights + v * LANES * T::PACKED);
+                            sums[p][v] = T::multiply_add(sums[p][v], at + p * taps.pixel + c, weights + v * LANES * T::PACKED);
                     weights += VECTORS * LANES * T::PACKED;
                 }
             }
         }
-        for (int p = 0; p < PIXELS; ++p) finish<VECTORS>(step, sums[p], first, y, x + p);
+#pragma GCC unroll 16
+        for (int p = 0; p < PIXELS; ++p)
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; ++v) out[p][v] = sums[p][v];
     }
 
     template <int VECTORS>
@@ -398,7 +535,9 @@ class Image {
                            : data(step.add) + (y * step.add.width + x) * step.add.pitch + first;
         const int64_t at = (y * step.out.width + x) * step.out.pitch + first;
         for (int v = 0; v < VECTORS; ++v) {
-            const Floats sum = add ? sums[v] + T::load(add + v * LANES) : sums[v];
+            Floats sum = sums[v];
+            if (step.bias) sum += read<Floats>(step.bias + first + v * LANES);
+            if (add) sum += T::load(add + v * LANES);
             if (step.flag)
                 write(data<float>(step.out) + at + v * LANES, sum);
             else
@@ -412,7 +551,7 @@ class Image {
         const Rows heads = rows(step.channels / HEAD);
         const T* in = data(step.in);
         T* out = data(step.out);
-        std::vector<float> keys(HEAD * padded), values(HEAD * padded), chances(padded);
+        std::vector<float> keys(HEAD * padded), values(HEAD * padded), scores(padded);
         for (int64_t head = heads.first; head < heads.last; ++head) {
             for (int64_t i = 0; i < positions; ++i) {
                 for (int64_t d = 0; d < HEAD; ++d) {
@@ -423,37 +562,60 @@ class Image {
             }
             for (int64_t i = 0; i < positions; ++i) {
                 float query[HEAD];
-                for (int64_t d = 0; d < HEAD; ++d) query[d] = T::single(in + i * step.in.pitch + head * HEAD + d);
-                const float sum = chances_of(query, keys.data(), chances.data(), positions, padded);
-                for (int64_t d = 0; d < HEAD; ++d) {
-                    Floats value{};
-                    for (int64_t j = 0; j < padded; j += LANES)
-                        value += read<Floats>(&chances[j]) * read<Floats>(&values[d * padded + j]);
-                    out[i * step.out.pitch + head * HEAD + d] = T::from(total(value) / sum);
-                }
+                for (int64_t d = 0; d < HEAD; ++d)
+                    query[d] = T::single(in + i * step.in.pitch + head * HEAD + d) * 0.35355339059327373f;
+                const float most = score(query, keys.data(), scores.data(), positions, padded);
+                average(scores.data(), most, values.data(), padded, out + i * step.out.pitch + head * HEAD);
             }
         }
     }
 
-    // Unnormalised softmax over keys, zero where there is no position; returns its sum.
-    static float chances_of(const float* query, const float* keys, float* chances, int64_t positions, int64_t padded) {
-        float largest = -INFINITY;
+    // Products of a query with all keys, minus infinity where there is no position; returns the largest.
+    static float score(const float* query, const float* keys, float* scores, int64_t positions, int64_t padded) {
+        Floats most = Floats{} - INFINITY;
         for (int64_t j = 0; j < padded; j += LANES) {
-            Floats score{};
-            for (int64_t d = 0; d < HEAD; ++d) score += query[d] * read<Floats>(keys + d * padded + j);
-            write(chances + j, score * 0.35355339059327373f);
+            Floats sum{};
+#pragma GCC unroll 8
+            for (int64_t d = 0; d < HEAD; ++d) sum += query[d] * read<Floats>(keys + d * padded + j);
+            for (int64_t lane = positions - j; lane < LANES; ++lane) sum[lane] = -INFINITY;
+            write(scores + j, sum);
+            most = larger(most, sum);
         }
-        for (int64_t j = 0; j < positions; ++j) largest = std::max(largest, chances[j]);
-        Floats sum{};
-        for (int64_t j = positions; j < padded; ++j) chances[j] = -INFINITY;
+        float largest = most[0];
+        for (int64_t lane = 1; lane < LANES; ++lane) largest = std::max(largest, most[lane]);
+        return largest;
+    }
+
+    // The mean of values by the softmax of scores.
+    static void average(const float* scores, float most, const float* values, int64_t padded, T* out) {
+        Floats sum{}, sums[HEAD] = {};
         for (int64_t j = 0; j < padded; j += LANES) {
-            Floats chance = exponential(read<Floats>(chances + j) - largest);
-            if (j + LANES > positions)
-                for (int64_t lane = positions - j; lane < LANES; ++lane) chance[lane] = 0;
-            write(chances + j, chance);
+            const Floats chance = exponential(read<Floats>(scores + j) - most);
             sum += chance;
+#pragma GCC unroll 8
+            for (int64_t d = 0; d < HEAD; ++d) sums[d] += chance * read<Floats>(values + d * padded + j);
         }
-        return total(sum);
+        const float whole = total(sum);
+        for (int64_t d = 0; d < HEAD; ++d) out[d] = T::from(total(sums[d]) / whole);
+    }
+
+    // The next state of an LSTM of one pixel an image from float32 gates: input, forget, cell, output. `add` is the cell
+    // state, which is replaced, `out` the hidden state.
+    void recur(const Step& step) const {
+        const int64_t size = step.channels / 4;
+        const Rows mine = rows(size / LANES);
+        for (int64_t x = 0; x < step.width; ++x) {
+            const float* gates = data<float>(step.in) + x * step.in.pitch;
+            T* cells = data(step.add) + x * step.add.pitch;
+            T* hidden = data(step.out) + x * step.out.pitch;
+            for (int64_t c = mine.first * LANES; c < mine.last * LANES; c += LANES) {
+                const Floats input = sigmoid(read<Floats>(gates + c)), forget = sigmoid(read<Floats>(gates + size + c));
+                const Floats fresh = tangent(read<Floats>(gates + 2 * size + c));
+                const Floats cell = forget * T::load(cells + c) + input * fresh;
+                T::store(cells + c, cell);
+                T::store(hidden + c, sigmoid(read<Floats>(gates + 3 * size + c)) * tangent(cell));
+            }
+        }
     }
 
     // The largest of each 2×2 pixels.
@@ -473,8 +635,6 @@ class Image {
             }
         }
     }
-
-    static Floats larger(Floats a, Floats b) { return a > b ? a : b; }
 };
 
 template <typename T>
@@ -558,7 +718,7 @@ void modulate(const Modulated& m) {
             for (int64_t c = 0; c < m.channels; c += LANES) {
                 const int64_t at = p * m.channels + c;
                 const Floats h = T::load(in + at) * read<Floats>(&affine.factor[c]) + read<Floats>(&affine.offset[c]);
-                T::store(out + at, h / (1.f + exponential(-h)));
+                T::store(out + at, silu(h));
             }
         }
     }

@@ -32,7 +32,7 @@ class Step(ctypes.Structure):
         ("add", View),
         ("output", View),
         *((name, ctypes.c_int64) for name in ("height", "width", "channels", "vectors", "kernel", "stride")),
-        *((name, ctypes.c_int64) for name in ("flag", "border", "column")),
+        *((name, ctypes.c_int64) for name in ("flag", "border", "paired", "group", "column")),
         ("weights", ctypes.c_void_p),
         ("bias", ctypes.c_void_p),
     ]

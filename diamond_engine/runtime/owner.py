@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from diamond_engine.diffusion import Denoiser, SamplerConfig
 from diamond_engine.errors import UsageError
 from diamond_engine.networks.blocks import FourierFeatures
 from diamond_engine.runtime.building import KernelsUnavailableError
 from diamond_engine.runtime.compiled import compile_for_cpu
-from diamond_engine.runtime.devices import choose_device, device_name, has_native_bfloat16
+from diamond_engine.runtime.devices import can_record, choose_device, device_name, has_native_bfloat16, record
 from diamond_engine.runtime.frames import FrameDenoiser
 from diamond_engine.runtime.kernels import Kernels, load_kernels
 from diamond_engine.runtime.measurement import WORTHWHILE, bfloat16_speedup, suits
@@ -38,6 +39,8 @@ class Runtime:
     """Precision of convolutions and matrix products: float32 or bfloat16."""
     kernels: Kernels | None = field(default=None, compare=False, repr=False)
     """The CPU's own kernels for inference; None: torch's."""
+    records: bool = field(default=False, compare=False)
+    """Whether whole frames are recorded on a GPU and replayed, rather than launched kernel by kernel."""
     notes: tuple[str, ...] = field(default=(), compare=False)
     """What was measured to choose, and why something faster could not be had."""
 
@@ -46,9 +49,9 @@ class Runtime:
         """Resolves ``auto``: the best device present, the faster precision (on a CPU: measured, once a machine).
 
         ``compile`` is for the kernels of a CPU: built at the first start on a machine, in seconds, loaded at every
-        later one; where that fails, torch's own are used and ``describe`` says why. The precision does not depend on
-        it. A runtime in place of a device's name stands for itself. Raises ``UsageError`` for unknown names,
-        ``DiamondError`` for a device that is not there.
+        later one; where that fails, torch's own are used and ``describe`` says why. On a GPU it is for ``recorded``.
+        The precision does not depend on it. A runtime in place of a device's name stands for itself. Raises
+        ``UsageError`` for unknown names, ``DiamondError`` for a device that is not there.
         """
         if isinstance(device, Runtime):
             return device
@@ -63,7 +66,7 @@ class Runtime:
             notes = (f"bfloat16 is {speedup:.1f} times as fast as float32",)
         elif name == "auto":
             name = "bfloat16" if has_native_bfloat16(chosen) else "float32"
-        runtime = cls(chosen, DTYPES[name], notes=notes)
+        runtime = cls(chosen, DTYPES[name], records=compile and can_record(chosen), notes=notes)
         return runtime.with_kernels() if compile else runtime
 
     def with_kernels(self, load: Callable[[], Kernels] = load_kernels) -> Runtime:
@@ -144,6 +147,24 @@ class Runtime:
         if self.dtype == torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
+
+    def recorded(
+        self, call: Callable[[], None], changed: Sequence[Tensor], generator: torch.Generator
+    ) -> Callable[[], None]:
+        """A call that has the device do the same as ``call``, at less cost where it can be recorded (see ``record``).
+
+        It may be made by this thread alone. Where recording fails it is ``call`` itself, with a warning.
+        """
+        if not self.records:
+            return call
+        try:
+            return record(call, changed, generator, self.device)
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            warnings.warn(
+                f"the device's work is launched piece by piece: it cannot be recorded ({reason})", stacklevel=2
+            )
+            return call
 
     def generator(self, seed: int) -> torch.Generator:
         """A seeded source of random numbers on this device."""

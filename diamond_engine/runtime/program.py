@@ -19,13 +19,15 @@ from diamond_engine.runtime.kernels import Kernels
 
 LANES = 16
 ALIGNMENT = 64
+LEAST_PIXELS = 64
+"""Of an image in pairs: below, what counts is the weights that are read, and pairs need a third more of them."""
 NOWHERE = c.View(-1, 0, 0, 0)
 
 
 class Kind(IntEnum):
     """What a step does, numbered as in kernels.cpp."""
 
-    LOAD, NORMALISE, COPY, CONVOLVE, ATTEND, POOL, CLEAR = range(7)
+    LOAD, NORMALISE, COPY, CONVOLVE, ATTEND, POOL, CLEAR, RECUR = range(8)
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Room:
     """Pixels of the buffer from one row to the next."""
     border: int = 0
     """Pixels of zeros around the image."""
+    paired: bool = False
+    """Whether every two pixels of a row have become four planes for a 3×3 convolution (``pairs`` in kernels.cpp)."""
 
     def columns(self, first: int, count: int) -> Room:
         """``count`` of the channels from ``first``."""
@@ -128,9 +132,10 @@ class ProgramWriter:
         """An image that is passed to every run: input or output."""
         return self._room(None, channels, height, width)
 
-    def room(self, channels: int, height: int, width: int, border: int = 0) -> Room:
-        """New memory for an image."""
-        size = channels * (height + 2 * border) * (width + 2 * border) * self.dtype.itemsize
+    def room(self, channels: int, height: int, width: int, border: int = 0, as_float: bool = False) -> Room:
+        """New memory for an image, which is float32 if asked for."""
+        item = torch.float32.itemsize if as_float else self.dtype.itemsize
+        size = channels * (height + 2 * border) * (width + 2 * border) * item
         return self._room(size, channels, height, width, border)
 
     def scratch(self, use: str, channels: int, height: int, width: int, border: int = 0) -> Room:
@@ -144,6 +149,13 @@ class ProgramWriter:
         self._buffers.append(size)
         return Room(len(self._buffers) - 1, 0, channels, channels, height, width, width + 2 * border, border)
 
+    def _ready(self, channels: int, height: int, width: int) -> Room:
+        """Scratch for what a 3×3 convolution that halves nothing reads: in pairs where this is worth it."""
+        if height * width < LEAST_PIXELS:
+            return self.scratch("staged", channels, height, width, border=1)
+        twice = self.scratch("paired", 2 * channels, height + 2, width + width % 2)
+        return Room(twice.buffer, 0, channels, channels, height, width, width, paired=True)
+
     def load(self, planar: Room) -> Room:
         """A float32 image (C, H, W) as pixels, ready for a 3×3 convolution."""
         channels = planar.channels + planar.channels % 2
@@ -152,8 +164,12 @@ class ProgramWriter:
         return out
 
     def copy(self, x: Room, factor: int = 1) -> Room:
-        """The image, or its nearest-neighbour enlargement (factor 2), ready for a 3×3 convolution."""
-        out = self.scratch("staged", x.channels, x.height * factor, x.width * factor, border=1)
+        """The image, or its nearest-neighbour enlargement (factor 2), ready for a 3×3 convolution.
+
+        The image as it is may be halved by the convolution, the others must not.
+        """
+        size = x.channels, x.height * factor, x.width * factor
+        out = self.scratch("staged", *size, border=1) if factor == 1 else self._ready(*size)
         self._add(Kind.COPY, x, out, flag=factor - 1)
         return out
 
@@ -167,33 +183,61 @@ class ProgramWriter:
 
     def modulate(self, x: Room, column: int) -> Room:
         """Adaptive group norm, scale and shift in the modulation from ``column``; SiLU; ready for a 3×3 convolution."""
-        out = self.scratch("staged", x.channels, x.height, x.width, border=1)
-        self._add(Kind.NORMALISE, x, out, flag=1, column=column)
+        out = self._ready(x.channels, x.height, x.width)
+        self._add(Kind.NORMALISE, x, out, flag=1, group=GROUP_SIZE, column=column)
         return out
 
     def normalise(self, x: Room, norm: nn.GroupNorm, silu: bool, border: int) -> Room:
         """Group norm with its own scale and shift; ``border`` 1 makes it ready for a 3×3 convolution."""
-        out = self.scratch("staged", x.channels, x.height, x.width, border)
-        weights = self._kept(torch.cat((norm.weight, norm.bias)).to(self.dtype))
-        self._add(Kind.NORMALISE, x, out, flag=int(silu), column=-1, weights=weights)
+        size = x.channels, x.height, x.width
+        out = self._ready(*size) if border else self.scratch("staged", *size)
+        affine = (_padded(half, 0, x.channels).to(self.dtype) for half in (norm.weight, norm.bias))
+        weights, group = self._kept(torch.cat([*affine])), min(norm.num_channels, GROUP_SIZE)
+        self._add(Kind.NORMALISE, x, out, flag=int(silu), group=group, column=-1, weights=weights)
         return out
 
     def convolve(self, conv: nn.Conv2d, x: Room, out: Room, add: Room | None = None, as_float: bool = False) -> None:
-        """A convolution into ``out``, plus ``add``; 3×3 ones want a border around x. ``as_float``: out is float32."""
+        """A convolution into ``out``, plus ``add``; 3×3 ones want a border around x. ``as_float``: out is float32.
+
+        Rooms may have more channels than the convolution knows: they are not read, and zeros are written.
+        """
+        weight = for_pairs(conv.weight) if x.paired else conv.weight
+        weight = _padded(weight.to(self.dtype), 0, filled(out.channels))
+        packed = pack_weights(weight, x.channels, self.kernels.max_vectors)
+        bias = None if conv.bias is None else _padded(conv.bias.float(), 0, filled(out.channels))
+        self.multiply(packed, bias, x, out, add, as_float, kernel=conv.kernel_size[0], stride=conv.stride[0])
+        if self._takes_over:
+            conv.weight.data = conv.weight.new_empty(0)
+
+    def multiply(
+        self,
+        packed: Tensor,
+        bias: Tensor | None,
+        x: Room,
+        out: Room,
+        add: Room | None = None,
+        as_float: bool = False,
+        kernel: int = 1,
+        stride: int = 1,
+    ) -> None:
+        """``convolve`` by weights that are packed already, and float32 bias for all that is written."""
         self._add(
             Kind.CONVOLVE,
             x,
             out,
             add=add,
-            vectors=filled(conv.out_channels) // LANES,
-            kernel=conv.kernel_size[0],
-            stride=conv.stride[0],
+            vectors=filled(out.channels) // LANES,
+            kernel=kernel,
+            stride=stride,
             flag=int(as_float),
-            weights=self._kept(pack_weights(conv.weight.to(self.dtype), x.channels, self.kernels.max_vectors)),
-            bias=None if conv.bias is None else self._kept(_padded(conv.bias.float(), 0)),
+            paired=int(x.paired),
+            weights=self._kept(packed),
+            bias=None if bias is None else self._kept(bias),
         )
-        if self._takes_over:
-            conv.weight.data = conv.weight.new_empty(0)
+
+    def recur(self, gates: Room, cell: Room, hidden: Room) -> None:
+        """An LSTM's next state from float32 gates: hidden is written, cell replaced."""
+        self._add(Kind.RECUR, gates, hidden, add=cell)
 
     def attend(self, qkv: Room, out: Room) -> None:
         """Softmax attention over all pixels, by heads of 8 channels."""
@@ -205,6 +249,7 @@ class ProgramWriter:
 
     def _add(self, kind: Kind, x: Room, out: Room, add: Room | None = None, **fields: Any) -> None:
         values = {"height": out.height, "width": out.width, "channels": x.channels, "border": out.border, **fields}
+        values.setdefault("paired", int(out.paired))
         if kind is Kind.LOAD:
             values["channels"] = out.channels
         self._steps.append(
@@ -240,8 +285,17 @@ def _padded(tensor: Tensor, dim: int, multiple: int = LANES) -> Tensor:
     return torch.cat((tensor, tensor.new_zeros(shape)), dim)
 
 
+def for_pairs(weight: Tensor) -> Tensor:
+    """3×3 weights for images in pairs (Winograd's F(2, 3) along rows): ``(Cout, Cin, 3, 3)`` → ``(Cout, Cin, 4, 3)``.
+
+    By plane and kernel row: four products make two pixels, where six would be needed otherwise.
+    """
+    left, middle, right = weight.detach().float().unbind(3)
+    return torch.stack((left, (left + middle + right) / 2, (left - middle + right) / 2, right), dim=2)
+
+
 def pack_weights(weight: Tensor, channels: int, max_vectors: int) -> Tensor:
-    """Convolution weights ``(Cout, Cin, k, k)`` in the order the kernel reads them.
+    """Convolution weights ``(Cout, Cin, k, k)``, or those of ``for_pairs``, in the order the kernel reads them.
 
     By block of up to ``max_vectors`` vectors of 16 output channels, then kernel row, kernel column, input channel (in
     bfloat16 by pairs), output channel. Cin is filled up to ``channels``, Cout to a multiple of 16.
@@ -267,3 +321,8 @@ Write = Callable[[Room], None]
 def is_supported(channels: int) -> bool:
     """Whether the kernels know how to normalise so many channels."""
     return channels % GROUP_SIZE == 0
+
+
+def in_groups(channels: int) -> int:
+    """Channels of a room for one whole group where there are fewer, so that the kernels know how to normalise them."""
+    return max(channels, GROUP_SIZE)

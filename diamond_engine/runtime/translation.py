@@ -21,16 +21,20 @@ from diamond_engine.networks.blocks import (
 )
 from diamond_engine.networks.reward_end import RewardEndEncoder
 from diamond_engine.networks.unet import UNet
-from diamond_engine.runtime.program import ProgramWriter, Room, Write, is_supported
+from diamond_engine.runtime.program import ProgramWriter, Room, Write, in_groups, is_supported
 from diamond_engine.runtime.rewrites import Columns
 
 Kind = TypeVar("Kind", bound=nn.Module)
 
 
 def is_translatable(network: nn.Module) -> bool:
-    """Whether the kernels can run all of a network's blocks: channels come in groups of 32."""
+    """Whether the kernels can run all of a network's blocks: channels come in groups of 32.
+
+    A smaller group is filled up with zeros in the actor-critic's encoder, which joins no channels.
+    """
+    fill = in_groups if isinstance(network, ActorCriticEncoder) else int
     return all(
-        is_supported(module.channels if isinstance(module, AdaptiveGroupNorm) else module.norm.num_channels)
+        is_supported(module.channels if isinstance(module, AdaptiveGroupNorm) else fill(module.norm.num_channels))
         for module in network.modules()
         if isinstance(module, AdaptiveGroupNorm | GroupNorm)
     )
@@ -144,11 +148,11 @@ def write_actor_critic_encoder(writer: ProgramWriter, encoder: ActorCriticEncode
             out = writer.room(y.channels, y.height // 2, y.width // 2)
             writer.pool(y, out)
         elif isinstance(layer, SmallResBlock):
-            out = writer.room(_small_conv(layer).out_channels, y.height, y.width)
+            out = writer.room(in_groups(_small_conv(layer).out_channels), y.height, y.width)
             write_small_res_block(writer, layer, y, out)
         else:
             assert isinstance(layer, nn.Conv2d)
-            out = writer.room(layer.out_channels, y.height, y.width)
+            out = writer.room(in_groups(layer.out_channels), y.height, y.width)
             writer.convolve(layer, writer.load(y), out)
         y = out
     return y
@@ -160,7 +164,7 @@ def write_small_res_block(writer: ProgramWriter, block: SmallResBlock, x: Room, 
     assert isinstance(norm, GroupNorm)
     skip = x
     if isinstance(block.skip_projection, nn.Conv2d):
-        skip = writer.scratch("skip", block.skip_projection.out_channels, x.height, x.width)
+        skip = writer.scratch("skip", out.channels, x.height, x.width)
         writer.convolve(block.skip_projection, x, skip)
     writer.convolve(_small_conv(block), writer.normalise(x, norm.norm, silu=True, border=1), out, add=skip)
 

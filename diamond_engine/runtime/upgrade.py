@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from diamond_engine.runtime.building import BackgroundBuild, has_compiler, kernels_are_built
+from diamond_engine.runtime.devices import choose_device
 from diamond_engine.runtime.kernels import Kernels, load_kernels
 from diamond_engine.runtime.owner import Runtime
 
@@ -40,8 +41,9 @@ def choose_at_once(
 
     Raises what ``Runtime.choose`` raises.
     """
-    later = compile and has_compiler() and not kernels_are_built()
+    on_cpu = choose_device(device).type == "cpu"
+    later = compile and on_cpu and has_compiler() and not kernels_are_built()
     runtime = Runtime.choose(device, dtype, compile=compile and not later)
-    if not later or runtime.device.type != "cpu":
+    if not later:
         return runtime, None
     return replace(runtime, notes=(*runtime.notes, "kernels are being built")), Upgrade(runtime)

@@ -190,9 +190,10 @@ class TestRewardEnd:
         assert calm.reward_end is not None
         with torch.no_grad():
             _, _, (hidden, cell) = calm.reward_end(obs[:, :-1], act, obs[:, 1:])
-        assert env._state is not None
-        torch.testing.assert_close(env._state[0], hidden, atol=1e-4, rtol=0)
-        torch.testing.assert_close(env._state[1], cell, atol=1e-4, rtol=0)
+        assert env._memory is not None
+        assert env._memory.state is not None
+        torch.testing.assert_close(env._memory.state[0], hidden, atol=1e-4, rtol=0)
+        torch.testing.assert_close(env._memory.state[1], cell, atol=1e-4, rtol=0)
 
     def test_a_new_dream_has_a_fresh_state(self, world: World) -> None:
         """After a restart the state is the one of the new context alone; the others keep theirs."""
@@ -202,12 +203,14 @@ class TestRewardEnd:
         env.step(torch.zeros(3, dtype=torch.int64))
         _, _, _, truncs, info = env.step(torch.zeros(3, dtype=torch.int64))
         assert truncs.all()
-        frames = torch.cat((info["context"], env._frames[:, -1:]), dim=1)
+        memory = env._memory
+        assert memory is not None
+        assert memory.state is not None
+        frames = torch.cat((info["context"], memory.frames[:, -1:]), dim=1)
         assert calm.reward_end is not None
         with torch.no_grad():
-            _, _, (hidden, _) = calm.reward_end(frames[:, :-1], env._actions[:, :-1], frames[:, 1:])
-        assert env._state is not None
-        torch.testing.assert_close(env._state[0], hidden, atol=1e-4, rtol=0)
+            _, _, (hidden, _) = calm.reward_end(frames[:, :-1], memory.actions[:, :-1], frames[:, 1:])
+        torch.testing.assert_close(memory.state[0], hidden, atol=1e-4, rtol=0)
 
     def test_rewards_and_ends_follow_the_logits(self, world: World) -> None:
         for bias, reward, end in ((2, 1.0, False), (0, -1.0, False), (1, 0.0, True)):
@@ -236,13 +239,14 @@ class TestEnds:
         env.reset(seed=0)
         seen = 0
         for _ in range(5):
-            before = env._frames[:, 1:]
+            assert env._memory is not None
+            before = env._memory.frames[:, 1:].clone()
             obs, _, ends, truncs, info = env.step(torch.ones(4, dtype=torch.int64))
             assert not truncs.any()
             assert ("final_obs" in info) == bool(ends.any())
             for i in range(4):
                 if not ends[i]:
-                    assert torch.equal(env._frames[i, :-1], before[i])
+                    assert torch.equal(env._memory.frames[i, :-1], before[i])
                     assert torch.equal(info.get("final_obs", obs)[i], obs[i])
                     continue
                 seen += 1

@@ -17,7 +17,7 @@ from diamond_engine.networks import (
     RewardEndModelConfig,
 )
 from diamond_engine.runtime import FrameDenoiser, Runtime, program
-from diamond_engine.runtime.compiled import CompiledEncoder, CompiledTrunk, OneStepLSTM
+from diamond_engine.runtime.compiled import CompiledCell, CompiledEncoder, CompiledLinear, CompiledTrunk, OneStepLSTM
 from diamond_engine.runtime.frames import Trunk
 from diamond_engine.runtime.kernels import Kernels
 from diamond_engine.runtime.program import pack_weights
@@ -203,6 +203,7 @@ class TestRewardEndModels:
             modules = [type(module) for module in fast.modules()]
             assert CompiledEncoder in modules
             assert OneStepLSTM in modules
+            assert CompiledCell in modules
         frames = noise(3, 5, 3, 16, 16).clamp(-1, 1)
         act = torch.arange(12).reshape(3, 4) % 4
         state = other_state = None
@@ -228,19 +229,48 @@ class TestActorCritics:
         )
         fast = Runtime(CPU, dtype, kernels).for_inference(plain)
         assert isinstance(fast.encoder, CompiledEncoder)
+        assert isinstance(fast.lstm, CompiledCell)
         state, other_state = fast.initial_state(batch), plain.initial_state(batch)
         for seed in range(3):
             obs = noise(batch, 3, 24, 24, seed=seed).clamp(-1, 1)
             logits, values, state = fast(obs, state)
             expected_logits, expected_values, other_state = plain(obs, other_state)
-            assert_agree(logits, expected_logits, dtype)
-            assert_agree(values, expected_values, dtype)
+            outputs, expected = (
+                torch.column_stack((logits, values)),
+                torch.column_stack((expected_logits, expected_values)),
+            )
+            assert_agree(outputs, expected, dtype)
+            for half, expected_half in zip(state, other_state, strict=True):
+                assert_agree(half, expected_half, dtype)
 
-    def test_small_ones_stay_with_torch(self, kernels: Kernels) -> None:
+    @DTYPES
+    @pytest.mark.parametrize("channels", [(8, 16, 32, 64), (4, 20)], ids=str)
+    def test_few_channels_are_filled_up(
+        self, kernels: Kernels, threads: int, channels: tuple[int, ...], dtype: torch.dtype
+    ) -> None:
+        down = (True,) * len(channels)
+        plain = awake(ActorCritic(ActorCriticConfig(num_actions=4, img_size=32, channels=channels, down=down)))
+        fast = Runtime(CPU, dtype, kernels).for_inference(plain)
+        assert isinstance(fast.encoder, CompiledEncoder)
+        obs = noise(3, 3, 32, 32).clamp(-1, 1)
+        assert_agree(fast.encode(obs), plain.encode(obs), dtype)
+
+    def test_channels_in_other_groups_stay_with_torch(self, kernels: Kernels) -> None:
         fast = Runtime(CPU, torch.float32, kernels).for_inference(
-            ActorCritic(ActorCriticConfig(num_actions=4, channels=(8, 16, 32, 64)))
+            ActorCritic(ActorCriticConfig(num_actions=4, channels=(8, 48, 32, 64)))
         )
         assert not isinstance(fast.encoder, CompiledEncoder)
+
+
+@DTYPES
+@pytest.mark.parametrize("shape", [(512,), (3, 512), (2, 5, 512), (3, 32, 512)], ids=str)
+def test_large_products(kernels: Kernels, threads: int, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
+    network = awake(nn.Sequential(nn.Linear(512, 512), nn.Linear(512, 2064)))
+    fast = Runtime(CPU, dtype, kernels).for_inference(network)
+    assert [type(layer) for layer in fast] == [nn.Linear, CompiledLinear]
+    x = noise(*shape).to(dtype)
+    assert fast(x).shape == (*shape[:-1], 2064)
+    assert_agree(fast(x), network(x.float()), dtype)
 
 
 def test_merged_projections_are_those_of_every_norm() -> None:

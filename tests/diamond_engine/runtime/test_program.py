@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diamond_engine.runtime.kernels import Kernels
-from diamond_engine.runtime.program import Program, ProgramWriter, Room, filled, pack_weights
+from diamond_engine.runtime.program import Program, ProgramWriter, Room, filled, for_pairs, pack_weights
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
@@ -75,6 +75,25 @@ class TestConvolutions:
     def test_halving(self, writer: ProgramWriter, threads: int, size: tuple[int, int]) -> None:
         conv = rounded(nn.Conv2d(32, 32, 3, stride=2, padding=1), writer.dtype)
         self.check(writer, conv, images(2, 32, size, writer.dtype))
+
+    @pytest.mark.parametrize("size", [(3, 130), (4, 64), (2, 2), (9, 31)], ids=str)
+    @pytest.mark.parametrize("channels_out", [3, 80], ids=str)
+    def test_after_a_norm(self, writer: ProgramWriter, threads: int, size: tuple[int, int], channels_out: int) -> None:
+        """In pairs of pixels where there are many; more pairs than are summed at once."""
+        norm, conv = (
+            rounded(module, writer.dtype) for module in (nn.GroupNorm(1, 32), nn.Conv2d(32, channels_out, 3, padding=1))
+        )
+        assert isinstance(norm, nn.GroupNorm)
+        assert isinstance(conv, nn.Conv2d)
+        x = images(2, 32, size, writer.dtype)
+        given, added, out = (writer.given(channels, *size) for channels in (32, *[filled(channels_out)] * 2))
+        staged = writer.normalise(given, norm, silu=True, border=1)
+        assert staged.paired == (size != (2, 2))
+        writer.convolve(conv, staged, out, add=added)
+        plus, result = images(2, filled(channels_out), size, writer.dtype), empty(2, out, writer.dtype)
+        writer.finish().run([pixels(x), pixels(plus), result])
+        expected = conv(F.silu(norm(x.float()))) + plus[:, :channels_out].float()
+        assert_agree(planar(result, channels_out), expected, writer.dtype)
 
     def test_without_bias(self, writer: ProgramWriter) -> None:
         conv = rounded(nn.Conv2d(32, 32, 3, padding=1, bias=False), writer.dtype)
@@ -190,7 +209,7 @@ class TestOtherSteps:
         writer.finish().run([pixels(x), result])
         assert torch.equal(planar(result), F.max_pool2d(x.float(), 2))
 
-    @pytest.mark.parametrize("size", [(4, 4), (3, 7), (1, 1), (8, 14)], ids=str)
+    @pytest.mark.parametrize("size", [(4, 4), (3, 7), (1, 1), (8, 14), (19, 35)], ids=str)
     @pytest.mark.parametrize("scale", [1.0, 10.0], ids=["soft", "sharp"])
     def test_attends(self, writer: ProgramWriter, threads: int, size: tuple[int, int], scale: float) -> None:
         x = images(2, 3 * 64, size).mul(scale**0.5).to(writer.dtype)
@@ -227,6 +246,17 @@ def test_a_program_runs_any_batch_again_and_again(kernels: Kernels, dtype: torch
         x, result = images(batch, 32, (8, 8), dtype), empty(batch, out, dtype)
         program.run([pixels(x), result])
         assert_agree(planar(result), conv(x.float()), dtype)
+
+
+def test_four_products_make_two_pixels() -> None:
+    weight, row = images(2, 3, (3, 3)), torch.tensor([[2.0, -1.0, 0.5, 3.0]])
+    taps = for_pairs(weight)
+    assert taps.shape == (2, 3, 4, 3)
+    a, b, c, d = row.unbind(1)
+    products = taps * torch.stack((a - c, b + c, c - b, b - d))
+    left, right = products[:, :, :3].sum(2), products[:, :, 1] - products[:, :, 2:].sum(2)
+    torch.testing.assert_close(left, (weight * row[0, :3]).sum(3))
+    torch.testing.assert_close(right, (weight * row[0, 1:]).sum(3))
 
 
 def test_weights_are_packed_in_the_order_they_are_read() -> None:

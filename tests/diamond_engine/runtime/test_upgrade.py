@@ -57,13 +57,13 @@ def test_an_agent_remembers(compilable_world: World, kernels: Kernels) -> None:
 
 def test_kernels_really_take_over(compilable_world: World, kernels: Kernels) -> None:
     env = WorldModelEnv(compilable_world, 1, PLAIN, "fast")
-    before = env._denoiser, env._reward_end  # pyright: ignore[reportPrivateUsage]
+    before = env._frame.dynamics, env._frame.reward_end  # pyright: ignore[reportPrivateUsage]
     env.run_on(PLAIN)
-    assert before == (env._denoiser, env._reward_end)  # pyright: ignore[reportPrivateUsage]
+    assert before == (env._frame.dynamics, env._frame.reward_end)  # pyright: ignore[reportPrivateUsage]
     env.run_on(Runtime(CPU, torch.float32, kernels))
-    assert has(env._denoiser, CompiledTrunk)  # pyright: ignore[reportPrivateUsage]
-    assert env._reward_end is not None  # pyright: ignore[reportPrivateUsage]
-    assert has(env._reward_end, CompiledEncoder)  # pyright: ignore[reportPrivateUsage]
+    assert has(env._frame.dynamics, CompiledTrunk)  # pyright: ignore[reportPrivateUsage]
+    assert env._frame.reward_end is not None  # pyright: ignore[reportPrivateUsage]
+    assert has(env._frame.reward_end, CompiledEncoder)  # pyright: ignore[reportPrivateUsage]
 
 
 def test_neither_goes_on_in_another_precision(compilable_world: World) -> None:
