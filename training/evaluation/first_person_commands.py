@@ -120,8 +120,7 @@ def response(
 def _starts(world: World, footage: Footage | None, count: int, seed: int) -> Spawns:
     if footage is not None:
         places = draw_places(footage, world.context_length, count, count, seed)
-        rng = np.random.default_rng(seed)
-        chosen = [places[i] for i in rng.choice(len(places), count, replace=False)]
+        chosen = [places[i] for i in np.random.default_rng(seed).permutation(len(places))[:count]]
         return contexts_at(footage, chosen, world.context_length, full_res_frames(world))
     if world.spawns is None:
         raise DiamondError(f"{world.config.name} has no start contexts: give recordings with --data")
