@@ -17,8 +17,8 @@ from diamond_engine.diffusion import Denoiser
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import write_text
 from diamond_engine.spawns import write_spawns
-from diamond_engine.worlds import TWO_STAGE_PRESETS, World, WorldConfig
-from training.first_person.config import PRESETS, FirstPersonConfig
+from diamond_engine.worlds import World, WorldConfig
+from training.first_person.config import PRESETS, SAMPLERS, FirstPersonConfig
 from training.first_person.footage import Footage, draw_spawns
 from training.first_person.recordings import FACTOR
 from training.first_person.stage import StageConfig, StageTrainer
@@ -149,10 +149,9 @@ class FirstPersonTraining:
             frame_height=height,
             frame_width=width,
             presets={
-                name: preset if two_stages else replace(preset, upsampler=None)
-                for name, preset in TWO_STAGE_PRESETS.items()
+                name: preset if two_stages else replace(preset, upsampler=None) for name, preset in SAMPLERS.items()
             },
-            default_preset="fast",
+            default_preset=self.config.default_preset,
             provenance={name: value for name, value in provenance.items() if value},
         )
         write_text(folder / "world.yaml", to_yaml(world))
