@@ -99,13 +99,18 @@ class Responses:
     """Result of ``measure_responses``."""
 
     responses: list[Response]
-    """One for each of ``PROBES``."""
+    """One for each of the probes."""
     pictures: dict[str, Frames]
     """The first dream of idle hands and of every probe, by name: the context's newest frame and all steps."""
 
 
 def measure_responses(
-    world: World, contexts: Spawns, footage: Footage | None, how: Dreaming, show: Show = lambda done: None
+    world: World,
+    contexts: Spawns,
+    footage: Footage | None,
+    how: Dreaming,
+    show: Show = lambda done: None,
+    probes: Sequence[Probe] = PROBES,
 ) -> Responses:
     """Dreams on from all contexts at once with each action held, from the same noise, and compares with idle hands.
 
@@ -116,7 +121,7 @@ def measure_responses(
     still = _motions(newest, idle)
     responses: list[Response] = []
     pictures = {IDLE.name: np.concatenate((newest[:1], idle[0]))}
-    for done, probe in enumerate(PROBES, start=1):
+    for done, probe in enumerate(probes, start=1):
         dreamed = _held(world, how, contexts, probe)
         pictures[probe.name] = np.concatenate((newest[:1], dreamed[0]))
         motions = _measured(_motions(newest, dreamed), probe) - _measured(still, probe)
