@@ -25,6 +25,8 @@ SMALL = 64
 GAP = 4
 LABEL_HEIGHT = 16
 LABEL_WIDTH = 64
+"""Of the labels of rows, at least."""
+LETTER_WIDTH = 8
 PAPER, INK = 24, 224
 """Grey levels of the background and of the labels."""
 
@@ -56,10 +58,11 @@ def grid_picture(columns: Sequence[str], rows: Sequence[Row], title: str = "") -
     scale = SCALE if rows[0].frames.shape[1] <= SMALL else 1
     height, width = (scale * size for size in rows[0].frames.shape[1:3])
     head = LABEL_HEIGHT * (2 if title else 1)
-    shape = (head + len(rows) * (height + GAP), LABEL_WIDTH + len(columns) * (width + GAP), 3)
+    edge = max(LABEL_WIDTH, *(GAP + LETTER_WIDTH * len(row.label) for row in rows))
+    shape = (head + len(rows) * (height + GAP), edge + len(columns) * (width + GAP), 3)
     picture = np.full(shape, PAPER, dtype=np.uint8)
     _write(picture, title, GAP, LABEL_HEIGHT - GAP)
-    lefts = [LABEL_WIDTH + column * (width + GAP) for column in range(len(columns))]
+    lefts = [edge + column * (width + GAP) for column in range(len(columns))]
     for label, left in zip(columns, lefts, strict=True):
         _write(picture, label, left, head - GAP)
     for number, row in enumerate(rows):

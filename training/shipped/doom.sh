@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The world doom from nothing: OUT=runs/doom bash training/shipped/doom.sh (see stages.sh). SIZE=large (default) wants a GPU,
-# SIZE=small is what the bundled world was made with: two rooms without monsters, an hour or two of one CPU core.
-# Needs ViZDoom (pip install diamond-engine[doom]), and 130 MB of disk for an episode of 1000 frames.
+# The world doom from nothing: OUT=runs/doom bash training/shipped/doom.sh (see stages.sh). SIZE=large (default) wants
+# a GPU; SIZE=small is about what the bundled world was made with: the first rooms, no monsters, small networks, two or
+# three hours of one CPU core. Needs ViZDoom (pip install diamond-engine[doom]) and 130 MB of disk an episode.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/stages.sh"
 
@@ -17,7 +17,7 @@ else
     style=(--wander 0.4)
 fi
 
-# record --time-budget MINUTES: recording and preparing have no budget of their own: a signal stops them, and they go on.
+# within COMMAND... [--time-budget MINUTES]: for commands without a budget of their own, that go on after a signal.
 within() {
     local minutes=${*: -1} command=("${@:1:$#-2}") code=0
     if [ "${*: -2:1}" != --time-budget ]; then
