@@ -12,7 +12,7 @@ from diamond_engine.actions import AtariGame, atari_game
 from diamond_engine.diffusion import DIFFUSIONS, EDM, SigmaDistribution
 from diamond_engine.errors import UsageError
 from diamond_engine.runtime import DTYPES, Runtime
-from diamond_engine.worlds import write_world
+from diamond_engine.worlds import COMPONENTS, write_world
 from training import command
 from training.actor_critic import ActorCriticTrainingConfig
 from training.agent import MODEL_FREE, SIZES, AgentTraining
@@ -385,7 +385,7 @@ def assemble_command(
     base = find_world(world)
     whole = assemble(base, None if agent is None else find_agent(agent, base.game), notes)
     write_world(out, whole, DTYPES[dtype])
-    parts = [name for name in ("denoiser", "reward_end", "actor_critic", "spawns") if getattr(whole, name) is not None]
+    parts = [name for name in (*COMPONENTS, "spawns") if getattr(whole, name) is not None]
     make_console().print(f"{out} holds {whole.config.name} ({', '.join(parts)}) in {dtype}")
 
 

@@ -178,12 +178,14 @@ def denoiser_loss(
     distribution: NoiseLevels,
     noise: Noise,
     motion_weight: float = 0.0,
+    context_distribution: NoiseLevels | None = None,
 ) -> Tensor:
     """Mean squared error between F_θ and its target (Equation 8; DDPM's is the noise), over all frames after context.
 
     The first L frames are context. Each further frame is predicted in turn, and D's prediction takes its place in the
     context of the following ones, so that the model learns to recover from its own errors. With ``motion_weight`` the
-    square errors are weighted by ``motion_weights`` (not in the paper). Returns a scalar.
+    square errors are weighted by ``motion_weights`` (not in the paper). ``context_distribution``: noise levels of the
+    context, where they are not those of the frame to predict (not in the paper). Returns a scalar.
     """
     cfg = denoiser.cfg
     length = cfg.inner_model.num_steps_conditioning
@@ -197,7 +199,7 @@ def denoiser_loss(
         context = torch.cat(past, dim=1)
         sigma_cond = None
         if cfg.noise_previous_obs:
-            sigma_cond = distribution.from_normal(noise((b,)))
+            sigma_cond = (context_distribution or distribution).from_normal(noise((b,)))
             context = add_noise(context, sigma_cond, cfg.sigma_offset_noise, noise)
         if segment.low_res is not None and cfg.upsampling_factor is not None:
             context = torch.cat((context, enlarge(segment.low_res[:, i], cfg.upsampling_factor)), dim=1)

@@ -232,10 +232,21 @@ def test_wrong_first_person_options_are_one_line(
     assert files_in(tmp_path) == set()
 
 
-def test_a_world_that_does_not_exist_yet_is_one_line(tmp_path: Path) -> None:
-    done = run(tmp_path, "doom", "--headless")
+def test_a_world_that_is_not_on_the_hub_is_one_line(tmp_path: Path) -> None:
+    done = run(tmp_path, "doom", "--headless", "--weights", "hub")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert "there is no world 'doom' yet" in done.stderr
+
+
+def test_the_bundled_doom_plays_offline_and_replays_to_identical_frames(tmp_path: Path) -> None:
+    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "none")}
+    options = ("--headless", "--frames", "6", "--spawn", "1", "--record", "r.mp4", "--report", "out.json")
+    done = run(tmp_path, "doom", *options, **offline)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads((tmp_path / "out.json").read_text())
+    assert (facts["world"], facts["frames"]) == ("doom", 6)
+    again = run(tmp_path, "replay", "r.mp4", **offline)
+    assert again.returncode == 0, again.stderr
 
 
 def test_doom_plays_a_world_folder_and_refuses_one_of_an_atari_game(

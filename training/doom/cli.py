@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from training.doom.recorder import Recorder
+from training.doom.style import Style
 
 record = typer.Typer(help="Record first-person games in the layout of the CS:GO data set.", no_args_is_help=True)
 
@@ -20,6 +21,13 @@ def doom(
     episodes: Annotated[int, typer.Option(min=1, help="Episodes of 1000 frames the folder shall hold in all.")],
     workers: Annotated[int, typer.Option(min=1, help="Games side by side, a process each.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of all randomness: the same seed records the same files.")] = 0,
+    reach: Annotated[
+        int, typer.Option(min=0, help="Stay within so many steps of 16 units from the start; 0: the whole level.")
+    ] = 0,
+    monsters: Annotated[bool, typer.Option(help="Whether there are monsters.")] = True,
+    wander: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the time in which keys and mouse are random.")
+    ] = 0.0,
 ) -> None:
     """Record Freedoom, played by a scripted explorer.
 
@@ -27,4 +35,4 @@ def doom(
     280x150 frames, 51-entry actions, 17.5 a second. About 130 MB and 10 seconds an episode. The keys are those of
     CS:GO, except that left shift runs and r opens doors.
     """
-    Recorder(out, seed, workers).record(episodes)
+    Recorder(out, seed, workers, Style(reach, monsters, wander)).record(episodes)

@@ -8,14 +8,14 @@ A file ``hdf5_doom_<n>.hdf5`` holds, as separate uncompressed data sets, for eve
 - ``frame_<i>_helperarr`` float64 ``(2,)``: whether the action brought a kill, and whether one's own death
 
 After a death the next frame is the first of another life somewhere else. Attributes of the file tell of its origin:
-``game``, ``seed``, ``number``, ``frames``, ``kills``, ``deaths``, and for coverage ``places_seen`` and ``places``,
-``(N, 2)`` columns and rows of the squares that were visited and of those that can be.
+``game``, ``seed``, ``number``, ``frames``, ``kills``, ``deaths``, the fields of ``Style``, and for coverage
+``places_seen`` and ``places``, ``(N, 2)`` columns and rows of the squares that were visited and of those that can be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,10 @@ from diamond_engine.files import atomic_path
 from training.doom.explorer import Explorer
 from training.doom.game import DATA, MAP, Doom, View
 from training.doom.level import Place, place_of
+from training.doom.style import Style
 
 TEAM = 0.0
+WHOLE_GAME = Style()
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Facts:
     """Squares of the level that were visited."""
     places: frozenset[Place]
     """Squares of the level that can be reached."""
+    style: Style
+    """How it was played."""
 
 
 @dataclass(frozen=True)
@@ -70,20 +74,24 @@ def episode_path(folder: Path, number: int) -> Path:
     return folder / f"hdf5_doom_{number}.hdf5"
 
 
-def record_episode(path: Path, seed: int, number: int, frames: int, on_frame: Callable[[], None]) -> None:
-    """Plays and writes one episode, the same for the same seed, number and length; atomic.
+def record_episode(
+    path: Path, seed: int, number: int, frames: int, on_frame: Callable[[], None], style: Style = WHOLE_GAME
+) -> None:
+    """Plays and writes one episode, the same for the same seed, number, length and style; atomic.
 
     ``on_frame`` is called after every frame; what it raises ends the recording without a file.
     """
     rng = np.random.default_rng([seed, number])
     kills = deaths = 0
     seen: set[Place] = set()
-    with Doom(_game_seed(rng)) as game, atomic_path(path) as temporary, _open(temporary, "w") as file:
+    with Doom(_game_seed(rng), style.monsters) as game, atomic_path(path) as temporary, _open(temporary, "w") as file:
+        if style.reach:
+            game.level.keep_within(game.start, style.reach)
         cells = list(game.level.routes(game.start))
         starts = [game.level.centre(cell) for cell in cells]
         places = {place_of(*start) for start in starts}
         previous = np.zeros(csgo.NUM_ACTIONS)
-        for i, moment in zip(range(frames), _play(game, starts, rng), strict=False):
+        for i, moment in zip(range(frames), _play(game, starts, rng, style.wander), strict=False):
             view = moment.view
             file[f"frame_{i}_x"] = view.frame
             file[f"frame_{i}_y"] = moment.action.astype(np.float64)
@@ -94,6 +102,7 @@ def record_episode(path: Path, seed: int, number: int, frames: int, on_frame: Ca
             seen.add(place_of(view.x, view.y))
             on_frame()
         file.attrs.update(game=f"{DATA} {MAP}", seed=seed, number=number, frames=frames, kills=kills, deaths=deaths)
+        file.attrs.update(asdict(style))
         file.attrs.update(places_seen=_array(seen & places), places=_array(places))
 
 
@@ -103,14 +112,16 @@ def read_facts(path: Path) -> Facts:
         with _open(path, "r") as file:
             seed, frames, kills, deaths = (int(file.attrs[name]) for name in ("seed", "frames", "kills", "deaths"))
             seen, places = (frozenset(map(tuple, file.attrs[name].tolist())) for name in ("places_seen", "places"))
+            told = {**asdict(WHOLE_GAME), **file.attrs}  # older files tell no style
+            style = Style(int(told["reach"]), bool(told["monsters"]), float(told["wander"]))
     except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise DiamondError(f"{path} is not a recording of Doom (truncated or damaged?): delete it") from error
-    return Facts(seed, frames, kills, deaths, seen, places)
+    return Facts(seed, frames, kills, deaths, seen, places, style)
 
 
-def _play(game: Doom, starts: list[tuple[float, float]], rng: np.random.Generator) -> Iterator[Moment]:
+def _play(game: Doom, starts: list[tuple[float, float]], rng: np.random.Generator, wander: float) -> Iterator[Moment]:
     """Life after life of an explorer, each from another place."""
-    explorer = Explorer(game.level, rng)
+    explorer = Explorer(game.level, rng, wander)
     while True:
         view = game.spawn(*starts[rng.integers(len(starts))], _game_seed(rng))
         explorer.begin_life()

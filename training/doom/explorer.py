@@ -16,6 +16,7 @@ from diamond_engine.actions import CsgoAction
 from training.doom.controls import DEGREES_PER_COUNT
 from training.doom.game import View
 from training.doom.level import Cell, Level, Place, Routes, place_of
+from training.doom.wandering import Wandering
 
 AHEAD = 6
 """Cells of the way ahead that it walks and looks towards."""
@@ -64,6 +65,8 @@ WHIMS = {
     "shoot": Whim(0.006, 2, 12),
     "weapon": Whim(0.006, 1, 1),
 }
+STRETCH = (20, 80)
+"""Frames after which it decides anew whether to wander, where it does so at all."""
 
 
 def turn_between(from_angle: float, to_angle: float) -> float:
@@ -88,9 +91,11 @@ class Hand:
 class Explorer:
     """Plays one episode; deterministic given the generator."""
 
-    def __init__(self, level: Level, rng: np.random.Generator) -> None:
+    def __init__(self, level: Level, rng: np.random.Generator, wander: float = 0.0) -> None:
+        """``wander``: the share of the time in which its keys and mouse are random."""
         self._level = level
         self._rng = rng
+        self._wander = wander
         self._visits: dict[Place, int] = {}
         self._avoided: set[Cell] = set()
         self.begin_life()
@@ -104,11 +109,17 @@ class Explorer:
         self._trail: deque[tuple[float, float]] = deque(maxlen=STUCK_FRAMES)
         self._door_patience = 0
         self._fight_frames = 0
+        self._wandering: Wandering | None = None
+        self._stretch = 0
 
     def act(self, view: View) -> CsgoAction:
         """What to do at a frame."""
         place = place_of(view.x, view.y)
         self._visits[place] = self._visits.get(place, 0) + 1
+        wandering = self._wandering_now()
+        if wandering is not None:
+            self._trail.clear()
+            return wandering.act(view.pitch)
         self._follow_whims()
         enemy = self._enemy(view)
         used = self._keep_moving(view)
@@ -122,6 +133,14 @@ class Explorer:
         shoots = "shoot" in self._whims if enemy is None else abs(turn) < ON_TARGET
         right, down = self._hand.move(-turn, self._tilt - view.pitch)
         return CsgoAction(tuple(keys), right, down, left_click=shoots)
+
+    def _wandering_now(self) -> Wandering | None:
+        if self._wander > 0:
+            if self._stretch == 0:
+                self._stretch = int(self._rng.integers(STRETCH[0], STRETCH[1] + 1))
+                self._wandering = Wandering(self._rng) if self._rng.random() < self._wander else None
+            self._stretch -= 1
+        return self._wandering
 
     def _follow_whims(self) -> None:
         self._whims = {whim: left - 1 for whim, left in self._whims.items() if left > 1}

@@ -73,8 +73,9 @@ class Doom:
     Raises ``DiamondError`` where ViZDoom is not installed.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, monsters: bool = True) -> None:
         self._vizdoom = load_vizdoom()
+        self._monsters = monsters
         self._folder = tempfile.TemporaryDirectory(prefix="diamond-doom-")
         self._game = self._configured(seed)
         with contextlib.chdir(self._folder.name):  # where the engine leaves its settings
@@ -118,6 +119,8 @@ class Doom:
         game.set_doom_map(MAP)
         game.set_doom_skill(SKILL)
         game.set_seed(seed)
+        if not self._monsters:
+            game.add_game_args("-nomonsters")
         game.set_mode(vzd.Mode.PLAYER)
         game.set_episode_timeout(0)
         game.set_window_visible(False)

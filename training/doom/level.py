@@ -105,6 +105,23 @@ class Level:
                     heapq.heappush(queue, (further, neighbour))
         return came_from
 
+    def keep_within(self, start: tuple[float, float], reach: int) -> None:
+        """Closes all of the level but what lies at most so many cells of the way from a position."""
+        routes = self.routes(start)
+        lengths: dict[Cell, int] = {}
+        for cell in routes:
+            way = [cell]
+            while way[-1] not in lengths and routes[way[-1]] != way[-1]:
+                way.append(routes[way[-1]])
+            length = lengths.setdefault(way.pop(), 0)
+            for further in reversed(way):
+                length += 1
+                lengths[further] = length
+        kept = np.zeros_like(self._free)
+        for cell, length in lengths.items():
+            kept[cell] = length <= reach
+        self._free &= kept
+
     def _spans(self, sector: Sector, rows: int) -> Iterator[tuple[int, slice]]:
         """The rows of a sector and which columns of them lie inside, by the even-odd rule."""
         x1, y1, x2, y2 = sector.lines.T

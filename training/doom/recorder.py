@@ -12,8 +12,9 @@ from pathlib import Path
 from rich.console import Console
 
 from diamond_engine.errors import DiamondError, UsageError
-from training.doom.episode import Facts, episode_path, read_facts
+from training.doom.episode import WHOLE_GAME, Facts, episode_path, read_facts
 from training.doom.game import FRAMES_PER_SECOND, load_vizdoom
+from training.doom.style import Style
 from training.doom.worker import Signals, record_numbers
 from training.progress import duration, make_console, progress
 from training.run import Interrupted, stop_signals
@@ -34,6 +35,8 @@ class Recorder:
     """Episode n of a seed is always the same."""
     workers: int = 1
     """Games side by side, a process each."""
+    style: Style = WHOLE_GAME
+    """How they are played."""
     frames: int = FRAMES
     """Length of an episode."""
     console: Console = field(default_factory=make_console)
@@ -68,6 +71,8 @@ class Recorder:
                 f"{path} has seed {facts.seed} and {facts.frames} frames, not {self.seed} and {self.frames}: "
                 "use another folder for other recordings"
             )
+        if facts.style != self.style:
+            raise UsageError(f"{path} was played otherwise ({facts.style}): use another folder for other recordings")
 
     def _check_space(self, size: int) -> None:
         disk = next(folder for folder in (self.out, *self.out.absolute().parents) if folder.is_dir())
@@ -80,7 +85,10 @@ class Recorder:
         context = multiprocessing.get_context("spawn")
         signals = Signals(context)
         processes = [
-            context.Process(target=record_numbers, args=(self.out.absolute(), self.seed, share, self.frames, signals))
+            context.Process(
+                target=record_numbers,
+                args=(self.out.absolute(), self.seed, share, self.frames, signals, self.style),
+            )
             for share in shares
         ]
         total = episodes * self.frames

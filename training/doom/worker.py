@@ -7,7 +7,8 @@ import os
 from multiprocessing.context import SpawnContext
 from pathlib import Path
 
-from training.doom.episode import episode_path, record_episode
+from training.doom.episode import WHOLE_GAME, episode_path, record_episode
+from training.doom.style import Style
 
 
 class _Stopped(Exception):  # noqa: N818 - it is no error
@@ -33,7 +34,9 @@ class Signals:
         return None if self._failures.empty() else str(self._failures.get())
 
 
-def record_numbers(folder: Path, seed: int, numbers: list[int], frames: int, signals: Signals) -> None:
+def record_numbers(
+    folder: Path, seed: int, numbers: list[int], frames: int, signals: Signals, style: Style = WHOLE_GAME
+) -> None:
     """Records episodes one after the other; ends with exit code 1 after telling why it failed."""
     os.setsid()  # Ctrl-C in a terminal then reaches the starting process alone, which says when to stop
     parent = multiprocessing.parent_process()
@@ -46,7 +49,7 @@ def record_numbers(folder: Path, seed: int, numbers: list[int], frames: int, sig
 
     try:
         for number in numbers:
-            record_episode(episode_path(folder, number), seed, number, frames, on_frame)
+            record_episode(episode_path(folder, number), seed, number, frames, on_frame, style)
     except _Stopped:
         return
     except Exception as error:  # whatever it is, it is told in one line by the starting process

@@ -19,9 +19,14 @@ STRIP_STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 21, 24, 27, 30, 34, 38, 42, 
 """Steps of the dream that a strip shows."""
 STRIP_COLUMNS = 10
 SCALE = 2
+"""How many times larger frames are shown, where they are as small as Atari's."""
+SMALL = 64
+"""Pixels of the height up to which frames are small."""
 GAP = 4
 LABEL_HEIGHT = 16
 LABEL_WIDTH = 64
+"""Of the labels of rows, at least."""
+LETTER_WIDTH = 8
 PAPER, INK = 24, 224
 """Grey levels of the background and of the labels."""
 
@@ -50,24 +55,22 @@ def strip_picture(real: Image, dreamed: Image) -> Image:
 
 def grid_picture(columns: Sequence[str], rows: Sequence[Row], title: str = "") -> Image:
     """Rows of enlarged frames, under a title (if any) and the labels of the columns."""
-    height, width = (SCALE * size for size in rows[0].frames.shape[1:3])
+    scale = SCALE if rows[0].frames.shape[1] <= SMALL else 1
+    height, width = (scale * size for size in rows[0].frames.shape[1:3])
     head = LABEL_HEIGHT * (2 if title else 1)
-    shape = (head + len(rows) * (height + GAP), LABEL_WIDTH + len(columns) * (width + GAP), 3)
+    edge = max(LABEL_WIDTH, *(GAP + LETTER_WIDTH * len(row.label) for row in rows))
+    shape = (head + len(rows) * (height + GAP), edge + len(columns) * (width + GAP), 3)
     picture = np.full(shape, PAPER, dtype=np.uint8)
     _write(picture, title, GAP, LABEL_HEIGHT - GAP)
-    lefts = [LABEL_WIDTH + column * (width + GAP) for column in range(len(columns))]
+    lefts = [edge + column * (width + GAP) for column in range(len(columns))]
     for label, left in zip(columns, lefts, strict=True):
         _write(picture, label, left, head - GAP)
     for number, row in enumerate(rows):
         top = head + number * (height + GAP)
         _write(picture, row.label, GAP, top + height // 2)
         for frame, left in zip(row.frames, lefts, strict=False):
-            picture[top : top + height, left : left + width] = _enlarged(frame)
+            picture[top : top + height, left : left + width] = frame.repeat(scale, axis=0).repeat(scale, axis=1)
     return picture
-
-
-def _enlarged(frame: Image) -> Image:
-    return frame.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
 
 
 def _write(picture: Image, text: str, left: int, baseline: int) -> None:

@@ -22,6 +22,7 @@ from training.evaluation.drift import (
     play_real,
 )
 from training.evaluation.fidelity import draw_starts, measure_dreams, measure_judgement
+from training.evaluation.first_person_commands import Recordings, footage_fidelity
 from training.evaluation.held_out import POLICY_EPSILONS, collect_held_out, usable_epsilons
 from training.evaluation.options import (
     PAPER_DENOISING_STEPS,
@@ -66,6 +67,7 @@ def fidelity(
     episodes: Episodes = 20,
     contexts_per_episode: Annotated[int, typer.Option(min=1, help="Dreams to start from each episode.")] = 4,
     policy_epsilon: PolicyMix = list(POLICY_EPSILONS),  # noqa: B006
+    data: Recordings = None,
     preset: PresetName = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps a frame.")] = None,
     num_envs: NumEnvs = 16,
@@ -86,12 +88,27 @@ def fidelity(
     repeating the last real frame; 0 is perfect, 1 no better than a still picture. PSNR: mean over frames; identical
     frames count 89 dB. Rewards and ends: predicted for every real transition and compared with what happened.
 
+    A first-person world is compared with the recordings of --data that training leaves out, up to so many as
+    --episodes says, each of its stages by itself.
+
     Example: diamond-eval fidelity atari/Breakout --episodes 20 --seed 1 --report fidelity.json
     """
     world = load_world(world_name, weights=weights)
     runtime = Runtime.choose(device, dtype)
     sampler = world.config.preset(preset)
     sampler = sampler if steps is None else sampler.with_steps(steps)
+    how = Dreaming(sampler, seed, num_envs, device, dtype)
+    made: Report = {
+        "world": world.config.name,
+        "weights": weights or world_name,
+        "preset": preset or world.config.default_preset,
+        "denoising_steps": sampler.dynamics.num_steps_denoising,
+        "seed": seed,
+        **where(runtime),
+    }
+    if world.config.game is None:
+        file(report, footage_fidelity(world, data, episodes, contexts_per_episode, how, made, strip))
+        return
     epsilons = usable_epsilons(world, tuple(policy_epsilon))
     console = make_console()
     with TemporaryDirectory() as folder:
@@ -99,23 +116,18 @@ def fidelity(
             real = collect_held_out(world, Path(folder), episodes, epsilons, seed, device, dtype, show)
         starts = draw_starts(real, world.context_length, contexts_per_episode, seed)
         with progress(console, "dreaming", len(starts)) as show:
-            dreams = measure_dreams(world, real, starts, Dreaming(sampler, seed, num_envs, device, dtype), show)
+            dreams = measure_dreams(world, real, starts, how, show)
         judgement = None
         if world.reward_end is not None:
             with progress(console, "judging real transitions", episodes) as show:
                 judgement = measure_judgement(world.reward_end, real, world.context_length - 1, runtime, show)
     write_png(strip, strip_picture(dreams.real, dreams.dreamed))
     facts: Report = {
-        "world": world.config.name,
-        "weights": weights or world_name,
-        "preset": preset or world.config.default_preset,
-        "denoising_steps": sampler.dynamics.num_steps_denoising,
+        **made,
         "episodes": episodes,
         "episode_steps": real.num_steps,
         "contexts": len(starts),
         "policy_epsilons": " ".join(map(str, epsilons)),
-        "seed": seed,
-        **where(runtime),
     }
     tell(table_of(facts), dream_table(dreams), judgement_table(judgement), f"picture: {strip}")
     file(report, {**facts, **dream_report(dreams), **judgement_report(judgement)})

@@ -18,6 +18,7 @@ from training.first_person.videos import VideoImport
 from training.first_person.world import FirstPersonTraining, chosen_stages
 from training.progress import make_console
 from training.run import Session
+from training.trained import find_world
 from training.workers import Workers
 
 csgo_data = typer.Typer(
@@ -99,6 +100,13 @@ def csgo(
     ] = None,
     device: Annotated[str, typer.Option(help="Torch device to compute on, or 'auto' for the fastest.")] = "auto",
     dtype: Annotated[str, typer.Option(help="Precision: auto, float32 or bfloat16.")] = "auto",
+    init: Annotated[
+        str | None, typer.Option(metavar="WORLD", help="Start from the weights of a world of the same networks.")
+    ] = None,
+    compile_networks: Annotated[
+        bool,
+        typer.Option("--compile/--no-compile", help="torch.compile: a few minutes at first, then updates are faster."),
+    ] = False,
 ) -> None:
     """Train a first-person world of two stages, as the paper does for CS:GO.
 
@@ -120,7 +128,8 @@ def csgo(
     footage = open_footage(data, console)
     seconds = None if time_budget is None else 60 * time_budget
     session = Session(out, seed, Runtime.choose(workers.device(device), dtype), seconds, console, workers)
-    FirstPersonTraining(preset, chosen, footage, session).train(stages)
+    start = None if init is None else find_world(init)
+    FirstPersonTraining(preset, chosen, footage, session, start, compile_networks).train(stages)
 
 
 def import_videos(

@@ -9,12 +9,19 @@ from pathlib import Path
 from diamond_engine.counter_strike import csgo_world_config
 from diamond_engine.diffusion import DenoiserConfig
 from diamond_engine.errors import UsageError
+from diamond_engine.worlds import TWO_STAGE_PRESETS
 from training.first_person.stage import StageConfig
 from training.optimisation import OptimiserConfig
 from training.settings import check_counts, configured
 from training.shapes import check_inner_model
 
 STAGES = ("dynamics", "upsampler")
+SAMPLERS = {
+    "fast": TWO_STAGE_PRESETS["fast"],
+    "balanced": replace(TWO_STAGE_PRESETS["fast"], dynamics=TWO_STAGE_PRESETS["quality"].dynamics),
+    "quality": TWO_STAGE_PRESETS["quality"],
+}
+"""Those of a trained world: denoising steps 1 + 1, 3 + 1, 3 + 10."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,8 @@ class FirstPersonConfig:
     """Start contexts of the world."""
     recorded_actions: int = 200
     """What the recorded player did next, after each of them."""
+    default_preset: str = "fast"
+    """Sampler preset that the world is played with unless another is asked for."""
     checkpoint_minutes: float = 5.0
     """Time between checkpoints; one is also written when the run stops."""
 
@@ -127,6 +136,8 @@ def first_person_config(preset: str, file: Path | None, assignments: Sequence[st
         rate = getattr(config, stage).optimiser.learning_rate
         if not rate > 0:
             raise UsageError(f"{stage}.optimiser.learning_rate must be more than 0, not {rate}")
+    if config.default_preset not in SAMPLERS:
+        raise UsageError(f"unknown default_preset {config.default_preset!r}: use {', '.join(SAMPLERS)}")
     if not (config.frame_rate > 0 and config.checkpoint_minutes > 0):
         raise UsageError("frame_rate and checkpoint_minutes must be more than 0")
     return config

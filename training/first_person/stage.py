@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from diamond_engine.diffusion import Denoiser, Segment, SigmaDistribution, denoiser_loss
+from diamond_engine.diffusion.sampler import Noise
 from diamond_engine.errors import UsageError
 from diamond_engine.runtime import Runtime
 from training.first_person.footage import Footage, Segments
-from training.optimisation import Metrics, Optimiser, OptimiserConfig
+from training.optimisation import Ema, Metrics, Optimiser, OptimiserConfig
 from training.seeds import derived_seed
 from training.workers import ALONE, Workers
 
@@ -40,8 +41,12 @@ class StageConfig:
     """Updates in all: 600 epochs of 400."""
     sigma: SigmaDistribution = field(default_factory=lambda: PAPER_SIGMA)
     """Noise levels, of the frame to predict and, where the network knows of it, of its context."""
+    context_noise_mean: float | None = None
+    """Mean of ln σ of the context's noise, where it is another than that of the frame's."""
     optimiser: OptimiserConfig = field(default_factory=lambda: PAPER_OPTIMISER)
     """Step size, clipping, decay."""
+    ema_decay: float = 0.0
+    """Decay per update of the exponential moving average of the weights that is exported; 0 exports the raw weights."""
 
     def share(self, workers: Workers) -> int:
         """Batches of an update that fall to each of several processes. Raises ``UsageError`` where it is not even."""
@@ -82,6 +87,7 @@ class StageTrainer:
         self.cfg = cfg
         self.runtime = runtime
         self.optimiser = Optimiser(denoiser, cfg.optimiser, runtime, workers)
+        self._ema = Ema(denoiser, cfg.ema_decay)
         self._workers = workers
         self._export = export
         self.length = denoiser.cfg.inner_model.num_steps_conditioning + 1 + cfg.autoregressive_steps
@@ -91,7 +97,9 @@ class StageTrainer:
 
     def update(self) -> Metrics:
         """One gradient step over ``accumulation`` batches."""
-        return self.optimiser.update(self._loss, self.cfg.share(self._workers))
+        metrics = self.optimiser.update(self._loss, self.cfg.share(self._workers))
+        self._ema.update()
+        return metrics
 
     def cost(self) -> Cost:
         """Measures a gradient of one segment; changes nothing."""
@@ -115,7 +123,7 @@ class StageTrainer:
         kept: dict[int, int] = {}
         started = time.perf_counter()
         with _recorded(kept), self.runtime.autocast():
-            loss = denoiser_loss(self.denoiser, segment, self.cfg.sigma, self._noise_of(0))
+            loss = self._denoiser_loss(segment, self._noise_of(0))
         loss.backward()
         loss.item()  # waits for the device
         seconds = time.perf_counter() - started
@@ -126,7 +134,12 @@ class StageTrainer:
     def _loss(self) -> tuple[Tensor, Metrics]:
         noise = self._noise_of(self._segments.next)
         segment = self._segments.draw(self.runtime.device)
-        return denoiser_loss(self.denoiser, segment, self.cfg.sigma, noise), {}
+        return self._denoiser_loss(segment, noise), {}
+
+    def _denoiser_loss(self, segment: Segment, noise: Noise) -> Tensor:
+        levels, mean = self.cfg.sigma, self.cfg.context_noise_mean
+        of_context = levels if mean is None else replace(levels, loc=mean)
+        return denoiser_loss(self.denoiser, segment, levels, noise, context_distribution=of_context)
 
     def _noise_of(self, batch: int) -> Callable[[tuple[int, ...]], Tensor]:
         """A source of noise that depends on the number of the batch alone, whichever process computes it."""
@@ -134,9 +147,10 @@ class StageTrainer:
         return lambda shape: torch.randn(shape, generator=generator, device=self.runtime.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, optimiser and how many batches were drawn, which number all that is random."""
+        """Weights, average, optimiser and how many batches were drawn, which number all that is random."""
         return {
             "network": self.denoiser.state_dict(),
+            "ema": self._ema.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "drawn": self._segments.drawn,
         }
@@ -144,12 +158,14 @@ class StageTrainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues from ``state_dict()``."""
         self.denoiser.load_state_dict(state["network"])
+        self._ema.load_state_dict(state["ema"])
         self.optimiser.load_state_dict(state["optimiser"])
         self._segments.drawn = state["drawn"]
 
     def export(self, folder: Path, provenance: dict[str, Any]) -> None:
-        """Writes the network into a world folder."""
-        self._export(folder, self.denoiser, provenance)
+        """Writes the (averaged) network into a world folder."""
+        with self._ema.applied():
+            self._export(folder, self.denoiser, provenance)
 
 
 def _recorded(kept: dict[int, int]) -> AbstractContextManager[object]:

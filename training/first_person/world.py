@@ -11,14 +11,14 @@ from typing import Any
 import torch
 import yaml
 
-from diamond_engine.checkpoints import write_component
+from diamond_engine.checkpoints import load_strictly, write_component
 from diamond_engine.configs import plain, to_yaml
 from diamond_engine.diffusion import Denoiser
-from diamond_engine.errors import UsageError
+from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import write_text
 from diamond_engine.spawns import write_spawns
-from diamond_engine.worlds import TWO_STAGE_PRESETS, WorldConfig
-from training.first_person.config import PRESETS, FirstPersonConfig
+from diamond_engine.worlds import World, WorldConfig
+from training.first_person.config import PRESETS, SAMPLERS, FirstPersonConfig
 from training.first_person.footage import Footage, draw_spawns
 from training.first_person.recordings import FACTOR
 from training.first_person.stage import StageConfig, StageTrainer
@@ -38,6 +38,10 @@ class FirstPersonTraining:
     footage: Footage
     """What to learn from."""
     session: Session
+    init: World | None = None
+    """A world whose weights the stages that have not begun start from."""
+    compiled: bool = False
+    """Whether to run the networks through ``torch.compile``."""
 
     def train(self, stages: Sequence[str]) -> None:
         """Trains ``dynamics``, ``upsampler`` or both; the time budget is shared evenly among those still to come.
@@ -66,6 +70,8 @@ class FirstPersonTraining:
                 budget = max(0.0, budget - (time.monotonic() - started)) / (len(runs) - i)
             trainer = self._trainer(stage)
             self._say_cost(stage, trainer)
+            if self.compiled:  # only now: the cost is that of a batch of another size
+                trainer.denoiser.inner_model.compile()
             run.train(trainer, trainer.cfg.updates, budget, out / "world")
         if (out / "world" / "world.yaml").exists():
             say(f"play it: diamond-play csgo --weights {out}")
@@ -86,7 +92,7 @@ class FirstPersonTraining:
             self.session.out / stage,
             settings,
             self.session.console,
-            lambda: self._facts(settings),
+            lambda: self._facts(stage, settings),
             checkpoint_every=seconds,
             workers=self.session.workers,
         )
@@ -94,6 +100,11 @@ class FirstPersonTraining:
     def _trainer(self, stage: str) -> StageTrainer:
         torch.manual_seed(self.session.seed)
         denoiser = Denoiser(getattr(self.config.networks, stage))
+        if self.init is not None:
+            trained = getattr(self.init, FILES[stage])
+            if trained is None:
+                raise DiamondError(f"{self.init.config.name}, given as --init, has no {FILES[stage]}")
+            load_strictly(denoiser, trained.state_dict(), f"{FILES[stage]} of {self.init.config.name}")
 
         def export(folder: Path, network: Denoiser, provenance: dict[str, Any]) -> None:
             write_component(folder / f"{FILES[stage]}.safetensors", network, torch.float32)
@@ -112,12 +123,13 @@ class FirstPersonTraining:
             f"one segment at a time, {duration(cost.seconds * cfg.updates)} ({cost.seconds:.2f} s an update)"
         )
 
-    def _facts(self, settings: dict[str, Any]) -> dict[str, Any]:
+    def _facts(self, stage: str, settings: dict[str, Any]) -> dict[str, Any]:
         return {
             "preset": self.preset,
             "hardware": self.session.runtime.describe(),
             "data": self.footage.describe(),
             "training": settings,
+            **({} if self.init is None else {"init": self.init.config.provenance.get(FILES[stage], {})}),
         }
 
     def _describe(self, folder: Path, newest: dict[str, Any]) -> None:
@@ -137,10 +149,9 @@ class FirstPersonTraining:
             frame_height=height,
             frame_width=width,
             presets={
-                name: preset if two_stages else replace(preset, upsampler=None)
-                for name, preset in TWO_STAGE_PRESETS.items()
+                name: preset if two_stages else replace(preset, upsampler=None) for name, preset in SAMPLERS.items()
             },
-            default_preset="fast",
+            default_preset=self.config.default_preset,
             provenance={name: value for name, value in provenance.items() if value},
         )
         write_text(folder / "world.yaml", to_yaml(world))

@@ -12,6 +12,7 @@ import av
 import h5py
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 from diamond_engine import load_world
@@ -157,6 +158,33 @@ def test_stopping_in_between_changes_nothing(recordings: Path, tmp_path: Path) -
     trained(recordings, tmp_path / "parts", *only, "dynamics.updates=4")
     assert losses(tmp_path / "parts")[-1] == losses(tmp_path / "whole")[-1]
     assert load_world(tmp_path / "whole").upsampler is None
+
+
+def test_the_average_of_the_weights_is_exported_and_continues(recordings: Path, tmp_path: Path) -> None:
+    def weights(out: Path) -> torch.Tensor:
+        return torch.cat([parameter.flatten() for parameter in load_world(out).denoiser.parameters()])
+
+    only = ["--components", "dynamics", "--set", "dynamics.optimiser.warmup_steps=0", "--set"]
+    averaged = [*only, "dynamics.ema_decay=0.5", "--set"]
+    trained(recordings, tmp_path / "raw", *only, "dynamics.updates=4")
+    trained(recordings, tmp_path / "whole", *averaged, "dynamics.updates=4")
+    trained(recordings, tmp_path / "parts", *averaged, "dynamics.updates=2")
+    trained(recordings, tmp_path / "parts", *averaged, "dynamics.updates=4")
+    assert not torch.equal(weights(tmp_path / "raw"), weights(tmp_path / "whole"))
+    assert torch.equal(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
+
+
+def test_a_training_starts_from_a_world(recordings: Path, tmp_path: Path) -> None:
+    trained(recordings, tmp_path / "first", "--components", "dynamics")
+    still = ["--set", "dynamics.optimiser.learning_rate=1e-12", "--set", "dynamics.context_noise_mean=-2.5"]
+    init = ["--init", str(tmp_path / "first")]
+    trained(recordings, tmp_path / "second", "--components", "dynamics", *init, *still)
+    first, second = (load_world(tmp_path / name) for name in ("first", "second"))
+    for old, new in zip(first.denoiser.parameters(), second.denoiser.parameters(), strict=True):
+        assert torch.allclose(old, new, atol=1e-6)
+    assert second.config.provenance["denoiser"]["init"]["updates"] == 3
+    code, said = run(*arguments_of_training(recordings, tmp_path / "third", "--components", "upsampler", *init))
+    assert (code, said.splitlines()[-1]) == (1, "error: csgo, given as --init, has no upsampler")
 
 
 @pytest.mark.parametrize(
