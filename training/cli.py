@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -105,8 +106,8 @@ def collect_command(
     _check_positive(steps=steps, num_envs=num_envs)
     if not all(0 <= value <= 1 for value in epsilons):
         raise UsageError(f"--epsilon must lie between 0 and 1: {', '.join(map(str, epsilons))}")
-    if not hold >= 1:
-        raise UsageError(f"--hold must be at least 1, not {hold:g}")
+    if not 1 <= hold < math.inf:
+        raise UsageError(f"--hold must be a number of at least 1, not {hold:g}")
     session = _session(out, seed, time_budget, device, dtype)
     player = policy if policy in (RANDOM, TRACKER) else find_agent(policy, atari)
     collect_mixture(Mixture(atari, player, epsilons, steps, num_envs, hold), session)
@@ -168,7 +169,9 @@ def world_model(
     init: Annotated[
         str | None,
         typer.Option(
-            metavar="WORLD", help="Start from this world's weights; what is not trained stays.", show_default=False
+            metavar="WORLD",
+            help="Start from the denoiser and reward/end model of this world; the one that is not trained stays.",
+            show_default=False,
         ),
     ] = None,
     compile_networks: Annotated[

@@ -150,7 +150,7 @@ class Mixture:
         if self.player == RANDOM:
             return [Source(RANDOM, 0.0, seed, self.hold)]
         label = self.player if isinstance(self.player, str) else self.player.label
-        return [Source(label, epsilon, seed, self.hold) for epsilon in self.epsilons]
+        return [Source(label, epsilon, seed, self.hold if epsilon else 1.0) for epsilon in self.epsilons]
 
 
 def collect_mixture(mixture: Mixture, session: Session) -> None:

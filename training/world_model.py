@@ -104,6 +104,10 @@ class WorldModelTraining:
         if component.name == "denoiser" and self.architecture.denoiser.diffusion != EDM:
             training["diffusion"] = self.architecture.denoiser.diffusion
         settings = {"game": self.architecture.game, **training}
+        if self.init is not None:
+            settings["init"] = self.init.config.name
+        torch.manual_seed(self.session.seed)
+        trainer = self._trainer(component)
         run = Run(
             self.session.out / component.name,
             settings,
@@ -111,8 +115,6 @@ class WorldModelTraining:
             lambda: self._facts(training),
             workers=self.session.workers,
         )
-        torch.manual_seed(self.session.seed)
-        trainer = self._trainer(component)
         self._say_cost(component, trainer)
         run.train(trainer, component.updates, budget, self.session.out / "world")
 
@@ -164,7 +166,7 @@ class WorldModelTraining:
         return facts
 
     def _write_spawns(self) -> None:
-        length = self.architecture.denoiser.inner_model.num_steps_conditioning
+        length = self._origin("denoiser").denoiser.inner_model.num_steps_conditioning
         contexts = EpisodeContexts(self.data.episodes, length, self.session.seed, STEPS_LEFT_AT_SPAWN)
         write_spawns(self.session.out / "world" / "spawns.npz", contexts.draw(SPAWNS))
 
@@ -189,9 +191,12 @@ class WorldModelTraining:
             return
         provenance = {**{name: self._known_provenance(name) for name in COMPONENTS}, **newest}
         has_judge = (folder / "reward_end.safetensors").exists()
+        drawing = self._origin("denoiser")
         config = replace(
             self.architecture,
-            denoiser=self._origin("denoiser").denoiser,
+            denoiser=drawing.denoiser,
+            presets=drawing.presets,
+            default_preset=drawing.default_preset,
             reward_end=self._origin("reward_end").reward_end if has_judge else None,
             actor_critic=None,
             provenance={name: value for name, value in provenance.items() if value},

@@ -194,6 +194,12 @@ def cell_of(plain: nn.LSTM) -> nn.LSTMCell:
     return cell
 
 
+def is_large(plain: nn.Linear) -> bool:
+    """Whether a product is worth the kernels, and of a size they know."""
+    fits = plain.out_features % LANES == 0 and plain.in_features % 2 == 0
+    return fits and plain.weight.numel() >= LARGE and "bias" in dict(plain.named_parameters())
+
+
 def compile_for_cpu(network: nn.Module, kernels: Kernels) -> None:
     """Replaces in place what the kernels can run: denoiser trunks, encoders, LSTMs, large products."""
     for name, child in network.named_children():
@@ -201,7 +207,7 @@ def compile_for_cpu(network: nn.Module, kernels: Kernels) -> None:
             setattr(network, name, OneStepLSTM(compiled_cell(cell_of(child), kernels), child.hidden_size))
         elif isinstance(child, nn.LSTMCell):
             setattr(network, name, compiled_cell(child, kernels))
-        elif isinstance(child, nn.Linear) and child.weight.numel() >= LARGE and child.out_features % LANES == 0:
+        elif isinstance(child, nn.Linear) and is_large(child):
             setattr(network, name, CompiledLinear(child, kernels))
         elif isinstance(child, Trunk) and is_translatable(child):
             setattr(network, name, CompiledTrunk(child, kernels))

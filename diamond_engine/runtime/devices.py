@@ -115,18 +115,21 @@ def record(
     then one that is captured. Raises ``RuntimeError`` where something in it cannot be captured.
     """
     before, drawn = [tensor.clone() for tensor in changed], generator.get_state()
+    ordinary, stream = torch.cuda.current_stream(device), torch.cuda.Stream(device)
     try:
-        stream = torch.cuda.Stream(device)
-        stream.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UP_CALLS):
+        # Entered outermost, so that the ordinary stream is current again whatever a failed capture leaves.
+        with torch.cuda.device(device), torch.cuda.stream(ordinary):
+            stream.wait_stream(ordinary)
+            with torch.cuda.stream(stream):
+                for _ in range(WARM_UP_CALLS):
+                    call()
+            ordinary.wait_stream(stream)
+            graph = torch.cuda.CUDAGraph()
+            graph.register_generator_state(generator)  # pyright: ignore[reportUnknownMemberType]
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
                 call()
-        torch.cuda.current_stream(device).wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        graph.register_generator_state(generator)  # pyright: ignore[reportUnknownMemberType]
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            call()
     finally:
+        ordinary.wait_stream(stream)
         generator.set_state(drawn)
         for tensor, value in zip(changed, before, strict=True):
             tensor.copy_(value)

@@ -159,6 +159,8 @@ class Runtime:
             return call
         try:
             return record(call, changed, generator, self.device)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             reason = str(error).partition("\n")[0]
             warnings.warn(

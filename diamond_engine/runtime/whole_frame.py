@@ -18,7 +18,7 @@ from diamond_engine.networks.reward_end import LSTMState, RewardEndModel
 from diamond_engine.runtime.frames import FrameDenoiser
 
 OnStage = Callable[[str, Tensor], None]
-"""Is told which stage of the world model has drawn which frames ``(B, C, H, W)``."""
+"""Is told which stage of the world model has drawn which frames ``(B, C, H, W)``; they are good until the next step."""
 
 
 @dataclass(frozen=True)

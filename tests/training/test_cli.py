@@ -129,6 +129,8 @@ def test_world_of_init_keeps_what_is_not_trained(collected: Path, tmp_path: Path
     third = load_world(again)
     assert third.config.reward_end == second.config.reward_end  # the small one, though paper is the default
     assert third.config.provenance["reward_end"] == second.config.provenance["reward_end"]
+    forgotten = _train(*judging, "--out", judged)
+    assert (forgotten.returncode, "other settings (init)" in forgotten.stderr) == (2, True)
 
 
 def test_ddpm_is_trained_on_the_same_data_and_kept_apart(collected: Path, tmp_path: Path) -> None:
@@ -171,7 +173,11 @@ def test_interrupted_training_saves_and_continues(collected: Path, tmp_path: Pat
         (["world-model", "Breakout", "--data", "DATA", "--out", "OUT", "--components", "eyes"], 2, "unknown component"),
         (["world-model", "Breakout", "--data", "DATA", "--out", "OUT", "--diffusion", "dpm"], 2, "use edm or ddpm"),
         (["atari", "Breakot", "--preset", "quick"], 2, "did you mean Breakout"),
-        (["collect", "Breakout", "--out", "OUT", "--steps", "9", "--hold", "0.5"], 2, "--hold must be at least 1"),
+        (
+            ["collect", "Breakout", "--out", "OUT", "--steps", "9", "--hold", "0.5"],
+            2,
+            "--hold must be a number of at least 1",
+        ),
         (["atari", "Breakout", "--out", "OUT", "--preset", "slow"], 2, "use paper or quick"),
         (
             ["atari", "Breakout", "--out", "OUT", "--set", "denoiser.batchsize=4"],

@@ -36,7 +36,7 @@ def test_the_script_goes_from_recordings_to_a_measured_world(tmp_path: Path) -> 
         write_recording(tmp_path / "recordings" / f"hdf5_doom_{number}.hdf5", number, 60)
     (tmp_path / "finished").mkdir()
     (tmp_path / "finished" / "recordings").touch()
-    spent = make(tmp_path, MINUTES="0.55")  # half a minute of which is kept for saving
+    spent = make(tmp_path, MINUTES="1", SAVING="0.95")
     assert spent.returncode == 0, spent.stderr
     assert "minutes are over in stage 'prepared'" in spent.stdout
     done = make(tmp_path)
@@ -50,3 +50,13 @@ def test_the_script_goes_from_recordings_to_a_measured_world(tmp_path: Path) -> 
     assert "forward_difference_10" in json.loads((tmp_path / "response.json").read_text())
     again = make(tmp_path)
     assert (again.returncode, again.stdout.count("==")) == (0, 0)
+    longer = make(tmp_path, UPSAMPLER_FINISHING="2")
+    assert [line for line in longer.stdout.splitlines() if line.startswith("==")] == [
+        f"== {stage}" for stage in ("finishing-upsampler", "last-whole", "last-fidelity", "last-response")
+    ]
+
+
+def test_minutes_that_are_none_are_refused(tmp_path: Path) -> None:
+    refused = make(tmp_path / "out", MINUTES="soon")
+    assert (refused.returncode, refused.stderr) == (2, "MINUTES must be a number above 0, not soon\n")
+    assert not (tmp_path / "out").exists()

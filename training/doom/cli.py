@@ -22,7 +22,7 @@ def doom(
     workers: Annotated[int, typer.Option(min=1, help="Games side by side, a process each.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of all randomness: the same seed records the same files.")] = 0,
     reach: Annotated[
-        int, typer.Option(min=0, help="Stay within so many steps of 16 units from the start; 0: the whole level.")
+        int, typer.Option(min=0, help="Start and goals lie within so many steps of 16 units; 0: the whole level.")
     ] = 0,
     monsters: Annotated[bool, typer.Option(help="Whether there are monsters.")] = True,
     wander: Annotated[

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from diamond_engine.errors import DiamondError
 from diamond_engine.frames import to_numpy
 from diamond_engine.imagination import WorldModelEnv
+from diamond_engine.runtime import Runtime
 from diamond_engine.spawns import Spawns
 from diamond_engine.worlds import World
 from training.evaluation.dreams import Dreaming
@@ -115,9 +116,8 @@ def dream_stages(
     def note(stage: str, frames: torch.Tensor) -> None:
         drawn[stage] = to_numpy(frames)
 
-    env = WorldModelEnv(
-        replace(world, reward_end=None), len(contexts), how.device, how.preset, how.seed, dtype=how.dtype, on_stage=note
-    )
+    by_stage = replace(Runtime.choose(how.device, how.dtype), records=False)  # a recorded frame tells of no stages
+    env = WorldModelEnv(replace(world, reward_end=None), len(contexts), by_stage, how.preset, how.seed, on_stage=note)
     arrays = contexts.arrays()
     arrays.pop("recorded", None)
     env.reset(options=arrays)

@@ -45,8 +45,8 @@ stage agent diamond-train agent "$GAME" --world "$OUT/world" --data "$data" --ou
     --updates "$AGENT_UPDATES" --num-envs "$AGENT_ENVS" --horizon "$HORIZON" --size "$AGENT_SIZE" \
     --preset "$AGENT_PRESET" --kickstart-updates "$KICKSTART_UPDATES" --learning-rate 6e-4 --entropy 0.002 "${common[@]}"
 
-once whole diamond-train assemble --world "$OUT/agent" --out "$OUT/whole" --note licence=MIT
-once fidelity diamond-eval fidelity "$OUT/whole" --episodes "$EPISODES" --seed 1 "${common[@]}" \
+last whole diamond-train assemble --world "$OUT/agent" --out "$OUT/whole" --note licence=MIT
+last fidelity diamond-eval fidelity "$OUT/whole" --episodes "$EPISODES" --seed 1 "${common[@]}" \
     --report "$OUT/fidelity.json" --strip "$OUT/fidelity.png"
-once score diamond-eval agent "$OUT/whole" --episodes "$EPISODES" --seed 1 "${common[@]}" --report "$OUT/score.json"
+last score diamond-eval agent "$OUT/whole" --episodes "$EPISODES" --seed 1 "${common[@]}" --report "$OUT/score.json"
 echo "$OUT/whole is the world: diamond-play atari $GAME --weights $OUT/whole --agent"

@@ -39,9 +39,9 @@ stage recordings within diamond-train record doom --out "$OUT/recordings" --epis
 stage prepared within diamond-train csgo-data prepare "$OUT/recordings" "$OUT/prepared" --workers "$WORKERS"
 
 # First single steps at a large step size, then steps that go on from the stage's own frames, at a small one.
-finishing=(--seed 2 --init "$OUT/first")
-stage dynamics learn --out "$OUT/first" --components dynamics --seed 1 --set dynamics.updates="$DYNAMICS_UPDATES"
-stage upsampler learn --out "$OUT/first" --components upsampler --seed 1 --set upsampler.updates="$UPSAMPLER_UPDATES"
+beginning=(--seed 1 ${INIT:+--init "$INIT"}) finishing=(--seed 2 --init "$OUT/first")
+stage dynamics learn --out "$OUT/first" --components dynamics "${beginning[@]}" --set dynamics.updates="$DYNAMICS_UPDATES"
+stage upsampler learn --out "$OUT/first" --components upsampler "${beginning[@]}" --set upsampler.updates="$UPSAMPLER_UPDATES"
 stage finishing-dynamics learn --out "$OUT/run" --components dynamics "${finishing[@]}" \
     --set dynamics.updates="$DYNAMICS_FINISHING" --set dynamics.batch_size="$FINISHING_BATCH" \
     --set dynamics.autoregressive_steps=2 --set dynamics.optimiser.learning_rate=2e-4
@@ -49,10 +49,10 @@ stage finishing-upsampler learn --out "$OUT/run" --components upsampler "${finis
     --set upsampler.updates="$UPSAMPLER_FINISHING" --set upsampler.autoregressive_steps=1 \
     --set upsampler.optimiser.learning_rate=2e-4
 
-once whole diamond-train assemble --world "$OUT/run" --out "$OUT/whole" \
+last whole diamond-train assemble --world "$OUT/run" --out "$OUT/whole" \
     --note "licence=MIT; learned from Freedoom (BSD-3-Clause)"
-once fidelity diamond-eval fidelity "$OUT/whole" --data "$OUT/prepared" --episodes "$EVALUATED" --seed 1 \
+last fidelity diamond-eval fidelity "$OUT/whole" --data "$OUT/prepared" --episodes "$EVALUATED" --seed 1 \
     --device "$DEVICE" --report "$OUT/fidelity.json" --strip "$OUT/fidelity.png"
-once response diamond-eval response "$OUT/whole" --data "$OUT/prepared" --seed 1 \
+last response diamond-eval response "$OUT/whole" --data "$OUT/prepared" --seed 1 \
     --device "$DEVICE" --report "$OUT/response.json" --picture "$OUT/response.png"
 echo "$OUT/whole is the world: diamond-play doom --weights $OUT/whole"

@@ -25,6 +25,8 @@ from training.evaluation.footage import (
     UPSAMPLER,
     contexts_at,
     draw_places,
+    dream_stages,
+    full_res_frames,
     measure_footage,
 )
 from training.evaluation.response import EXPANSION, PROBES, SIDEWAYS, measure_responses, motion
@@ -68,6 +70,17 @@ def world(folder: Path) -> World:
 
 def how(world: World) -> Dreaming:
     return Dreaming(world.config.preset("fast"), seed=3, num_envs=2, device="cpu", dtype="float32")
+
+
+def test_stages_are_told_of_also_where_whole_frames_are_recorded(
+    folder: Path, footage: Originals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = load_world(folder)
+    monkeypatch.setattr("diamond_engine.runtime.owner.can_record", lambda device: True)
+    contexts = contexts_at(footage, draw_places(footage, 4, 1, 1, seed=0), 4, full_res_frames(world))
+    how = Dreaming(world.config.preset(None), device="cpu", dtype="float32")
+    drawn = next(dream_stages(world, how, contexts, np.zeros((1, 1, 51), dtype=np.uint8)))
+    assert set(drawn) == {DYNAMICS, UPSAMPLER}
 
 
 def test_places_are_held_out_and_have_a_context_and_a_future(footage: Footage) -> None:
