@@ -115,7 +115,7 @@ def record(
     then one that is captured. Raises ``RuntimeError`` where something in it cannot be captured.
     """
     before, drawn = [tensor.clone() for tensor in changed], generator.get_state()
-    ordinary, stream = torch.cuda.current_stream(device), torch.cuda.Stream(device)
+    stream, ordinary = torch.cuda.Stream(device), torch.cuda.current_stream(device)
     try:
         # Entered outermost, so that the ordinary stream is current again whatever a failed capture leaves.
         with torch.cuda.device(device), torch.cuda.stream(ordinary):

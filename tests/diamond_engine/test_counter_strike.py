@@ -263,7 +263,7 @@ def test_is_downloaded_once_announced_and_then_plays_offline(published: Path, ch
     assert "\n" not in message
     for part in ("HF_HUB_OFFLINE is set", f"{manifest.REVISION}/csgo/model/csgo.pt (1527 MB)", "csgo/spawn"):
         assert part in message
-    assert message.endswith("works offline: 'diamond-play atari Breakout'")
+    assert message.endswith("works offline: 'diamond-play atari Breakout', 'diamond-play doom'")
     notices = online.stderr.splitlines()
     assert "1.5 GB" in notices[0]
     assert "licence: none stated by the hub repository" in notices[0]
