@@ -50,10 +50,9 @@ def test_the_script_goes_from_recordings_to_a_measured_world(tmp_path: Path) -> 
     assert "forward_difference_10" in json.loads((tmp_path / "response.json").read_text())
     again = make(tmp_path)
     assert (again.returncode, again.stdout.count("==")) == (0, 0)
-    longer = make(tmp_path, UPSAMPLER_FINISHING="2")
-    assert [line for line in longer.stdout.splitlines() if line.startswith("==")] == [
-        f"== {stage}" for stage in ("finishing-upsampler", "last-whole", "last-fidelity", "last-response")
-    ]
+    changed = make(tmp_path, UPSAMPLER_FINISHING="2", MINUTES="1", SAVING="0.95")
+    assert "minutes are over in stage 'finishing-upsampler'" in changed.stdout
+    assert not list((tmp_path / "finished").glob("last-*"))
 
 
 def test_minutes_that_are_none_are_refused(tmp_path: Path) -> None:
