@@ -1,18 +1,16 @@
 """The scripted player of Pong.
 
-Shapes: B games, C channels, H height, W width.
+Shapes: H height, W width.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from diamond_engine.actions import Button, atari_game
-from diamond_engine.frames import to_uint8
 from training.teachers.geometry import centre_above, reflected
+from training.teachers.tracker import Tracker
 
 TOP, BOTTOM = 11, 59
 """First and one past the last row between the white bars."""
@@ -22,54 +20,31 @@ PADDLE_COLUMNS = (55, 59)
 """Columns of the player's own paddle, on the right."""
 LEVEL = 50
 """Blue level that tells ball and paddles from the brown field."""
-COAST = 6.0
-"""Rows the paddle still glides in the step after one in which it was pushed."""
-DEAD_BAND = 2.5
-"""Rows the paddle may be off its aim: it is about 9 high."""
 CENTRE = (TOP + BOTTOM - 1) / 2
 
 
-class PongTracker:
+class PongTracker(Tracker):
     """Plays Pong by moving the paddle to where the ball will arrive, read off the pixels.
 
     ``spread`` rows of random aim per approach of the ball make the paddle return it with all its parts, so that games
     take different courses.
     """
 
+    channel, coast, dead_band = 2, 6.0, 2.5  # the paddle is about 9 high
+
     def __init__(self, seed: int = 0, spread: float = 0.0) -> None:
+        super().__init__(seed, spread)
         game = atari_game("Pong")
         self.noop, self.up, self.down = game.action(()), game.action((Button.RIGHT,)), game.action((Button.LEFT,))
-        self.spread = spread
-        self._rng = np.random.default_rng(seed)
-        self._balls: list[tuple[float, float] | None] = []
-        self._aims: list[float] = []
-        self._glides: list[float] = []
 
-    def act(self, obs: Tensor) -> Tensor:
-        """Observations ``(B, C, H, W)`` in [-1, 1] → actions int64 ``(B,)``."""
-        blue = to_uint8(obs).cpu().numpy()[..., 2]
-        if len(self._balls) != len(blue):
-            self._balls = [None] * len(blue)
-            self._aims, self._glides = [0.0] * len(blue), [0.0] * len(blue)
-        return torch.tensor([self._choose(i, image) for i, image in enumerate(blue)])
-
-    def reset(self, mask: Tensor | None = None) -> None:
-        """Forgets the ball of the games where mask ``(B,)`` holds (all by default)."""
-        for i in range(len(self._balls)):
-            if mask is None or bool(mask[i]):
-                self._balls[i] = None
-
-    def _choose(self, i: int, blue: NDArray[np.uint8]) -> int:
-        before, ball = self._balls[i], find_ball(blue)
+    def _choose(self, i: int, image: NDArray[np.uint8]) -> int:
+        before, ball = self._balls[i], find_ball(image)
         self._balls[i] = ball
         target = landing_row(before, ball)
         if target is None:
-            self._aims[i] = self._rng.uniform(-self.spread, self.spread)
+            self._aim_anew(i)
             target = CENTRE
-        offset = target + self._aims[i] - (paddle_row(blue) + self._glides[i])
-        push = 0 if abs(offset) <= DEAD_BAND else 1 if offset > 0 else -1
-        self._glides[i] = push * COAST
-        return (self.noop, self.down, self.up)[push]
+        return (self.noop, self.down, self.up)[self._push(i, target, paddle_row(image))]
 
 
 def find_ball(blue: NDArray[np.uint8]) -> tuple[float, float] | None:
