@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import re
 from collections import OrderedDict
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -242,6 +242,8 @@ class SegmentBatch:
     """Real frames ``(S,)`` in a part of this size of the whole batch, on average: what losses are divided by."""
     mean_steps: Tensor
     """Likewise the frames that were acted on."""
+    places: NDArray[np.int64]
+    """Episode index and first step of every segment, ``(B, 2)``."""
 
 
 @dataclass(frozen=True)
@@ -261,6 +263,10 @@ class SegmentSampler:
     """Whether padding may follow the end."""
     event_share: float = 0.0
     """Share of the segments placed over a rewarded step or an end, the two kinds alike, instead."""
+    preferred: Callable[[np.random.Generator, int], NDArray[np.int64]] | None = None
+    """Draws so many segments that matter most: episode index and first step of each, ``(K, 2)``."""
+    preferred_share: float = 0.0
+    """Share of the segments that come from ``preferred`` instead."""
 
     def episode_probabilities(self) -> NDArray[np.float64]:
         """Probability of every episode ``(N,)``: by length within its age group, groups by ``age_weights``."""
@@ -283,6 +289,10 @@ class SegmentSampler:
         if self.event_share > 0 and (kinds := self.folder.events()):
             for i in np.flatnonzero(rng.random(batch_size) < self.event_share):
                 places[i] = self._place_over_event(rng, kinds[rng.integers(len(kinds))])
+        if self.preferred is not None:
+            chosen = np.flatnonzero(rng.random(batch_size) < self.preferred_share)
+            for i, (index, start) in zip(chosen, self.preferred(rng, len(chosen)).tolist(), strict=True):
+                places[i] = index, self._within(index, start)
         return self._stack(places, part, device)
 
     def _place(self, rng: np.random.Generator, index: int) -> tuple[int, int]:
@@ -317,6 +327,7 @@ class SegmentSampler:
             columns["is_step"],
             mean_frames,
             mean_steps,
+            np.asarray(places[part], dtype=np.int64),
         )
 
 

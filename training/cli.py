@@ -11,6 +11,7 @@ import typer
 
 from diamond_engine.actions import AtariGame, atari_game
 from diamond_engine.diffusion import DIFFUSIONS, EDM, SigmaDistribution
+from diamond_engine.emulator import FRAME_SIZE
 from diamond_engine.errors import UsageError
 from diamond_engine.runtime import DTYPES, Runtime
 from diamond_engine.worlds import COMPONENTS, write_world
@@ -32,7 +33,7 @@ from training.suite.cli import suite
 from training.teachers import TRACKER
 from training.trained import find_agent, find_world
 from training.workers import ALONE, Workers
-from training.world_model import REWARD_END_SIZES, Component, WorldModelTraining, world_architecture
+from training.world_model import DENOISER_SIZES, REWARD_END_SIZES, Component, WorldModelTraining, world_architecture
 
 app = typer.Typer(
     help="Make worlds: collect episodes, train the world model, train an agent in it or without it.\n\n"
@@ -153,6 +154,30 @@ def world_model(
             "sooner. Finish with 0."
         ),
     ] = 0.0,
+    denoiser_size: Annotated[
+        str, typer.Option(help="Of the denoiser: paper, or small, about 14 times cheaper to train and to play.")
+    ] = "paper",
+    sampler_share: Annotated[
+        float,
+        typer.Option(
+            help="Denoiser, edm: share of the noise levels that are the sampler's own, most of them its first, where "
+            "it is decided what a frame shows."
+        ),
+    ] = 0.0,
+    priority_share: Annotated[
+        float,
+        typer.Option(
+            help="Denoiser: share of the segments drawn by the model's newest error near moving things; needs "
+            "--sampler-share."
+        ),
+    ] = 0.0,
+    crop: Annotated[
+        int,
+        typer.Option(help="Denoiser: side of the square around motion that most updates see of a frame; 0: all of it."),
+    ] = 0,
+    decay: Annotated[
+        bool, typer.Option("--decay/--no-decay", help="Let the step size fall to 0 until the last update.")
+    ] = False,
     reward_end_size: Annotated[
         str, typer.Option(help="Of the reward/end model: paper, or small, which learns much faster on a CPU.")
     ] = "paper",
@@ -210,21 +235,16 @@ def world_model(
         age_weights=EVERY_STEP_ALIKE,
         ema_decay=ema,
         motion_weight=motion_weight,
+        sampler_share=sampler_share,
+        priority_share=priority_share,
+        crop_size=crop,
     )
     reward_end = RewardEndTrainingConfig(
         batch_size=batch_size, transitions=transitions, age_weights=EVERY_STEP_ALIKE, event_share=event_share
     )
     known = {
-        "denoiser": Component(
-            "denoiser",
-            replace(denoiser, optimiser=replace(denoiser.optimiser, learning_rate=learning_rate)),
-            updates or 8000,
-        ),
-        "reward-end": Component(
-            "reward_end",
-            replace(reward_end, optimiser=replace(reward_end.optimiser, learning_rate=learning_rate)),
-            updates or 2000,
-        ),
+        "denoiser": _component("denoiser", denoiser, updates or 8000, learning_rate, decay),
+        "reward-end": _component("reward_end", reward_end, updates or 2000, learning_rate, decay),
     }
     names = [name.strip().replace("_", "-") for name in components.split(",")]
     unknown = [name for name in names if name not in known]
@@ -234,10 +254,14 @@ def world_model(
         raise UsageError(f"unknown --diffusion {diffusion!r}: use {' or '.join(DIFFUSIONS)}")
     if reward_end_size not in REWARD_END_SIZES:
         raise UsageError(f"unknown --reward-end-size {reward_end_size!r}: use {', '.join(REWARD_END_SIZES)}")
+    if denoiser_size not in DENOISER_SIZES:
+        raise UsageError(f"unknown --denoiser-size {denoiser_size!r}: use {', '.join(DENOISER_SIZES)}")
+    if not 0 <= sampler_share <= 1 or not 0 <= priority_share <= 1 or not 0 <= crop <= FRAME_SIZE:
+        raise UsageError(f"--sampler-share and --priority-share must lie from 0 to 1, --crop from 0 to {FRAME_SIZE}")
     session = _session(out, seed, time_budget, device, dtype, workers)
     start = None if init is None else find_world(init, atari)
     training = WorldModelTraining(
-        architecture=world_architecture(atari, reward_end_size, diffusion),
+        architecture=world_architecture(atari, reward_end_size, diffusion, denoiser_size),
         data=GameEpisodes(data, atari),
         session=session,
         init=start,
@@ -390,6 +414,18 @@ def assemble_command(
     write_world(out, whole, DTYPES[dtype])
     parts = [name for name in (*COMPONENTS, "spawns") if getattr(whole, name) is not None]
     make_console().print(f"{out} holds {whole.config.name} ({', '.join(parts)}) in {dtype}")
+
+
+def _component(
+    name: str,
+    config: DenoiserTrainingConfig | RewardEndTrainingConfig,
+    updates: int,
+    learning_rate: float,
+    decay: bool,
+) -> Component:
+    """A component whose step size is ``learning_rate`` and falls to 0 by its last update where it shall ``decay``."""
+    optimiser = replace(config.optimiser, learning_rate=learning_rate, decay_steps=updates if decay else 0)
+    return Component(name, replace(config, optimiser=optimiser), updates)
 
 
 def _default_out(game: AtariGame, mode: str, seed: int) -> Path:

@@ -19,6 +19,7 @@ from diamond_engine.emulator import FRAME_SIZE
 from diamond_engine.episodes import EpisodeFolder, SegmentBatch, SegmentSampler
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.worlds import Spawns
+from training.priorities import Priorities
 
 REFRESH_EVERY = 100
 CACHE_BYTES = 4 * 2**30
@@ -119,6 +120,8 @@ class SegmentStream:
         age_weights: Sequence[float],
         beyond_end: bool = False,
         event_share: float = 0.0,
+        priorities: Priorities | None = None,
+        priority_share: float = 0.0,
         on_growth: Callable[[str], None] | None = None,
     ) -> None:
         """Segments of ``length`` steps S; ``on_growth`` gets a line to print when new episodes are found.
@@ -126,7 +129,8 @@ class SegmentStream:
         Without it nobody looks for any.
         """
         self._folder = folder
-        self._sampler = SegmentSampler(folder, length, age_weights, beyond_end, event_share)
+        preferred = None if priorities is None else priorities.draw
+        self._sampler = SegmentSampler(folder, length, age_weights, beyond_end, event_share, preferred, priority_share)
         self._rng = np.random.default_rng(seed)
         self._on_growth = on_growth
         self._drawn = 0

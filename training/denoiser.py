@@ -7,20 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from diamond_engine.diffusion import DDPM, Denoiser, Segment, SigmaDistribution, UniformSteps, denoiser_loss
-from diamond_engine.episodes import PAPER_AGE_WEIGHTS, EpisodeFolder
+from diamond_engine.diffusion import (
+    DDPM,
+    Denoiser,
+    DenoiserConfig,
+    SamplerLevels,
+    Segment,
+    SigmaDistribution,
+    UniformSteps,
+    denoiser_loss,
+)
+from diamond_engine.diffusion.levels import NoiseLevels
+from diamond_engine.episodes import PAPER_AGE_WEIGHTS, EpisodeFolder, SegmentBatch
+from diamond_engine.errors import UsageError
+from diamond_engine.networks import InnerModelConfig
 from diamond_engine.runtime import Runtime
+from training.crops import crop_to_motion
 from training.data import SegmentStream
 from training.optimisation import Ema, Metrics, Optimiser, OptimiserConfig
+from training.priorities import Priorities
 from training.workers import ALONE, Workers
+
+FIRST_SHARE = 0.75
+"""Of the noise levels of the sampler: share of its first one."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +58,46 @@ class DenoiserTrainingConfig:
     """Decay per update of the exponential moving average of the weights that is exported; 0 exports the raw weights."""
     motion_weight: float = 0.0
     """How many times more the error near recent motion counts; small things are learned sooner. Not in the paper."""
+    sampler_share: float = 0.0
+    """Share of the noise levels that are the sampler's own, three quarters of them its first. Not in the paper."""
+    priority_share: float = 0.0
+    """Share of the segments drawn by the model's newest error near motion. Not in the paper."""
+    crop_size: int = 0
+    """Side of the square that most updates see of every frame, around motion; 0: whole frames. Not in the paper."""
+    whole_share: float = 0.15
+    """Where there are crops: share of the updates that see whole frames, of fewer segments."""
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     """Step size, clipping, decay."""
+
+
+def check_fits(cfg: DenoiserTrainingConfig, denoiser: DenoiserConfig, parts: int) -> None:
+    """Raises ``UsageError`` for settings that contradict each other or a denoiser, and for ``parts`` of a batch that
+    crops and priorities do not know."""
+    if cfg.priority_share > 0 and cfg.sampler_share == 0:
+        raise UsageError("drawing segments by priority needs a share of noise levels of the sampler (--sampler-share)")
+    if cfg.sampler_share > 0 and denoiser.diffusion == DDPM:
+        raise UsageError("ddpm has noise levels of its own: --sampler-share is for edm")
+    if cfg.crop_size > 0 and (cfg.autoregressive_steps > 0 or cfg.crop_size % crop_grid(denoiser.inner_model)):
+        raise UsageError(
+            f"crops are for --autoregressive-steps 0, and their side is a multiple of {crop_grid(denoiser.inner_model)}"
+        )
+    if parts > 1 and (cfg.priority_share > 0 or cfg.crop_size > 0):
+        raise UsageError("--priority-share and --crop are for one process and whole batches")
+
+
+def crop_grid(inner: InnerModelConfig) -> int:
+    """Pixels of a position at the deepest level of the U-Net."""
+    return inner.patch_size * 2 ** (len(inner.channels) - 1)
+
+
+def _noise_levels(cfg: DenoiserTrainingConfig, denoiser: DenoiserConfig) -> NoiseLevels:
+    if denoiser.diffusion == DDPM:
+        return UniformSteps()
+    if cfg.sampler_share == 0:
+        return cfg.sigma
+    return SamplerLevels(
+        first_share=FIRST_SHARE * cfg.sampler_share, later_share=(1 - FIRST_SHARE) * cfg.sampler_share, rest=cfg.sigma
+    )
 
 
 class DenoiserTrainer:
@@ -63,12 +120,22 @@ class DenoiserTrainer:
         self.runtime = runtime
         self.optimiser = Optimiser(denoiser, cfg.optimiser, runtime, workers)
         self._parts = workers.parts(cfg.batch_size)
+        check_fits(cfg, denoiser.cfg, len(self._parts) * workers.count)
         self._ema = Ema(denoiser, cfg.ema_decay)
         self._export = export
-        length = denoiser.cfg.inner_model.num_steps_conditioning + 1 + cfg.autoregressive_steps
-        self._segments = SegmentStream(folder, length, seed, age_weights=cfg.age_weights, on_growth=on_growth)
+        self._context_length = denoiser.cfg.inner_model.num_steps_conditioning
+        self._priorities = Priorities(folder, self._context_length) if cfg.priority_share > 0 else None
+        self._segments = SegmentStream(
+            folder,
+            self._context_length + 1 + cfg.autoregressive_steps,
+            seed,
+            age_weights=cfg.age_weights,
+            priorities=self._priorities,
+            priority_share=cfg.priority_share,
+            on_growth=on_growth,
+        )
         self._noise = runtime.generator(seed)
-        self._levels = UniformSteps() if denoiser.cfg.diffusion == DDPM else cfg.sigma
+        self._levels = _noise_levels(cfg, denoiser.cfg)
 
     def update(self) -> Metrics:
         """One gradient step."""
@@ -84,13 +151,36 @@ class DenoiserTrainer:
             self._parts, self._segments.draw_parts(cfg.batch_size, self._parts, device), strict=True
         ):
             self._noise.set_state(before)
-            segment = Segment(batch.obs, batch.act, batch.is_frame, batch.mean_frames)
-            noise = partial(self._draw_noise, part)
-            yield denoiser_loss(self.denoiser, segment, self._levels, noise, cfg.motion_weight), {}
+            segment, noise = self._seen(batch), partial(self._draw_noise, part)
+            if cfg.crop_size > 0:  # there is one part
+                noise = self._draw_unshared_noise
+            errors = None if self._priorities is None else partial(self._note_errors, batch.places)
+            yield denoiser_loss(self.denoiser, segment, self._levels, noise, cfg.motion_weight, errors=errors), {}
+
+    def _seen(self, batch: SegmentBatch) -> Segment:
+        """What an update sees of a batch: all, a crop of every segment, or a part of the segments at the same cost."""
+        segment, size = Segment(batch.obs, batch.act, batch.is_frame, batch.mean_frames), self.cfg.crop_size
+        if size == 0:
+            return segment
+        if torch.rand((), generator=self._noise, device=self.runtime.device) >= self.cfg.whole_share:
+            grid = crop_grid(self.denoiser.cfg.inner_model)
+            return crop_to_motion(replace(segment, mean_count=None), size, grid, self._context_length - 1, self._noise)
+        height, width = batch.obs.shape[-2:]
+        count = max(1, len(batch.obs) * size**2 // (height * width))
+        return Segment(batch.obs[:count], batch.act[:count], batch.is_frame[:count])
+
+    def _note_errors(self, places: NDArray[np.int64], sigma: Tensor, errors: Tensor) -> None:
+        """Of the segments at the first level of the sampler, where it is decided what a frame shows."""
+        assert isinstance(self._levels, SamplerLevels)
+        assert self._priorities is not None
+        first = self._levels.is_first(sigma).cpu().numpy()
+        self._priorities.update(places[: len(first)][first], errors.float().cpu().numpy()[first])
 
     def _draw_noise(self, part: slice, shape: tuple[int, ...]) -> Tensor:
-        whole = (self.cfg.batch_size, *shape[1:])
-        return torch.randn(whole, generator=self._noise, device=self.runtime.device)[part]
+        return self._draw_unshared_noise((self.cfg.batch_size, *shape[1:]))[part]
+
+    def _draw_unshared_noise(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.randn(shape, generator=self._noise, device=self.runtime.device)
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, average, optimiser and random states."""
@@ -100,6 +190,7 @@ class DenoiserTrainer:
             "optimiser": self.optimiser.state_dict(),
             "rng": self._segments.state_dict(),
             "noise": self._noise.get_state(),
+            **({} if self._priorities is None else {"priorities": self._priorities.state_dict()}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -109,6 +200,8 @@ class DenoiserTrainer:
         self.optimiser.load_state_dict(state["optimiser"])
         self._segments.load_state_dict(state["rng"])
         self._noise.set_state(state["noise"])
+        if self._priorities is not None:
+            self._priorities.load_state_dict(state["priorities"])
 
     def averaged(self) -> AbstractContextManager[None]:
         """Context in which ``denoiser`` holds the average of its weights, if one is kept."""

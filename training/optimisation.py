@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,6 +31,8 @@ class OptimiserConfig:
     """Adam's ε."""
     warmup_steps: int = 100
     """Updates over which the step size rises linearly from 0."""
+    decay_steps: int = 0
+    """Updates at which the step size has fallen to 0 along a half cosine; 0: it stays. Not in the paper."""
     max_grad_norm: float = 1.0
     """Gradients are clipped to this global norm."""
 
@@ -44,6 +48,12 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": exempt, "weight_decay": 0.0}]
 
 
+def step_size_factor(cfg: OptimiserConfig, step: int) -> float:
+    """What the step size is multiplied by after so many updates: warm-up, then a half cosine where it decays."""
+    decay = 1.0 if cfg.decay_steps == 0 else (1 + math.cos(math.pi * min(1.0, step / cfg.decay_steps))) / 2
+    return min(1.0, (step + 1) / max(1, cfg.warmup_steps)) * decay
+
+
 class Optimiser:
     """AdamW over one network; ``update`` runs a loss function under autocast and takes one step."""
 
@@ -56,9 +66,7 @@ class Optimiser:
         self._adamw = torch.optim.AdamW(
             parameter_groups(network, cfg.weight_decay), lr=cfg.learning_rate, eps=cfg.epsilon, fused=True
         )
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._adamw, lambda step: min(1.0, (step + 1) / max(1, cfg.warmup_steps))
-        )
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._adamw, partial(step_size_factor, cfg))
 
     def update(self, loss: Callable[[], tuple[Tensor, Metrics]], accumulation: int = 1) -> Metrics:
         """One step down the gradient of the mean of ``accumulation`` calls of ``loss()``, one in memory at a time.

@@ -31,16 +31,34 @@ REWARD_END_SIZES: dict[str, dict[str, Any]] = {
     "small": {"lstm_dim": 256, "cond_channels": 16, "channels": (8, 16, 32, 64), "pooled": True},
 }
 """Sizes of the reward/end model by name: what differs from the paper's. ``small`` is 8 times as fast on a CPU."""
+DENOISER_SIZES: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "small": {
+        "patch_size": 2,
+        "block": "gated",
+        "depths": (1, 1, 1),
+        "channels": (64, 64, 96),
+        "attn_depths": (False, False, False),
+    },
+}
+"""Sizes of the denoiser by name: what differs from the paper's. ``small`` is 14 times cheaper."""
 SPAWNS = 64
 STEPS_LEFT_AT_SPAWN = 16
 
 
-def world_architecture(game: AtariGame, reward_end_size: str, diffusion: str = EDM) -> WorldConfig:
-    """The paper's networks for a game, the reward/end model at a size of ``REWARD_END_SIZES``."""
+def world_architecture(
+    game: AtariGame, reward_end_size: str, diffusion: str = EDM, denoiser_size: str = "paper"
+) -> WorldConfig:
+    """The paper's networks for a game, at sizes of ``REWARD_END_SIZES`` and ``DENOISER_SIZES``."""
     paper = atari_world_config(game)
     config = as_ddpm(paper) if diffusion == DDPM else paper
     assert config.reward_end is not None
-    return replace(config, reward_end=replace(config.reward_end, **REWARD_END_SIZES[reward_end_size]))
+    inner = replace(config.denoiser.inner_model, **DENOISER_SIZES[denoiser_size])
+    return replace(
+        config,
+        denoiser=replace(config.denoiser, inner_model=inner),
+        reward_end=replace(config.reward_end, **REWARD_END_SIZES[reward_end_size]),
+    )
 
 
 Export = Callable[[Path, nn.Module, dict[str, Any]], None]

@@ -7,46 +7,21 @@ Shapes: B batch, T time, L context length, C channels, H height, W width, A acti
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diamond_engine.diffusion.levels import NoiseLevels, SamplerLevels
 from diamond_engine.diffusion.sampler import DDPM, EDM, Denoise, Noise
 from diamond_engine.networks.denoiser import InnerModel, InnerModelConfig
 
 MOTION_THRESHOLD = 2 * 16 / 255
-MOTION_REACH = 4
+MOTION_REACH = 6
 LEAST_COUNT = 1e-6
 """Where no frame counts, the loss is 0 and not undefined."""
-
-
-class NoiseLevels(Protocol):
-    """A distribution of training noise levels."""
-
-    def from_normal(self, z: Tensor) -> Tensor:
-        """Unit normal draws ``(B,)`` → noise levels ``(B,)``."""
-        ...
-
-
-@dataclass(frozen=True)
-class SigmaDistribution:
-    """Training noise levels: ln σ ~ N(loc, scale²), clipped to [sigma_min, sigma_max]. Defaults: the paper, Atari."""
-
-    loc: float = -0.4
-    """Mean of ln σ."""
-    scale: float = 1.2
-    """Standard deviation of ln σ."""
-    sigma_min: float = 2e-3
-    """Smallest σ."""
-    sigma_max: float = 20.0
-    """Largest σ."""
-
-    def from_normal(self, z: Tensor) -> Tensor:
-        """Unit normal draws ``(B,)`` → noise levels ``(B,)``."""
-        return (z * self.scale + self.loc).exp().clamp(self.sigma_min, self.sigma_max)
 
 
 @dataclass(frozen=True)
@@ -91,6 +66,12 @@ class Segment:
     """Unmasked frames ``(T,)`` to divide by, where the segments are a part of a batch; None: as many as there are."""
     low_res: Tensor | None = None
     """For an upsampler: the low-resolution frames, float ``(B, T, C, H/k, W/k)``."""
+    counts: Tensor | None = None
+    """Where errors count, ``(B, 1, H, W)``, 0 or 1; None: everywhere."""
+
+
+Errors = Callable[[Tensor, Tensor], None]
+"""Is told the noise levels ``(B,)`` and the summed square errors near motion ``(B,)`` of the first predicted frames."""
 
 
 class Denoiser(nn.Module):
@@ -179,13 +160,15 @@ def denoiser_loss(
     noise: Noise,
     motion_weight: float = 0.0,
     context_distribution: NoiseLevels | None = None,
+    errors: Errors | None = None,
 ) -> Tensor:
     """Mean squared error between F_θ and its target (Equation 8; DDPM's is the noise), over all frames after context.
 
     The first L frames are context. Each further frame is predicted in turn, and D's prediction takes its place in the
     context of the following ones, so that the model learns to recover from its own errors. With ``motion_weight`` the
     square errors are weighted by ``motion_weights`` (not in the paper). ``context_distribution``: noise levels of the
-    context, where they are not those of the frame to predict (not in the paper). Returns a scalar.
+    context, where they are not those of the frame to predict (not in the paper). At the first level of
+    ``SamplerLevels`` the network sees what the sampler starts with, not the noisy frame. Returns a scalar.
     """
     cfg = denoiser.cfg
     length = cfg.inner_model.num_steps_conditioning
@@ -205,10 +188,16 @@ def denoiser_loss(
             context = torch.cat((context, enlarge(segment.low_res[:, i], cfg.upsampling_factor)), dim=1)
         sigma = distribution.from_normal(noise((b,)))
         noisy = add_noise(target_frame, sigma, cfg.sigma_offset_noise, noise)
+        if isinstance(distribution, SamplerLevels):
+            noisy = torch.where(distribution.is_first(sigma).reshape(-1, 1, 1, 1), noise(tuple(noisy.shape)), noisy)
         c = denoiser.conditioners(sigma)
         output = denoiser.network_output(noisy, c, context, act, sigma_cond)
         target = (target_frame - c.c_skip * noisy) / c.c_out
         square_error = (output - target).square()
+        if segment.counts is not None:
+            square_error = square_error * segment.counts
+        if errors is not None and i == length:
+            errors(sigma, (square_error.detach() * near_motion(past[-2], past[-1])).flatten(1).sum(1))
         if motion_weight > 0:
             square_error = square_error * motion_weights(past[-2], past[-1], motion_weight)
         count = segment.mask[:, i].sum() if segment.mean_count is None else segment.mean_count[i]
@@ -224,10 +213,14 @@ def motion_weights(before: Tensor, newest: Tensor, weight: float) -> Tensor:
     They depend on the context alone, so the minimiser of the loss stays the posterior mean: only the gradient's noise
     from the still background shrinks. before, newest ``(B, C, H, W)`` → ``(B, 1, H, W)``.
     """
-    moved = (newest - before).abs().amax(dim=1, keepdim=True) > MOTION_THRESHOLD
-    near = F.max_pool2d(moved.float(), 2 * MOTION_REACH + 1, stride=1, padding=MOTION_REACH)
-    weights = 1 + weight * near
+    weights = 1 + weight * near_motion(before, newest)
     return weights / weights.mean(dim=(1, 2, 3), keepdim=True)
+
+
+def near_motion(before: Tensor, newest: Tensor) -> Tensor:
+    """1 near pixels that changed between two frames ``(B, C, H, W)``, 0 elsewhere: ``(B, 1, H, W)``."""
+    moved = (newest - before).abs().amax(dim=1, keepdim=True) > MOTION_THRESHOLD
+    return F.max_pool2d(moved.float(), 2 * MOTION_REACH + 1, stride=1, padding=MOTION_REACH)
 
 
 def _masked_sum(per_value: Tensor, mask: Tensor) -> Tensor:

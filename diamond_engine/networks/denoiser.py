@@ -9,13 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diamond_engine.networks.blocks import FourierFeatures, GroupNorm, conv3x3
+from diamond_engine.networks.blocks import BLOCKS, FourierFeatures, GroupNorm, conv3x3
 from diamond_engine.networks.unet import UNet
 
 
 @dataclass(frozen=True)
 class InnerModelConfig:
-    """Architecture of ``InnerModel``; the defaults are the Atari model of the paper (Table 2)."""
+    """Architecture of ``InnerModel``; the defaults are the Atari model of the paper (Table 2).
+
+    Raises ``ValueError`` for an unknown block and a patch size below 1.
+    """
 
     num_actions: int | None
     """Entries of the action table; None for a network without actions (the upsampler)."""
@@ -37,6 +40,17 @@ class InnerModelConfig:
     """An enlarged low-resolution frame follows the context in the input (the upsampler)."""
     noise_cond: bool = False
     """A second noise embedding tells the network how noisy its context is (CS:GO)."""
+    patch_size: int = 1
+    """Side P of the square patches that are one position of the U-Net: P² times fewer positions, each of P²·C channels.
+    1 is the published network. H and W must be multiples of it."""
+    block: str = "residual"
+    """Block of the U-Net: ``residual``, the published one, or ``gated``."""
+
+    def __post_init__(self) -> None:
+        if self.block not in BLOCKS:
+            raise ValueError(f"unknown block {self.block!r}: use {', '.join(BLOCKS)}")
+        if self.patch_size < 1:
+            raise ValueError(f"patch_size must be at least 1, not {self.patch_size}")
 
 
 class ActionTable(nn.Embedding):
@@ -73,11 +87,12 @@ class InnerModel(nn.Module):
             nn.SiLU(),
             nn.Linear(cfg.cond_channels, cfg.cond_channels),
         )
+        patch_channels = cfg.img_channels * cfg.patch_size**2
         images_in = cfg.num_steps_conditioning + cfg.low_res_cond + 1
-        self.conv_in = conv3x3(images_in * cfg.img_channels, cfg.channels[0])
-        self.unet = UNet(cfg.cond_channels, cfg.depths, cfg.channels, cfg.attn_depths)
+        self.conv_in = conv3x3(images_in * patch_channels, cfg.channels[0])
+        self.unet = UNet(cfg.cond_channels, cfg.depths, cfg.channels, cfg.attn_depths, BLOCKS[cfg.block])
         self.norm_out = GroupNorm(cfg.channels[0], silu=True)
-        self.conv_out = conv3x3(cfg.channels[0], cfg.img_channels)
+        self.conv_out = conv3x3(cfg.channels[0], patch_channels)
         nn.init.zeros_(self.conv_out.weight)
 
     def noise_embedding(self, c_noise: Tensor, c_noise_cond: Tensor | None) -> Tensor:
@@ -94,12 +109,13 @@ class InnerModel(nn.Module):
         return self.cond_proj(cond.to(self.conv_in.weight.dtype))
 
     def decode(self, features: Tensor, cond: Tensor) -> Tensor:
-        """All that follows the first convolution: ``(B, C0, H, W), (B, D)`` → ``(B, C, H, W)``."""
-        return self.conv_out(self.norm_out(self.unet(features, cond)))
+        """All that follows the first convolution: ``(B, C0, H/P, W/P), (B, D)`` → ``(B, C, H, W)``."""
+        patches = self.conv_out(self.norm_out(self.unet(features, cond)))
+        return F.pixel_shuffle(patches, self.cfg.patch_size)
 
     def forward(
         self, noisy: Tensor, c_noise: Tensor, c_noise_cond: Tensor | None, context: Tensor, act: Tensor | None
     ) -> Tensor:
         cond = self.conditioning(self.noise_embedding(c_noise, c_noise_cond), act)
-        features = self.conv_in(torch.cat((context, noisy), dim=1).to(self.conv_in.weight.dtype))
-        return self.decode(features, cond)
+        images = torch.cat((context, noisy), dim=1).to(self.conv_in.weight.dtype)
+        return self.decode(self.conv_in(F.pixel_unshuffle(images, self.cfg.patch_size)), cond)

@@ -6,7 +6,7 @@ Shapes: B batch, C channels, H height, W width, D size of the conditioning vecto
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diamond_engine.networks.blocks import Downsample, ResBlocks, Upsample
+from diamond_engine.networks.blocks import Block, Downsample, ResBlock, ResBlocks, Upsample
 
 
 class UNet(nn.Module):
@@ -18,7 +18,12 @@ class UNet(nn.Module):
     """
 
     def __init__(
-        self, cond_channels: int, depths: tuple[int, ...], channels: tuple[int, ...], attention: tuple[bool, ...]
+        self,
+        cond_channels: int,
+        depths: tuple[int, ...],
+        channels: tuple[int, ...],
+        attention: tuple[bool, ...],
+        block: Block = ResBlock,
     ) -> None:
         super().__init__()
         self.stride = 2 ** (len(channels) - 1)
@@ -26,13 +31,12 @@ class UNet(nn.Module):
         up_blocks: list[ResBlocks] = []
         for i, depth in enumerate(depths):
             outer, inner = channels[max(0, i - 1)], channels[i]
-            down_blocks.append(ResBlocks([outer] + [inner] * (depth - 1), [inner] * depth, cond_channels, attention[i]))
-            up_blocks.append(
-                ResBlocks([2 * inner] * depth + [inner + outer], [inner] * depth + [outer], cond_channels, attention[i])
-            )
+            into, out_of = [outer] + [inner] * (depth - 1), [2 * inner] * depth + [inner + outer]
+            down_blocks.append(ResBlocks(into, [inner] * depth, cond_channels, attention[i], block))
+            up_blocks.append(ResBlocks(out_of, [inner] * depth + [outer], cond_channels, attention[i], block))
         deepest = [channels[-1]] * 2
         self.d_blocks = nn.ModuleList(down_blocks)
-        self.mid_blocks = ResBlocks(deepest, deepest, cond_channels, attention=True)
+        self.mid_blocks = ResBlocks(deepest, deepest, cond_channels, attention=True, block=block)
         self.u_blocks = nn.ModuleList(reversed(up_blocks))
         self.downsamples = nn.ModuleList([nn.Identity(), *(Downsample(c) for c in channels[:-1])])
         self.upsamples = nn.ModuleList([nn.Identity(), *(Upsample(c) for c in reversed(channels[:-1]))])

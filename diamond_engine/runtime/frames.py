@@ -1,6 +1,7 @@
 """The denoiser prepared for drawing frames with one sampler: what is known beforehand is computed beforehand.
 
-Shapes: B batch, n noise levels, N context channels, C channels, H height, W width, M width of the conditioning.
+Shapes: B batch, n noise levels, N context channels, C channels, H height, W width, P side of a patch,
+M width of the conditioning.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from diamond_engine.diffusion import Denoiser, SamplerConfig, sample
 from diamond_engine.diffusion.denoiser import Conditioners
@@ -30,8 +32,8 @@ class Level:
 class Trunk(nn.Module):
     """F_θ after the context's part of the first convolution; takes its modules out of an ``InnerModel``.
 
-    ``forward(noisy, features, conditioning)``: noisy float32 ``(B, C, H, W)`` already scaled by c_in, features of the
-    context ``(B, C0, H, W)``, conditioning ``(B, M)``. Returns float32 ``(B, C, H, W)``.
+    ``forward(noisy, features, conditioning)``: noisy patches, float32 ``(B, P²·C, H/P, W/P)``, already scaled by c_in,
+    features of the context ``(B, C0, H/P, W/P)``, conditioning ``(B, M)``. Returns patches like the noisy ones.
     """
 
     def __init__(self, conv_noisy: nn.Conv2d, inner_model: InnerModel) -> None:
@@ -59,8 +61,9 @@ class FrameDenoiser(nn.Module):
         self.cfg = denoiser.cfg
         self.sampler = sampler
         self.inner_model = denoiser.inner_model
+        inner = denoiser.cfg.inner_model
         self.conv_context, conv_noisy = _split(
-            denoiser.inner_model.conv_in, denoiser.cfg.inner_model.img_channels, denoiser.cfg.sigma_data
+            denoiser.inner_model.conv_in, inner.img_channels * inner.patch_size**2, denoiser.cfg.sigma_data
         )
         self.trunk = Trunk(conv_noisy, denoiser.inner_model)
         sigmas = sampler.schedule()[:-1]
@@ -82,19 +85,20 @@ class FrameDenoiser(nn.Module):
     def given_actions(self, act: Tensor | None) -> Denoise:
         """See ``Denoiser.given_actions``; to be called once per frame. σ must be a level of the sampler."""
         conditioning = self.inner_model.conditioning(self._noise_embeddings, act)  # (n, B, M), or (n, 1, M)
-        weight = self.conv_context.weight
+        weight, patch = self.conv_context.weight, self.cfg.inner_model.patch_size
         seen: Tensor | None = None
         features = weight
 
         def denoise(x: Tensor, sigma: float, context: Tensor, sigma_cond: float | None) -> Tensor:
             nonlocal seen, features
             if context is not seen:
-                placed = context.to(weight.dtype, memory_format=torch.channels_last)
-                seen, features = context, self.conv_context(placed)
+                patches = pixel_unshuffle(context, patch).to(weight.dtype, memory_format=torch.channels_last)
+                seen, features = context, self.conv_context(patches)
             level = self._levels[sigma]
             c = level.conditioners
-            output = self.trunk(x * c.c_in, features, conditioning[level.index].expand(len(x), -1))
-            return Denoiser.wrap(x, output, c)
+            patches = pixel_unshuffle(x * c.c_in, patch)
+            output = self.trunk(patches, features, conditioning[level.index].expand(len(x), -1))
+            return Denoiser.wrap(x, pixel_shuffle(output, patch), c)
 
         return denoise
 

@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from diamond_engine.diffusion import Denoiser, DenoiserConfig, SamplerConfig, SigmaDistribution, karras_schedule, sample
+from diamond_engine.diffusion import (
+    Denoiser,
+    DenoiserConfig,
+    SamplerConfig,
+    SamplerLevels,
+    SigmaDistribution,
+    karras_schedule,
+    sample,
+)
 from diamond_engine.diffusion.denoiser import Conditioners, Segment, add_noise, denoiser_loss, motion_weights
 from diamond_engine.diffusion.sampler import MAX_CHURN
 from diamond_engine.networks import InnerModelConfig
@@ -133,6 +141,50 @@ class TestDenoiser:
         levels = SigmaDistribution().from_normal(torch.tensor([-100.0, 0.0, 100.0]))
         torch.testing.assert_close(levels, torch.tensor([2e-3, math.exp(-0.4), 20.0]))
 
+    def test_a_share_of_the_noise_levels_is_the_samplers(self) -> None:
+        levels = SamplerLevels(first_share=0.5, later_share=0.2, rest=SigmaDistribution())
+        drawn = levels.from_normal(torch.randn(100_000, generator=torch.Generator().manual_seed(0)))
+        first, *later = (torch.tensor(sigma) for sigma in SamplerConfig().schedule()[:-1])
+        assert levels.is_first(drawn).float().mean() == pytest.approx(0.5, abs=0.01)
+        assert torch.equal(levels.is_first(drawn), drawn == first)
+        for sigma in later:
+            assert (drawn == sigma).float().mean() == pytest.approx(0.1, abs=0.01)
+        rest = drawn[~torch.isin(drawn, torch.stack([first, *later]))].log()
+        assert rest.mean() == pytest.approx(-0.4, abs=0.02)
+        assert rest.std() == pytest.approx(1.2, abs=0.02)
+
+    def test_the_first_level_is_seen_as_the_sampler_starts(self) -> None:
+        denoiser = Denoiser(DenoiserConfig(inner_model=INNER))
+        seen: list[Tensor] = []
+        denoiser.inner_model.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+        segment = Segment(
+            torch.full((64, 5, 3, 8, 8), 0.9), torch.zeros(64, 5).long(), torch.ones(64, 5, dtype=torch.bool)
+        )
+        for first_share in (1.0, 0.0):
+            levels = SamplerLevels(SamplerConfig(num_steps_denoising=2), first_share, 1.0 - first_share)
+            noise = torch.Generator().manual_seed(0)
+            denoiser_loss(denoiser, segment, levels, lambda shape, g=noise: torch.randn(shape, generator=g))
+        start, later = seen
+        c_in = denoiser.conditioners(torch.tensor([5.0])).c_in
+        assert float((start / c_in).mean()) == pytest.approx(0.0, abs=0.03)
+        assert float((start / c_in).std()) == pytest.approx(1.0, abs=0.03)
+        assert float(later.mean()) > 1.0
+
+    def test_errors_are_told_and_do_not_count_outside(self) -> None:
+        denoiser = Denoiser(DenoiserConfig(inner_model=INNER))
+        obs = torch.zeros(2, 5, 3, 32, 32)
+        obs[0, 3, :, 4, 4] = 1.0
+        counts = torch.zeros(2, 1, 32, 32)
+        counts[..., 16:] = 1.0
+        told: list[Tensor] = []
+        for where in (None, counts):
+            segment = Segment(obs, torch.zeros(2, 5).long(), torch.ones(2, 5, dtype=torch.bool), counts=where)
+            denoiser_loss(
+                denoiser, segment, SigmaDistribution(), Noise(), errors=lambda sigma, errors: told.append(errors)
+            )
+        assert told[0][0] > 0
+        assert told[0][1] == told[1][0] == told[1][1] == 0
+
     def test_offset_noise_shifts_whole_channels(self) -> None:
         x = torch.zeros(2, 3, 32, 32)
         shifted = add_noise(x, torch.zeros(2), 0.3, Noise())
@@ -163,8 +215,8 @@ class TestDenoiser:
         assert weights.shape == (2, 1, 32, 32)
         torch.testing.assert_close(weights.mean(dim=(1, 2, 3)), torch.ones(2))
         near = weights[0, 0] > 1
-        assert near[6:15, 16:25].all()
-        assert near.sum() == 81
+        assert near[4:17, 14:27].all()
+        assert near.sum() == 169
         torch.testing.assert_close(weights[0, 0, 10, 20] / weights[0, 0, 0, 0], torch.tensor(10.0))
         assert (weights[1] == 1).all()
 

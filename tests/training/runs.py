@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -39,6 +40,26 @@ def denoiser_trainer(episodes: Path) -> DenoiserTrainer:
     cfg = DenoiserTrainingConfig(batch_size=4, ema_decay=0.9, optimiser=QUICK)
     denoiser = Denoiser(tiny_config("Breakout").denoiser)
     return DenoiserTrainer(denoiser, EpisodeFolder(episodes), cfg, RUNTIME, 0, no_export)
+
+
+def focused_trainer(episodes: Path) -> DenoiserTrainer:
+    """A tiny denoiser of patches and gates that learns where it is wrong: crops, priorities, levels of the sampler."""
+    torch.manual_seed(0)
+    cfg = DenoiserTrainingConfig(
+        batch_size=4,
+        autoregressive_steps=0,
+        motion_weight=3.0,
+        sampler_share=0.8,
+        priority_share=0.5,
+        crop_size=32,
+        whole_share=0.3,
+        optimiser=replace(QUICK, decay_steps=200),
+    )
+    tiny = tiny_config("Breakout").denoiser
+    inner = replace(tiny.inner_model, patch_size=2, block="gated")
+    return DenoiserTrainer(
+        Denoiser(replace(tiny, inner_model=inner)), EpisodeFolder(episodes), cfg, RUNTIME, 0, no_export
+    )
 
 
 def ddpm_trainer(episodes: Path) -> DenoiserTrainer:

@@ -41,6 +41,8 @@ CSGO = replace(
 UPSAMPLER = replace(
     ATARI, upsampling_factor=5, inner_model=replace(ATARI.inner_model, num_actions=None, low_res_cond=True)
 )
+PATCHED = replace(ATARI, inner_model=replace(ATARI.inner_model, patch_size=2))
+GATED = replace(PATCHED, inner_model=replace(PATCHED.inner_model, block="gated"))
 SAMPLERS = {
     "euler": SamplerConfig(),
     "heun": SamplerConfig(order=2, sigma_min=0.5),  # below, Heun makes much of the next of 256 levels
@@ -134,6 +136,20 @@ class TestDenoisers:
         levels = (drawn[0] - drawn[1]).abs() * 127.5
         assert float(levels.max()) < 1.6  # truncated to 8 bits: the next level, where they lie on its edge
         assert float((levels > 0.5).float().mean()) < 1e-3
+
+    @pytest.mark.parametrize("compiled", [False, True], ids=["torch", "kernels"])
+    @pytest.mark.parametrize("cfg", [PATCHED, GATED], ids=["patches", "gates"])
+    def test_networks_of_patches_agree(self, kernels: Kernels, cfg: DenoiserConfig, compiled: bool) -> None:
+        denoiser = awake(Denoiser(cfg))
+        assert isinstance(denoiser, Denoiser)
+        fast = Runtime(CPU, torch.float32, kernels if compiled else None).for_frames(denoiser, SamplerConfig())
+        x, context, act = inputs(cfg, 2, (32, 44))
+        for sigma in SamplerConfig().schedule()[:-1]:
+            one, other = (model.given_actions(act)(x, sigma, context, None) for model in (fast, denoiser))
+            assert float((one - other).abs().max()) * 127.5 < 1.6
+            assert one.unique().numel() > 50
+        takes_kernels = compiled and cfg is PATCHED
+        assert isinstance(fast.trunk, CompiledTrunk if takes_kernels else Trunk)
 
     @pytest.mark.parametrize("batch", [1, 2, 3, 5])
     def test_any_batch(self, kernels: Kernels, threads: int, batch: int) -> None:
