@@ -6,6 +6,7 @@ import typer
 
 from training import command
 from training.evaluation.first_person_commands import response
+from training.evaluation.play_commands import play
 from training.evaluation.score_commands import agent, inspect, suite
 from training.evaluation.world_commands import denoising_steps, drift, fidelity
 
@@ -16,7 +17,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for function in (fidelity, response, drift, denoising_steps, agent, suite, inspect):
+for function in (fidelity, play, response, drift, denoising_steps, agent, suite, inspect):
     app.command()(function)
 
 

@@ -89,10 +89,10 @@ def compare_denoising_steps(
     return Comparison(newest, real, results)
 
 
-def moving(newest: Frames, real: Frames) -> NDArray[np.bool_]:
+def moving(newest: Frames, real: Frames, margin: int = MARGIN) -> NDArray[np.bool_]:
     """Pixels ``(N, H, W)`` that really change by more than 16 levels, and those around them."""
     changed = (np.abs(real.astype(np.int16) - newest.astype(np.int16)) > WRONG_LEVELS).any(axis=-1)
-    around = F.max_pool2d(torch.from_numpy(changed).float(), 2 * MARGIN + 1, stride=1, padding=MARGIN)
+    around = F.max_pool2d(torch.from_numpy(changed).float(), 2 * margin + 1, stride=1, padding=margin)
     return around.bool().numpy()
 
 

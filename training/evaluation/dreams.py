@@ -35,17 +35,36 @@ class Dreaming:
         return replace(self, preset=self.preset.with_steps(steps))
 
 
-def dream_on(world: World, how: Dreaming, frames: Frames, actions: NDArray[np.int64]) -> Iterator[Frames]:
-    """Dreams on from real contexts with given actions, one step at a time; nothing ends or rewards.
+@dataclass(frozen=True)
+class DreamStep:
+    """One step of B dreams."""
+
+    frames: Frames
+    """``(B, H, W, 3)``."""
+    rewards: NDArray[np.float32]
+    """-1, 0 or 1 ``(B,)``; 0 without a reward/end model."""
+    ends: NDArray[np.bool_]
+    """The reward/end model says that the episode ends here ``(B,)``; the dream goes on."""
+
+
+def dream_steps(world: World, how: Dreaming, frames: Frames, actions: NDArray[np.int64]) -> Iterator[DreamStep]:
+    """Dreams on from real contexts with given actions, one step at a time, through ends.
 
     frames uint8 ``(B, L, H, W, 3)``, oldest first; actions ``(B, L-1+S)``: those between the frames, then those to
-    play. Yields S times the dreamed frames, uint8 ``(B, H, W, 3)``.
+    play. Yields S times.
     """
     between, played = np.split(actions, [frames.shape[1] - 1], axis=1)
-    env = WorldModelEnv(replace(world, reward_end=None), len(frames), how.device, how.preset, how.seed, dtype=how.dtype)
+    env = WorldModelEnv(world, len(frames), how.device, how.preset, how.seed, dtype=how.dtype, autoreset=False)
     env.reset(options={"frames": frames, "actions": between})
     for step in torch.from_numpy(played).to(env.runtime.device).unbind(1):
-        yield to_numpy(env.step(step)[0])
+        obs, rewards, ends, *_ = env.step(step)
+        yield DreamStep(to_numpy(obs), rewards.float().cpu().numpy(), ends.cpu().numpy())
+
+
+def dream_on(world: World, how: Dreaming, frames: Frames, actions: NDArray[np.int64]) -> Iterator[Frames]:
+    """The frames of ``dream_steps``, uint8 ``(B, H, W, 3)``; nothing is judged."""
+    for step in dream_steps(replace(world, reward_end=None), how, frames, actions):
+        yield step.frames
 
 
 def dream(world: World, how: Dreaming, frames: Frames, actions: NDArray[np.int64]) -> Frames:

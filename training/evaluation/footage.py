@@ -74,13 +74,15 @@ def held_out_clips(footage: Footage, frames: int) -> list[int]:
     return clips
 
 
-def draw_places(footage: Footage, context: int, recordings: int, per_recording: int, seed: int) -> list[Place]:
-    """Places in up to so many held-out recordings, with a context before each and ``HORIZON`` frames after it."""
+def draw_places(
+    footage: Footage, context: int, recordings: int, per_recording: int, seed: int, horizon: int = HORIZON
+) -> list[Place]:
+    """Places in up to so many held-out recordings, with a context before each and ``horizon`` frames after it."""
     rng = np.random.default_rng(seed)
-    clips = held_out_clips(footage, context + HORIZON)
+    clips = held_out_clips(footage, context + horizon)
     places: list[Place] = []
     for clip in rng.permutation(clips)[:recordings].tolist():
-        possible = np.arange(context - 1, footage.clips[clip].frames - HORIZON)
+        possible = np.arange(context - 1, footage.clips[clip].frames - horizon)
         chosen = rng.choice(possible, min(per_recording, len(possible)), replace=False)
         places += [Place(clip, int(frame)) for frame in chosen]
     return places

@@ -6,12 +6,14 @@ Shapes: B games side by side, H height, W width.
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from diamond_engine.actions import AtariGame
 from diamond_engine.agents import EpsilonPolicy, Policy, RandomPolicy
 from diamond_engine.emulator import AtariEmulator
 from diamond_engine.episodes import EpisodeFolder
@@ -64,12 +66,35 @@ def collect_held_out(
     filed = EpisodeFolder(folder)
     for i, epsilon in enumerate(epsilons):
         emulator = AtariEmulator(world.game, 1, seed=held_out_seed(seed) + i, end_on_life_loss=True)
-        policy = _policy(world, epsilon, seed, device, dtype)
+        policy = held_out_policy(world, epsilon, seed, device, dtype)
         collector = Collector(emulator, policy, {"game": world.game.name, "policy": f"epsilon {epsilon}", "seed": seed})
         for _ in range(i, episodes, len(epsilons)):
             collector.collect(filed, steps=1)
             show(len(filed))
         emulator.close()
+    return filed
+
+
+def record_side_by_side(
+    game: AtariGame,
+    policy: Policy,
+    folder: Path,
+    games: int,
+    steps: int,
+    seed: int,
+    show: Show = lambda done: None,
+) -> EpisodeFolder:
+    """Files all episodes of ``games`` parallel games of so many steps, those under way at the end as truncated.
+
+    A lost life ends an episode. ``seed`` is an emulator's; ``show`` takes the steps of all games so far.
+    """
+    filed = EpisodeFolder(folder)
+    with closing(AtariEmulator(game, games, seed=seed, end_on_life_loss=True)) as emulator:
+        collector = Collector(emulator, policy, {"game": game.name, "seed": seed})
+        for step in range(1, steps + 1):
+            collector.step(filed)
+            show(step * games)
+        collector.truncate(filed)
     return filed
 
 
@@ -81,7 +106,7 @@ def play_held_out(
     Games go on through lost lives, and a new one follows one that is over.
     """
     emulator = AtariEmulator(world.game, games, seed=held_out_seed(seed))
-    policy = _policy(world, epsilon, seed, device, dtype)
+    policy = held_out_policy(world, epsilon, seed, device, dtype)
     frames = emulator.reset()
     try:
         while True:
@@ -95,7 +120,8 @@ def play_held_out(
         emulator.close()
 
 
-def _policy(world: World, epsilon: float, seed: int, device: str, dtype: str) -> Policy:
+def held_out_policy(world: World, epsilon: float, seed: int, device: str, dtype: str) -> Policy:
+    """The world's agent with so many random actions; 1 needs no agent."""
     actions = len(world.game.actions)
     if epsilon == 1:
         return RandomPolicy(actions, seed)

@@ -5,6 +5,7 @@ Shapes: N frames, H height, W width, T transitions.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ Frames = NDArray[np.uint8]
 
 WRONG_LEVELS = 16
 """A pixel is wrong where any channel is off by more than this many of the 256 levels."""
+NORMAL_QUANTILE = 1.96
+"""Standard deviations within which 95 % of a normal distribution lie."""
 
 
 def wrong_pixels(frames: Frames, real: Frames) -> int:
@@ -84,6 +87,52 @@ def sharpness(frames: Frames, where: NDArray[np.bool_]) -> float:
     right = np.abs(np.diff(values, axis=2)).sum(axis=-1)[where[:, :, :-1]]
     below = np.abs(np.diff(values, axis=1)).sum(axis=-1)[where[:, :-1]]
     return float(right.sum() + below.sum())
+
+
+def gradient_energy(frames: Frames) -> float:
+    """Mean square of the differences between neighbouring pixels of frames ``(N, H, W, 3)``, right and below."""
+    values = frames.astype(np.float64)
+    return float((np.diff(values, axis=2) ** 2).mean() + (np.diff(values, axis=1) ** 2).mean())
+
+
+def rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float | None:
+    """Spearman's correlation of two lists of numbers ``(N,)``; None where there are none or one has no order."""
+    ranks = np.stack([_ranks(first), _ranks(second)])
+    ranks -= ranks.mean(axis=1, keepdims=True) if len(first) else 0
+    norm = float(np.sqrt((ranks**2).sum(axis=1).prod()))
+    return float((ranks[0] * ranks[1]).sum()) / norm if norm else None
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks ``(N,)``; equal numbers share the mean of theirs."""
+    less = (values[None] < values[:, None]).sum(axis=1)
+    equal = (values[None] == values[:, None]).sum(axis=1)
+    return less + (equal - 1) / 2
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many of n things are so."""
+
+    hits: int
+    """That are so."""
+    n: int
+    """All."""
+
+    @property
+    def value(self) -> float | None:
+        """The share; None of nothing."""
+        return self.hits / self.n if self.n else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Wilson's 95 % interval, for n independent things; None of nothing."""
+        if not self.n:
+            return None
+        share, square = self.hits / self.n, NORMAL_QUANTILE**2
+        middle = (share + square / (2 * self.n)) / (1 + square / self.n)
+        spread = math.sqrt(share * (1 - share) / self.n + square / (4 * self.n**2)) / (1 + square / self.n)
+        return max(0.0, middle - NORMAL_QUANTILE * spread), min(1.0, middle + NORMAL_QUANTILE * spread)
 
 
 @dataclass(frozen=True)
