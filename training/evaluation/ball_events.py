@@ -133,6 +133,10 @@ class EventDream:
     """Dreamed ones ``(S,)``."""
     ends: NDArray[np.bool_]
     """Dreamed ones ``(S,)``."""
+    real_rewards: NDArray[np.float32]
+    """Real ones as far as the episode lasts."""
+    real_ends: NDArray[np.bool_]
+    """Real ones as far as the episode lasts."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,8 @@ class EventFidelity:
     told: Share | None
     """Dreams whose reward/end model said the same in time; None for what is neither rewarded nor an end, and for a
     world without such a model."""
+    made_up: Share | None
+    """Of the dreams of all kinds in which this really does not happen, those that say it does; None likewise."""
 
 
 def find_events(reader: Reader, kinds: Kinds, episode: Episode) -> list[Event]:
@@ -219,14 +225,26 @@ def dream_events(
         rows = [cut(folder[start.episode], start.newest + 1 - context, context + HORIZON) for start in batch]
         frames = np.asarray([row["frames"] for row in rows], dtype=np.uint8)
         actions = np.asarray([row["actions"] for row in rows], dtype=np.int64)[:, :-1]
-        is_frame = np.asarray([row["is_frame"] for row in rows], dtype=bool)[:, context:]
         steps = list(dream_steps(world, replace(how, seed=how.seed + first), frames[:, :context], actions))
         for i, start in enumerate(batch):
             dreamed = np.stack([step.frames[i] for step in steps])
             rewards, ends = np.array([step.rewards[i] for step in steps]), np.array([step.ends[i] for step in steps])
-            dreams.append(EventDream(start, frames[i, context:][is_frame[i]], dreamed, rewards, ends))
+            dreams.append(beside_real(folder[start.episode], start, dreamed, rewards, ends))
         show((first + len(batch)) * HORIZON)
     return dreams
+
+
+def beside_real(
+    episode: Episode,
+    start: EventStart,
+    dreamed: Frames,
+    rewards: NDArray[np.float32],
+    ends: NDArray[np.bool_],
+) -> EventDream:
+    """A dream from a place in an episode, frames ``(S, H, W, 3)``, rewards and ends ``(S,)``, and what really was."""
+    real = all_frames(episode)[start.newest + 1 : start.newest + 1 + HORIZON]
+    steps = slice(start.newest, start.newest + len(real))
+    return EventDream(start, real, dreamed, rewards, ends, episode.rewards[steps], episode.terminated[steps])
 
 
 def judge_events(
@@ -242,7 +260,8 @@ def judge_events(
         }
         is_told = judged and kind in (*kinds.rewards.values(), kinds.end)
         told = Share(sum(map(is_in_time, own)), len(own)) if is_told else None
-        results.append(EventFidelity(kind, len(own), near, told))
+        made_up = _made_up(dreams, _sign_of(kinds, kind)) if is_told else None
+        results.append(EventFidelity(kind, len(own), near, told, made_up))
     return results
 
 
@@ -252,12 +271,29 @@ def _near(pairs: Sequence[tuple[Floats, Floats]]) -> Share:
     return Share(int((distances <= NEAR).sum()), len(distances))
 
 
+def _sign_of(kinds: Kinds, kind: str) -> int:
+    """Of the reward; 0 for an end."""
+    return next((sign for sign, name in kinds.rewards.items() if name == kind), 0)
+
+
+def _made_up(dreams: Sequence[EventDream], sign: int) -> Share:
+    """Of the dreams without such a reward (or end, with sign 0) for as long as the dream lasts."""
+    without = [
+        dream
+        for dream in dreams
+        if len(dream.real) == HORIZON and not _happens(dream.real_rewards, dream.real_ends, sign)
+    ]
+    return Share(sum(_happens(dream.rewards, dream.ends, sign) for dream in without), len(without))
+
+
+def _happens(rewards: NDArray[np.float32], ends: NDArray[np.bool_], sign: int) -> bool:
+    return bool((np.sign(rewards) == sign).any() if sign else ends.any())
+
+
 def is_in_time(dream: EventDream) -> bool:
     """Whether a dream earns the event's reward, or ends, within two steps of the real game."""
     event = dream.start.event
     assert event.told is not None
     step = event.told - dream.start.newest - 1
     window = slice(max(0, step - TOLERANCE), step + TOLERANCE + 1)
-    if event.reward:
-        return bool((np.sign(dream.rewards[window]) == event.reward).any())
-    return bool(dream.ends[window].any())
+    return _happens(dream.rewards[window], dream.ends[window], event.reward)

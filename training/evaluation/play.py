@@ -35,6 +35,7 @@ from training.evaluation.held_out import held_out_policy, held_out_seed, record_
 from training.evaluation.moving_pixels import HORIZON as MOVING_HORIZON
 from training.evaluation.moving_pixels import MovingPixels, draw_moving_starts, measure_moving_pixels
 from training.evaluation.one_ball import DREAMS, OneBall, measure_one_ball
+from training.evaluation.sharpness import MEASURED_STEPS as SHARPNESS_STEPS
 from training.evaluation.sharpness import Sharpness, measure_sharpness, places_as_far
 from training.first_person.footage import Footage
 from training.progress import Show
@@ -43,13 +44,22 @@ from training.teachers.readers import READERS
 
 EPSILON = 0.1
 """Chance of a random action in real games that are recorded, unless there is only random play."""
-RECORDED_GAMES = 8
+RECORDED_GAMES = 4
 """Real games recorded side by side."""
-AGENT_STEPS = 200
+AGENT_STEPS = 400
 """Real steps of each game from which contexts of moving pixels are drawn, at most."""
 STEPS_A_CONTEXT = 25
 """Real steps of each game for every one of these contexts."""
 TIMED_STEPS = 3
+PLAYERS, EVENTS, ONE_BALL, MOVING = (
+    "players in the dream and in the game",
+    "events",
+    "one ball, one paddle",
+    "moving pixels",
+)
+"""Parts that an Atari world may allow."""
+SHARPNESS = "sharpness"
+"""The part of a first-person world."""
 Stage = Callable[[str, int], AbstractContextManager[Show]]
 """Begins a piece of work of a name and an amount; what it yields takes the amount done."""
 
@@ -99,18 +109,18 @@ def why_not(world: World) -> str | None:
 
 
 def planned_frames(world: World, how: Dreaming, playing: Playing) -> dict[str, int]:
-    """Frames that each part of an Atari world dreams, at most, by the part's name; only the parts it allows."""
+    """Frames that each part dreams, at most, by the part's name; only the parts that the world allows."""
+    if world.config.game is None:
+        return {SHARPNESS: playing.contexts * max(SHARPNESS_STEPS)} if playing.contexts else {}
     parts: dict[str, int] = {}
     kinds = KINDS.get(world.game.name)
     if why_not(world) is None:
-        parts["players in the dream and in the game"] = (
-            len(players_of(world, how)) * -(-playing.steps // how.num_envs) * how.num_envs
-        )
+        parts[PLAYERS] = len(players_of(world, how)) * -(-playing.steps // how.num_envs) * how.num_envs
     if kinds is not None:
-        parts["events"] = len(kinds.names) * playing.events * HORIZON if playing.recorded else 0
+        parts[EVENTS] = len(kinds.names) * playing.events * HORIZON
         if world.spawns is not None:
-            parts["one ball, one paddle"] = min(DREAMS, how.num_envs) * playing.long
-    parts["moving pixels"] = playing.contexts * MOVING_HORIZON
+            parts[ONE_BALL] = min(DREAMS, how.num_envs) * playing.long
+    parts[MOVING] = playing.contexts * MOVING_HORIZON
     return {part: frames for part, frames in parts.items() if frames}
 
 
@@ -139,20 +149,16 @@ def measure_play(
         if footage is None:
             raise UsageError(f"{world.config.name} is compared with recordings: give them with --data")
         return Play(sharpness=_sharpness(world, how, playing, footage, stage))
+    parts = planned_frames(world, how, playing)
     closed_loop, one_ball = None, None
-    events: list[EventFidelity] = []
-    pixels: list[MovingPixels] = []
-    for part, frames in planned_frames(world, how, playing).items():
-        if part == "events":
-            events = _events(world, how, playing, stage)
-        elif part == "moving pixels":
-            pixels = _moving_pixels(world, how, playing, stage)
-        else:
-            with stage(f"{part}, frames", frames) as show:
-                if part.startswith("players"):
-                    closed_loop = measure_closed_loop(world, how, playing.steps, show)
-                else:
-                    one_ball = measure_one_ball(world, READERS[world.game.name], how, playing.long, show)
+    if PLAYERS in parts:
+        with stage(f"{PLAYERS}, frames", parts[PLAYERS]) as show:
+            closed_loop = measure_closed_loop(world, how, playing.steps, show)
+    events = _events(world, how, playing, stage) if EVENTS in parts else []
+    if ONE_BALL in parts:
+        with stage(f"{ONE_BALL}, frames", parts[ONE_BALL]) as show:
+            one_ball = measure_one_ball(world, READERS[world.game.name], how, playing.long, show)
+    pixels = _moving_pixels(world, how, playing, stage) if MOVING in parts else []
     return Play(closed_loop, events, one_ball, pixels)
 
 

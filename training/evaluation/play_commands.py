@@ -69,9 +69,9 @@ def play(
 
     Games with a scripted player: what really happens to the ball (the paddle returns it, it bounces, a brick is hit, it
     is missed, a point is made) is dreamed from 3 to 5 steps before, with the real actions. The share whose ball is
-    within 3 pixels of the real one, and whose reward or end comes within 2 steps of the real one; intervals: Wilson,
-    95 %. In long dreams that nothing ends, the share of frames with one ball (or none where it may be out of sight) and
-    one paddle.
+    within 3 pixels of the real one, and whose reward or end comes within 2 steps of the real one; made up is the share
+    that has one where there is really none. Intervals: Wilson, 95 %. In long dreams that nothing ends, the share of
+    frames with one ball (or none where it may be out of sight) and one paddle.
 
     Moving pixels: of those within 4 of what changes between two real frames, the share that the dream has within 16
     levels, beside that of repeating the last real frame.
@@ -88,13 +88,12 @@ def play(
     how = Dreaming(sampler, seed, num_envs, device, dtype)
     playing = Playing(steps, events, recorded, long, contexts)
     console = make_console()
-    footage = None
-    if world.config.game is not None:
-        if data is not None:
-            raise UsageError(f"{world.config.name} is compared with its emulator: --data is for first-person worlds")
-        console.print(_cost(world, how, playing))
-    elif data is not None and contexts:
-        footage = open_footage(data, console)
+    if world.config.game is not None and data is not None:
+        raise UsageError(f"{world.config.name} is compared with its emulator: --data is for first-person worlds")
+    if world.config.game is None and data is None:
+        raise UsageError(f"{world.config.name} is compared with recordings: give them with --data")
+    footage = None if data is None else open_footage(data, console)
+    console.print(_cost(world, how, playing))
     result = measure_play(world, how, playing, footage, partial(progress, console))
     facts: Report = {
         "world": world.config.name,
@@ -118,6 +117,7 @@ def _cost(world: World, how: Dreaming, playing: Playing) -> str:
     frames = sum(parts.values())
     pace = seconds_a_frame(world, how)
     each = ", ".join(f"{part} {count:,}" for part, count in parts.items())
-    calls = frames * how.preset.dynamics.network_calls
-    line = f"up to {frames:,} frames to dream ({each}), {calls:,} frames through the denoiser"
+    samplers = (how.preset.dynamics, how.preset.upsampler if world.upsampler is not None else None)
+    calls = frames * sum(sampler.network_calls for sampler in samplers if sampler is not None)
+    line = f"up to {frames:,} frames to dream ({each}), {calls:,} frames through the networks that draw"
     return line if pace is None else f"{line}, about {duration(frames * pace)} at {1 / pace:,.1f} frames a second"

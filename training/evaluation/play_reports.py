@@ -88,7 +88,9 @@ def _event_report(event: EventFidelity) -> Report:
     report: Report = {f"{name}_n": event.n}
     for step, share in event.near.items():
         report |= _share(f"{name}_ball_near_{step}", share)
-    return report if event.told is None else report | _share(f"{name}_told", event.told)
+    for said, share in (("told", event.told), ("made_up", event.made_up)):
+        report |= {} if share is None else _share(f"{name}_{said}", share)
+    return report
 
 
 def _share(name: str, share: Share) -> Report:
@@ -145,16 +147,16 @@ def _correlation_lines(loop: ClosedLoop) -> list[str]:
 
 def _events_table(events: list[EventFidelity]) -> Table:
     titles = [f"step {step}" for step in MEASURED_STEPS]
-    title = "real events dreamed: ball within 3 pixels of the real one (of n); reward or end in time"
-    table = Table("event", "dreams", *titles, "in time", title=title)
+    title = "real events dreamed: ball within 3 pixels of the real one (of n); reward or end"
+    table = Table("event", "dreams", *titles, "in time", "made up", title=title)
     for event in events:
-        told = "–" if event.told is None else _share_cell(event.told)
-        table.add_row(event.kind, str(event.n), *map(_share_cell, event.near.values()), told)
+        shares = (*event.near.values(), event.told, event.made_up)
+        table.add_row(event.kind, str(event.n), *map(_share_cell, shares))
     return table
 
 
-def _share_cell(share: Share) -> str:
-    if share.value is None or share.interval is None:
+def _share_cell(share: Share | None) -> str:
+    if share is None or share.value is None or share.interval is None:
         return "–"
     low, high = share.interval
     return f"{share.value:.2f} ({share.n})\n{low:.2f}–{high:.2f}"
