@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from training.evaluation.aggregates import Estimate
-from training.evaluation.ball_events import MEASURED_STEPS, EventFidelity
+from training.evaluation.ball_events import EventFidelity
 from training.evaluation.closed_loop import FEWEST_TO_RANK, ClosedLoop, Side
 from training.evaluation.metrics import Share
 from training.evaluation.moving_pixels import MovingPixels
@@ -146,20 +146,17 @@ def _correlation_lines(loop: ClosedLoop) -> list[str]:
 
 
 def _events_table(events: list[EventFidelity]) -> Table:
-    titles = [f"step {step}" for step in MEASURED_STEPS]
-    title = "real events dreamed: ball within 3 pixels of the real one (of n); reward or end"
-    table = Table("event", "dreams", *titles, "in time", "made up", title=title)
+    """A row for every step of every kind of event, and for what is rewarded or ends."""
+    title = "real events dreamed: the ball within 3 pixels of the real one, reward or end"
+    table = Table("event", "dreams", "what", "of", "share", "95 % interval", title=title)
     for event in events:
-        shares = (*event.near.values(), event.told, event.made_up)
-        table.add_row(event.kind, str(event.n), *map(_share_cell, shares))
+        rows = {f"ball after {step}": share for step, share in event.near.items()}
+        rows |= {name: share for name, share in (("in time", event.told), ("made up", event.made_up)) if share}
+        for row, (name, share) in enumerate(rows.items(), start=1):
+            label = (event.kind, str(event.n)) if row == 1 else ("", "")
+            interval = "–" if share.interval is None else "{:.2f}–{:.2f}".format(*share.interval)
+            table.add_row(*label, name, str(share.n), shown(share.value), interval, end_section=row == len(rows))
     return table
-
-
-def _share_cell(share: Share | None) -> str:
-    if share is None or share.value is None or share.interval is None:
-        return "–"
-    low, high = share.interval
-    return f"{share.value:.2f} ({share.n})\n{low:.2f}–{high:.2f}"
 
 
 def _one_ball_table(found: OneBall) -> Table:
