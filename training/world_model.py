@@ -54,9 +54,10 @@ def world_architecture(
     config = as_ddpm(paper) if diffusion == DDPM else paper
     assert config.reward_end is not None
     inner = replace(config.denoiser.inner_model, **DENOISER_SIZES[denoiser_size])
+    about_newest = denoiser_size != "paper" and diffusion == EDM
     return replace(
         config,
-        denoiser=replace(config.denoiser, inner_model=inner),
+        denoiser=replace(config.denoiser, inner_model=inner, about_newest=about_newest),
         reward_end=replace(config.reward_end, **REWARD_END_SIZES[reward_end_size]),
     )
 

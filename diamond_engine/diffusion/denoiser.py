@@ -38,6 +38,9 @@ class DenoiserConfig:
     """Whether training adds noise to the context frames (CS:GO dynamics)."""
     upsampling_factor: int | None = None
     """For an upsampler: how many times larger its images are than the low-resolution ones it is conditioned on."""
+    about_newest: bool = False
+    """Whether the newest context frame is the mean of the frame to predict, and frames are told by their difference
+    from it: what stands still is right from the first update on. Not in the paper."""
     diffusion: str = EDM
     """What F_θ predicts: ``edm``, a mixture of frame and noise by level, or ``ddpm``, the noise (without offset)."""
 
@@ -101,9 +104,18 @@ class Denoiser(nn.Module):
     def network_output(
         self, noisy: Tensor, c: Conditioners, context: Tensor, act: Tensor | None, sigma_cond: Tensor | None
     ) -> Tensor:
-        """F_θ in float32: noisy ``(B, C, H, W)``, context ``(B, L·C, H, W)``, sigma_cond ``(B,)`` → like noisy."""
+        """F_θ in float32: noisy ``(B, C, H, W)``, context ``(B, L·C, H, W)``, sigma_cond ``(B,)`` → like noisy.
+
+        ``about_newest``: EDM's preconditioning of x - n, where n is the newest frame; of the sum D = c_skip·x + (1 -
+        c_skip)·n + c_out·F the middle part is given as a part of the output, for 1 - c_skip is c_out² / σ_data².
+        """
         c_noise_cond = None if sigma_cond is None else sigma_cond.log() / 4
-        return self.inner_model(noisy * c.c_in, c.c_noise, c_noise_cond, context / self.cfg.sigma_data, act).float()
+        if not self.cfg.about_newest:
+            return self.inner_model(noisy * c.c_in, c.c_noise, c_noise_cond, context / self.cfg.sigma_data, act).float()
+        newest, others = apart(context, self.cfg.inner_model)
+        noisy = (noisy - newest) * c.c_in
+        output = self.inner_model(noisy, c.c_noise, c_noise_cond, others / self.cfg.sigma_data, act).float()
+        return output + c.c_out / self.cfg.sigma_data**2 * newest
 
     def forward(
         self, noisy: Tensor, sigma: Tensor, context: Tensor, act: Tensor | None, sigma_cond: Tensor | None = None
@@ -131,6 +143,16 @@ class Denoiser(nn.Module):
         """Combines network output and noisy frame; clips, and truncates to 8 bits. All ``(B, C, H, W)``."""
         image = (c.c_skip * noisy + c.c_out * output).clamp(-1, 1)
         return image.add(1).div(2).mul(255).floor().div(255).mul(2).sub(1)
+
+
+def apart(context: Tensor, inner: InnerModelConfig) -> tuple[Tensor, Tensor]:
+    """The newest frame of a context, and the context with the older frames as their differences from it.
+
+    ``(B, N, H, W)`` → ``(B, C, H, W)``, ``(B, N, H, W)``; what follows the frames, as for an upsampler, stays.
+    """
+    stop = inner.num_steps_conditioning * inner.img_channels
+    older, newest, beyond = context.tensor_split((stop - inner.img_channels, stop), dim=1)
+    return newest, torch.cat((older - newest.repeat(1, inner.num_steps_conditioning - 1, 1, 1), newest, beyond), dim=1)
 
 
 def _predicting_noise(sigma: Tensor) -> Conditioners:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from diamond_engine.diffusion import Denoiser, SamplerConfig, sample
-from diamond_engine.diffusion.denoiser import Conditioners
+from diamond_engine.diffusion.denoiser import Conditioners, apart
 from diamond_engine.diffusion.sampler import Denoise, Noise
 from diamond_engine.networks.denoiser import InnerModel
 
@@ -87,18 +87,21 @@ class FrameDenoiser(nn.Module):
         conditioning = self.inner_model.conditioning(self._noise_embeddings, act)  # (n, B, M), or (n, 1, M)
         weight, patch = self.conv_context.weight, self.cfg.inner_model.patch_size
         seen: Tensor | None = None
-        features = weight
+        features, newest = weight, None
 
         def denoise(x: Tensor, sigma: float, context: Tensor, sigma_cond: float | None) -> Tensor:
-            nonlocal seen, features
+            nonlocal seen, features, newest
             if context is not seen:
-                patches = pixel_unshuffle(context, patch).to(weight.dtype, memory_format=torch.channels_last)
+                newest, told = apart(context, self.cfg.inner_model) if self.cfg.about_newest else (None, context)
+                patches = pixel_unshuffle(told, patch).to(weight.dtype, memory_format=torch.channels_last)
                 seen, features = context, self.conv_context(patches)
             level = self._levels[sigma]
             c = level.conditioners
-            patches = pixel_unshuffle(x * c.c_in, patch)
-            output = self.trunk(patches, features, conditioning[level.index].expand(len(x), -1))
-            return Denoiser.wrap(x, pixel_shuffle(output, patch), c)
+            patches = pixel_unshuffle((x if newest is None else x - newest) * c.c_in, patch)
+            output = pixel_shuffle(self.trunk(patches, features, conditioning[level.index].expand(len(x), -1)), patch)
+            if newest is not None:
+                output = output + c.c_out / self.cfg.sigma_data**2 * newest
+            return Denoiser.wrap(x, output, c)
 
         return denoise
 

@@ -42,7 +42,7 @@ UPSAMPLER = replace(
     ATARI, upsampling_factor=5, inner_model=replace(ATARI.inner_model, num_actions=None, low_res_cond=True)
 )
 PATCHED = replace(ATARI, inner_model=replace(ATARI.inner_model, patch_size=2))
-GATED = replace(PATCHED, inner_model=replace(PATCHED.inner_model, block="gated"))
+GATED = replace(PATCHED, about_newest=True, inner_model=replace(PATCHED.inner_model, block="gated"))
 SAMPLERS = {
     "euler": SamplerConfig(),
     "heun": SamplerConfig(order=2, sigma_min=0.5),  # below, Heun makes much of the next of 256 levels
