@@ -18,7 +18,7 @@ from diamond_engine.worlds import COMPONENTS, write_world
 from training import command
 from training.actor_critic import ActorCriticTrainingConfig
 from training.agent import MODEL_FREE, SIZES, AgentTraining
-from training.assemble import assemble
+from training.assemble import assemble, with_default_preset, with_reward_end
 from training.atari import AtariTraining, algorithm_config
 from training.collect import RANDOM, Mixture, collect_mixture
 from training.data import GameEpisodes
@@ -160,10 +160,17 @@ def world_model(
     sampler_share: Annotated[
         float,
         typer.Option(
-            help="Denoiser, edm: share of the noise levels that are the sampler's own, most of them its first, where "
-            "it is decided what a frame shows."
+            help="Denoiser, edm: share of the noise levels that are the sampler's own, whose first decides what a "
+            "frame shows."
         ),
     ] = 0.0,
+    first_share: Annotated[
+        float,
+        typer.Option(
+            help="Denoiser: of the sampler's noise levels, share of its first one. 1 learns fastest, and only what one "
+            "denoising step needs."
+        ),
+    ] = DenoiserTrainingConfig.first_share,
     priority_share: Annotated[
         float,
         typer.Option(
@@ -236,6 +243,7 @@ def world_model(
         ema_decay=ema,
         motion_weight=motion_weight,
         sampler_share=sampler_share,
+        first_share=first_share,
         priority_share=priority_share,
         crop_size=crop,
     )
@@ -256,8 +264,10 @@ def world_model(
         raise UsageError(f"unknown --reward-end-size {reward_end_size!r}: use {', '.join(REWARD_END_SIZES)}")
     if denoiser_size not in DENOISER_SIZES:
         raise UsageError(f"unknown --denoiser-size {denoiser_size!r}: use {', '.join(DENOISER_SIZES)}")
-    if not 0 <= sampler_share <= 1 or not 0 <= priority_share <= 1 or not 0 <= crop <= FRAME_SIZE:
-        raise UsageError(f"--sampler-share and --priority-share must lie from 0 to 1, --crop from 0 to {FRAME_SIZE}")
+    if not all(0 <= share <= 1 for share in (sampler_share, first_share, priority_share)):
+        raise UsageError("--sampler-share, --first-share and --priority-share must lie from 0 to 1")
+    if not 0 <= crop <= FRAME_SIZE:
+        raise UsageError(f"--crop must lie from 0 to {FRAME_SIZE}, not {crop}")
     session = _session(out, seed, time_budget, device, dtype, workers)
     start = None if init is None else find_world(init, atari)
     training = WorldModelTraining(
@@ -391,6 +401,14 @@ def assemble_command(
         str | None,
         typer.Option(help="Agent to put in: a run of atari or agent, or a snapshot [default: the world's own]."),
     ] = None,
+    reward_end: Annotated[
+        str | None,
+        typer.Option(help="World whose reward/end model to put in [default: the world's own].", show_default=False),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Sampler preset to play with unless another is asked for.", show_default=False),
+    ] = None,
     dtype: Annotated[str, typer.Option(help="Precision of the weights on disk: bfloat16 or float32.")] = "bfloat16",
     note: Annotated[
         list[str] | None,
@@ -410,6 +428,10 @@ def assemble_command(
             raise UsageError(f"--note must be KEY=VALUE, not {entry!r}")
         notes[key] = value
     base = find_world(world)
+    if reward_end is not None:
+        base = with_reward_end(base, find_world(reward_end, base.game))
+    if preset is not None:
+        base = with_default_preset(base, preset)
     whole = assemble(base, None if agent is None else find_agent(agent, base.game), notes)
     write_world(out, whole, DTYPES[dtype])
     parts = [name for name in (*COMPONENTS, "spawns") if getattr(whole, name) is not None]

@@ -38,9 +38,6 @@ from training.optimisation import Ema, Metrics, Optimiser, OptimiserConfig
 from training.priorities import Priorities
 from training.workers import ALONE, Workers
 
-FIRST_SHARE = 0.75
-"""Of the noise levels of the sampler: share of its first one."""
-
 
 @dataclass(frozen=True)
 class DenoiserTrainingConfig:
@@ -59,7 +56,9 @@ class DenoiserTrainingConfig:
     motion_weight: float = 0.0
     """How many times more the error near recent motion counts; small things are learned sooner. Not in the paper."""
     sampler_share: float = 0.0
-    """Share of the noise levels that are the sampler's own, three quarters of them its first. Not in the paper."""
+    """Share of the noise levels that are the sampler's own. Not in the paper."""
+    first_share: float = 0.75
+    """Of the noise levels of the sampler: share of its first one, the only one of a sampler of one step."""
     priority_share: float = 0.0
     """Share of the segments drawn by the model's newest error near motion. Not in the paper."""
     crop_size: int = 0
@@ -96,7 +95,9 @@ def _noise_levels(cfg: DenoiserTrainingConfig, denoiser: DenoiserConfig) -> Nois
     if cfg.sampler_share == 0:
         return cfg.sigma
     return SamplerLevels(
-        first_share=FIRST_SHARE * cfg.sampler_share, later_share=(1 - FIRST_SHARE) * cfg.sampler_share, rest=cfg.sigma
+        first_share=cfg.first_share * cfg.sampler_share,
+        later_share=(1 - cfg.first_share) * cfg.sampler_share,
+        rest=cfg.sigma,
     )
 
 
