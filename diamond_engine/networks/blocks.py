@@ -156,7 +156,7 @@ class GatedBlock(nn.Module):
 def gate(x: Tensor) -> Tensor:
     """One half of the channels times the other: ``(B, 2C, H, W)`` → ``(B, C, H, W)``."""
     a, b = x.chunk(2, dim=1)
-    return a * b
+    return a * b.tanh()
 
 
 Block = type[ResBlock] | type[GatedBlock]
