@@ -251,7 +251,7 @@ class SegmentSampler:
     """Draws segments: an episode by age and length, then a place in it; or a place over an event.
 
     With ``beyond_end`` a segment may run past the end of its episode (padding follows the final frame); otherwise only
-    the start may be padded.
+    the start may be padded, unless ``before_start`` is off.
     """
 
     folder: EpisodeFolder
@@ -263,6 +263,9 @@ class SegmentSampler:
     """Whether padding may follow the end."""
     event_share: float = 0.0
     """Share of the segments placed over a rewarded step or an end, the two kinds alike, instead."""
+    before_start: bool = True
+    """Whether padding may come before the first frame. Where not, a segment longer than its episode is padded at its
+    end."""
     preferred: Callable[[np.random.Generator, int], NDArray[np.int64]] | None = None
     """Draws so many segments that matter most: episode index and first step of each, ``(K, 2)``."""
     preferred_share: float = 0.0
@@ -306,7 +309,9 @@ class SegmentSampler:
         return int(index), self._within(int(index), int(step - rng.integers(max(1, self.length - 1))))
 
     def _within(self, index: int, start: int) -> int:
-        return start if self.beyond_end else min(start, int(self.folder.lengths[index]) + 1 - self.length)
+        if not self.beyond_end:
+            start = min(start, int(self.folder.lengths[index]) + 1 - self.length)
+        return start if self.before_start else max(0, start)
 
     def _stack(self, places: list[tuple[int, int]], part: slice, device: torch.device) -> SegmentBatch:
         rows = [cut(self.folder[index], start, self.length) for index, start in places[part]]

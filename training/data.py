@@ -120,6 +120,7 @@ class SegmentStream:
         age_weights: Sequence[float],
         beyond_end: bool = False,
         event_share: float = 0.0,
+        before_start: bool = True,
         priorities: Priorities | None = None,
         priority_share: float = 0.0,
         on_growth: Callable[[str], None] | None = None,
@@ -130,7 +131,9 @@ class SegmentStream:
         """
         self._folder = folder
         preferred = None if priorities is None else priorities.draw
-        self._sampler = SegmentSampler(folder, length, age_weights, beyond_end, event_share, preferred, priority_share)
+        self._sampler = SegmentSampler(
+            folder, length, age_weights, beyond_end, event_share, before_start, preferred, priority_share
+        )
         self._rng = np.random.default_rng(seed)
         self._on_growth = on_growth
         self._drawn = 0

@@ -131,6 +131,7 @@ class DenoiserTrainer:
             self._context_length + 1 + cfg.autoregressive_steps,
             seed,
             age_weights=cfg.age_weights,
+            before_start=not denoiser.cfg.about_newest,  # nothing is about a frame that is padding
             priorities=self._priorities,
             priority_share=cfg.priority_share,
             on_growth=on_growth,

@@ -272,6 +272,16 @@ class TestSampler:
         assert (~batch.is_frame[:, 0]).any()
         assert batch.ends.any()
 
+    def test_pads_no_start_where_that_is_off(self, tmp_path: Path) -> None:
+        sampler = SegmentSampler(folder_of(tmp_path, 3, 8), 5, before_start=False)
+        batch = sampler.draw(np.random.default_rng(0), 256, CPU)
+        assert batch.is_frame[:, 0].all()
+        short = batch.places[:, 0] == 0
+        assert short.any()
+        assert not batch.is_frame[short, -1].any()
+        assert batch.is_frame[~short].all()
+        assert (batch.places[:, 1] >= 0).all()
+
     def test_may_run_beyond_the_end(self, tmp_path: Path) -> None:
         sampler = SegmentSampler(folder_of(tmp_path, 8), 5, beyond_end=True)
         batch = sampler.draw(np.random.default_rng(0), 256, CPU)
