@@ -129,7 +129,8 @@ def first_person_config(preset: str, file: Path | None, assignments: Sequence[st
         raise UsageError(f"unknown --preset {preset!r}: use {' or '.join(PRESETS)}")
     base = PRESETS[preset].config
     config = configured(base, file, assignments)
-    may_be_zero = {f"{stage}.{name}" for stage in STAGES for name in ("autoregressive_steps", "optimiser.warmup_steps")}
+    counts = ("autoregressive_steps", "optimiser.warmup_steps", "optimiser.decay_steps")
+    may_be_zero = {f"{stage}.{name}" for stage in STAGES for name in counts}
     check_counts(config, may_be_zero)
     for stage in STAGES:
         _check_network(stage, getattr(config.networks, stage), getattr(base.networks, stage))
