@@ -85,7 +85,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_counts_are_positive_unless_they_may_be_zero() -> None:
-    may_be_zero = {"denoiser.warmup", "denoiser.optimiser.warmup_steps"}
+    may_be_zero = {"denoiser.warmup", "denoiser.optimiser.warmup_steps", "denoiser.optimiser.decay_steps"}
     check_counts(Whole(), may_be_zero)
     with pytest.raises(UsageError, match=r"denoiser\.batch_size must be more than 0, not 0"):
         check_counts(Whole(Part(batch_size=0)), may_be_zero)
