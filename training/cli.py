@@ -155,7 +155,7 @@ def world_model(
         ),
     ] = 0.0,
     denoiser_size: Annotated[
-        str, typer.Option(help="Of the denoiser: paper, or small, about 14 times cheaper to train and to play.")
+        str, typer.Option(help="Of the denoiser: paper, or small, much cheaper to train and to play: for CPUs.")
     ] = "paper",
     sampler_share: Annotated[
         float,

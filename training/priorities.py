@@ -38,14 +38,20 @@ class Priorities:
         seen = ~np.isnan(self._errors)
         mean = self._errors[seen].mean() if seen.any() else 1.0
         weights = np.where(seen, self._errors, mean).astype(np.float64) ** EXPONENT + 1e-9
-        frames = np.searchsorted(weights.cumsum(), rng.random(count) * weights.sum(), side="right")
+        cumulative = weights.cumsum()
+        frames = np.searchsorted(cumulative[:-1], rng.random(count) * cumulative[-1], side="right")
         episodes = np.searchsorted(self._first, frames, side="right") - 1
         return np.stack((episodes, frames - self._first[episodes] - self._context_length), axis=1)
 
     def update(self, places: NDArray[np.int64], errors: NDArray[np.float32]) -> None:
-        """Notes the errors ``(B,)`` of the segments at places ``(B, 2)``, as ``draw`` returns them."""
+        """Notes the errors ``(B,)`` of the segments at places ``(B, 2)``, as ``draw`` returns them.
+
+        Those of episodes that are too short for a context have no frame to predict and are passed over.
+        """
         self._follow_folder()
         frames = self._first[places[:, 0]] + places[:, 1] + self._context_length
+        inside = frames < self._first[places[:, 0] + 1]
+        frames, errors = frames[inside], errors[inside]
         old = self._errors[frames]
         sunk = old + FORGETTING * (errors - old)
         self._errors[frames] = np.where(np.isnan(old) | (errors > old), errors, sunk)

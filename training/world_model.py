@@ -41,7 +41,7 @@ DENOISER_SIZES: dict[str, dict[str, Any]] = {
         "attn_depths": (False, False, False),
     },
 }
-"""Sizes of the denoiser by name: what differs from the paper's. ``small`` is 14 times cheaper."""
+"""Sizes of the denoiser by name: what differs from the paper's. ``small`` is for CPUs."""
 SPAWNS = 64
 STEPS_LEFT_AT_SPAWN = 16
 

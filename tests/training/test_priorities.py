@@ -74,3 +74,10 @@ def test_what_is_known_survives_growth_and_saving(folder: EpisodeFolder) -> None
     assert len(errors) == 6 + 4 + 8
     assert errors[6] == 5.0
     assert errors.isnan().sum() == 17
+
+
+def test_an_episode_without_a_whole_context_has_no_frame_to_predict(folder: EpisodeFolder) -> None:
+    folder.append(episode(2))
+    priorities = Priorities(folder, LENGTH)
+    priorities.update(np.array([[1, 0], [2, 0]]), np.array([3.0, 5.0], np.float32))
+    assert priorities.state_dict()["errors"].isnan().all()
