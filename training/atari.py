@@ -121,6 +121,8 @@ def _check(config: AlgorithmConfig, game: AtariGame) -> None:
     check_counts(config, may_be_zero | {"actor_critic.kickstart_updates"})
     if config.actor_critic.kickstart_updates:
         raise UsageError("actor_critic.kickstart_updates must be 0: a scripted player is for --model-free")
+    if config.reward_end.dreamed_share:
+        raise UsageError("reward_end.dreamed_share must be 0: it is for a world whose denoiser is trained already")
     if not 0 <= config.collection.epsilon <= 1:
         raise UsageError(f"collection.epsilon must lie between 0 and 1, not {config.collection.epsilon}")
     if config.networks.denoiser.diffusion != config.imagination.sampler.diffusion:

@@ -171,6 +171,13 @@ def world_model(
             "denoising step needs."
         ),
     ] = DenoiserTrainingConfig.first_share,
+    balance: Annotated[
+        bool,
+        typer.Option(
+            "--balance/--no-balance",
+            help="Denoiser: divide the loss at a noise level by its running mean, so that none drowns the others.",
+        ),
+    ] = False,
     priority_share: Annotated[
         float,
         typer.Option(
@@ -196,6 +203,13 @@ def world_model(
         typer.Option(
             help="Reward/end model: share of segments placed over a reward or an end. Finds rare events sooner; "
             "finish with 0, as it foretells them too often."
+        ),
+    ] = 0.0,
+    dreamed_share: Annotated[
+        float,
+        typer.Option(
+            help="Reward/end model: share of segments whose frames are dreamed in the world of --init under the real "
+            "actions, as it will judge them in play."
         ),
     ] = 0.0,
     init: Annotated[
@@ -244,11 +258,16 @@ def world_model(
         motion_weight=motion_weight,
         sampler_share=sampler_share,
         first_share=first_share,
+        balanced=balance,
         priority_share=priority_share,
         crop_size=crop,
     )
     reward_end = RewardEndTrainingConfig(
-        batch_size=batch_size, transitions=transitions, age_weights=EVERY_STEP_ALIKE, event_share=event_share
+        batch_size=batch_size,
+        transitions=transitions,
+        age_weights=EVERY_STEP_ALIKE,
+        event_share=event_share,
+        dreamed_share=dreamed_share,
     )
     known = {
         "denoiser": _component("denoiser", denoiser, updates or 8000, learning_rate, decay),
@@ -264,8 +283,8 @@ def world_model(
         raise UsageError(f"unknown --reward-end-size {reward_end_size!r}: use {', '.join(REWARD_END_SIZES)}")
     if denoiser_size not in DENOISER_SIZES:
         raise UsageError(f"unknown --denoiser-size {denoiser_size!r}: use {', '.join(DENOISER_SIZES)}")
-    if not all(0 <= share <= 1 for share in (sampler_share, first_share, priority_share)):
-        raise UsageError("--sampler-share, --first-share and --priority-share must lie from 0 to 1")
+    if not all(0 <= share <= 1 for share in (sampler_share, first_share, priority_share, dreamed_share)):
+        raise UsageError("--sampler-share, --first-share, --priority-share and --dreamed-share must lie from 0 to 1")
     if not 0 <= crop <= FRAME_SIZE:
         raise UsageError(f"--crop must lie from 0 to {FRAME_SIZE}, not {crop}")
     session = _session(out, seed, time_budget, device, dtype, workers)

@@ -34,6 +34,7 @@ from diamond_engine.networks import InnerModelConfig
 from diamond_engine.runtime import Runtime
 from training.crops import crop_to_motion
 from training.data import SegmentStream
+from training.level_weights import LevelWeights
 from training.optimisation import Ema, Metrics, Optimiser, OptimiserConfig
 from training.priorities import Priorities
 from training.workers import ALONE, Workers
@@ -59,6 +60,8 @@ class DenoiserTrainingConfig:
     """Share of the noise levels that are the sampler's own. Not in the paper."""
     first_share: float = 0.75
     """Of the noise levels of the sampler: share of its first one, the only one of a sampler of one step."""
+    balanced: bool = False
+    """Whether the loss at a noise level is divided by its running mean (see ``LevelWeights``). Not in the paper."""
     priority_share: float = 0.0
     """Share of the segments drawn by the model's newest error near motion. Not in the paper."""
     crop_size: int = 0
@@ -80,8 +83,8 @@ def check_fits(cfg: DenoiserTrainingConfig, denoiser: DenoiserConfig, parts: int
         raise UsageError(
             f"crops are for --autoregressive-steps 0, and their side is a multiple of {crop_grid(denoiser.inner_model)}"
         )
-    if parts > 1 and (cfg.priority_share > 0 or cfg.crop_size > 0):
-        raise UsageError("--priority-share and --crop are for one process and whole batches")
+    if parts > 1 and (cfg.priority_share > 0 or cfg.crop_size > 0 or cfg.balanced):
+        raise UsageError("--priority-share, --balance and --crop are for one process and whole batches")
 
 
 def crop_grid(inner: InnerModelConfig) -> int:
@@ -138,6 +141,7 @@ class DenoiserTrainer:
         )
         self._noise = runtime.generator(seed)
         self._levels = _noise_levels(cfg, denoiser.cfg)
+        self._weights = LevelWeights() if cfg.balanced else None
 
     def update(self) -> Metrics:
         """One gradient step."""
@@ -157,7 +161,12 @@ class DenoiserTrainer:
             if cfg.crop_size > 0:  # there is one part
                 noise = self._draw_unshared_noise
             errors = None if self._priorities is None else partial(self._note_errors, batch.places)
-            yield denoiser_loss(self.denoiser, segment, self._levels, noise, cfg.motion_weight, errors=errors), {}
+            yield (
+                denoiser_loss(
+                    self.denoiser, segment, self._levels, noise, cfg.motion_weight, errors=errors, weigh=self._weights
+                ),
+                {},
+            )
 
     def _seen(self, batch: SegmentBatch) -> Segment:
         """What an update sees of a batch: all, a crop of every segment, or a part of the segments at the same cost."""
@@ -193,6 +202,7 @@ class DenoiserTrainer:
             "rng": self._segments.state_dict(),
             "noise": self._noise.get_state(),
             **({} if self._priorities is None else {"priorities": self._priorities.state_dict()}),
+            **({} if self._weights is None else {"level_weights": self._weights.state_dict()}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -204,6 +214,8 @@ class DenoiserTrainer:
         self._noise.set_state(state["noise"])
         if self._priorities is not None:
             self._priorities.load_state_dict(state["priorities"])
+        if self._weights is not None:
+            self._weights.load_state_dict(state["level_weights"])
 
     def averaged(self) -> AbstractContextManager[None]:
         """Context in which ``denoiser`` holds the average of its weights, if one is kept."""

@@ -17,6 +17,7 @@ from diamond_engine.networks import RewardEndModel
 from diamond_engine.networks.reward_end import RewardEndBatch, reward_end_loss
 from diamond_engine.runtime import Runtime
 from training.data import SegmentStream
+from training.dreamed_segments import DreamedSegments
 from training.optimisation import Metrics, Optimiser, OptimiserConfig
 from training.workers import ALONE, Workers
 
@@ -33,6 +34,8 @@ class RewardEndTrainingConfig:
     """Sampling weights of the episodes' age quarters, oldest first."""
     event_share: float = 0.0
     """Share of the segments placed over a reward or an end: they are found sooner, and foretold too often."""
+    dreamed_share: float = 0.0
+    """Share of the segments whose frames after the context are dreamed (see ``DreamedSegments``). Not in the paper."""
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(max_grad_norm=100.0))
     """Step size, clipping, decay."""
 
@@ -50,13 +53,16 @@ class RewardEndTrainer:
         export: Callable[[Path, RewardEndModel, dict[str, Any]], None],
         on_growth: Callable[[str], None] | None = None,
         workers: Workers = ALONE,
+        dreamed: DreamedSegments | None = None,
     ) -> None:
+        """``dreamed`` replaces frames of every batch, of which there must be one part then."""
         runtime.for_training(network)
         self.network = network
         self.cfg = cfg
         self.runtime = runtime
         self.optimiser = Optimiser(network, cfg.optimiser, runtime, workers)
         self._parts = workers.parts(cfg.batch_size)
+        self._dreamed = dreamed
         self._export = export
         self._segments = SegmentStream(
             folder,
@@ -75,7 +81,8 @@ class RewardEndTrainer:
 
     def _losses(self) -> Iterator[tuple[Tensor, Metrics]]:
         for segments in self._segments.draw_parts(self.cfg.batch_size, self._parts, self.runtime.device):
-            losses = reward_end_loss(self.network, transitions(segments))
+            seen = segments if self._dreamed is None else self._dreamed(segments)
+            losses = reward_end_loss(self.network, transitions(seen))
             yield losses.total, {"loss_reward": losses.reward.detach(), "loss_end": losses.end.detach()}
 
     def state_dict(self) -> dict[str, Any]:
@@ -84,6 +91,7 @@ class RewardEndTrainer:
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "rng": self._segments.state_dict(),
+            **({} if self._dreamed is None else {"dreamed": self._dreamed.state_dict()}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -91,6 +99,8 @@ class RewardEndTrainer:
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self._segments.load_state_dict(state["rng"])
+        if self._dreamed is not None:
+            self._dreamed.load_state_dict(state["dreamed"])
 
     def export(self, folder: Path, provenance: dict[str, Any]) -> None:
         """Writes the model into a world folder."""

@@ -16,15 +16,17 @@ from diamond_engine.actions import AtariGame
 from diamond_engine.checkpoints import load_strictly, write_component
 from diamond_engine.configs import plain, to_yaml
 from diamond_engine.diffusion import DDPM, EDM, Denoiser
-from diamond_engine.errors import DiamondError
+from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import write_text
 from diamond_engine.networks import RewardEndModel
 from diamond_engine.spawns import write_spawns
 from diamond_engine.worlds import World, WorldConfig, as_ddpm, atari_world_config
 from training.data import EpisodeContexts, GameEpisodes
 from training.denoiser import DenoiserTrainer, DenoiserTrainingConfig
+from training.dreamed_segments import DreamedSegments
 from training.reward_end import RewardEndTrainer, RewardEndTrainingConfig
 from training.run import Run, Session
+from training.seeds import derived_seed
 
 REWARD_END_SIZES: dict[str, dict[str, Any]] = {
     "paper": {},
@@ -35,8 +37,7 @@ DENOISER_SIZES: dict[str, dict[str, Any]] = {
     "paper": {},
     "small": {
         "patch_size": 2,
-        "block": "gated",
-        "depths": (1, 1, 1),
+        "depths": (2, 2, 2),
         "channels": (64, 64, 96),
         "attn_depths": (False, False, False),
     },
@@ -148,7 +149,19 @@ class WorldModelTraining:
         assert self.architecture.reward_end is not None
         model = RewardEndModel(self.architecture.reward_end)
         self._prepare(model, "reward_end", model.encoder)
-        return RewardEndTrainer(model, folder, component.config, runtime, seed, export, on_growth, workers)
+        dreamed = self._dreamed(component.config)
+        return RewardEndTrainer(model, folder, component.config, runtime, seed, export, on_growth, workers, dreamed)
+
+    def _dreamed(self, config: RewardEndTrainingConfig) -> DreamedSegments | None:
+        """Dreams of ``init``, by its default preset. Raises ``UsageError`` where it is not given."""
+        if config.dreamed_share == 0:
+            return None
+        workers = self.session.workers
+        if self.init is None or len(workers.parts(config.batch_size)) * workers.count > 1:
+            raise UsageError("--dreamed-share needs a world to dream in (--init), one process and whole batches")
+        seed = derived_seed(self.session.seed, "dreamed segments")
+        sampler = self.init.config.preset().dynamics
+        return DreamedSegments(self.init.denoiser, sampler, config.dreamed_share, self.session.runtime, seed)
 
     def _prepare(self, network: nn.Module, name: str, compilable: nn.Module) -> None:
         if self.init is not None:

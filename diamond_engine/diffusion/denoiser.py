@@ -77,6 +77,10 @@ Errors = Callable[[Tensor, Tensor], None]
 """Is told the noise levels ``(B,)`` and the summed square errors near motion ``(B,)`` of the first predicted frames."""
 
 
+Weigh = Callable[[Tensor, Tensor], Tensor]
+"""Weights ``(B,)`` of the mean square errors ``(B,)`` at noise levels ``(B,)``."""
+
+
 class Denoiser(nn.Module):
     """D_θ: maps a noisy frame and its context to the clean frame."""
 
@@ -183,14 +187,15 @@ def denoiser_loss(
     motion_weight: float = 0.0,
     context_distribution: NoiseLevels | None = None,
     errors: Errors | None = None,
+    weigh: Weigh | None = None,
 ) -> Tensor:
     """Mean squared error between F_θ and its target (Equation 8; DDPM's is the noise), over all frames after context.
 
     The first L frames are context. Each further frame is predicted in turn, and D's prediction takes its place in the
     context of the following ones, so that the model learns to recover from its own errors. With ``motion_weight`` the
     square errors are weighted by ``motion_weights`` (not in the paper). ``context_distribution``: noise levels of the
-    context, where they are not those of the frame to predict (not in the paper). At the first level of
-    ``SamplerLevels`` the network sees what the sampler starts with, not the noisy frame. Returns a scalar.
+    context, where they are not those of the frame to predict (not in the paper). ``weigh``: weights of the noise
+    levels (not in the paper). At the first level of ``SamplerLevels`` the network sees what the sampler starts with, not the noisy frame. Returns a scalar.
     """
     cfg = denoiser.cfg
     length = cfg.inner_model.num_steps_conditioning
@@ -222,8 +227,11 @@ def denoiser_loss(
             errors(sigma, (square_error.detach() * near_motion(past[-2], past[-1])).flatten(1).sum(1))
         if motion_weight > 0:
             square_error = square_error * motion_weights(past[-2], past[-1], motion_weight)
+        loss = square_error.flatten(1).mean(1) * segment.mask[:, i]
+        if weigh is not None:
+            loss = loss * weigh(sigma, loss)
         count = segment.mask[:, i].sum() if segment.mean_count is None else segment.mean_count[i]
-        losses.append(_masked_sum(square_error, segment.mask[:, i]) / count.clamp(min=LEAST_COUNT))
+        losses.append(loss.sum() / count.clamp(min=LEAST_COUNT))
         if i + 1 < t:
             frames[i] = denoiser.wrap(noisy, output, c)
     return torch.stack(losses).mean()
@@ -244,7 +252,3 @@ def near_motion(before: Tensor, newest: Tensor) -> Tensor:
     moved = (newest - before).abs().amax(dim=1, keepdim=True) > MOTION_THRESHOLD
     return F.max_pool2d(moved.float(), 2 * MOTION_REACH + 1, stride=1, padding=MOTION_REACH)
 
-
-def _masked_sum(per_value: Tensor, mask: Tensor) -> Tensor:
-    """Sum of the means of the samples where mask ``(B,)`` holds, without a host synchronisation."""
-    return (per_value.flatten(1).mean(1) * mask).sum()

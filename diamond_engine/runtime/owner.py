@@ -39,6 +39,8 @@ class Runtime:
     """Precision of convolutions and matrix products: float32 or bfloat16."""
     kernels: Kernels | None = field(default=None, compare=False, repr=False)
     """The CPU's own kernels for inference; None: torch's."""
+    trains_with_kernels: bool = field(default=False, compare=False)
+    """Whether residual blocks learn through the CPU's own kernels: also where torch's convolutions are the faster."""
     records: bool = field(default=False, compare=False)
     """Whether whole frames are recorded on a GPU and replayed, rather than launched kernel by kernel."""
     notes: tuple[str, ...] = field(default=(), compare=False)
@@ -70,16 +72,21 @@ class Runtime:
         return runtime.with_kernels() if compile else runtime
 
     def with_kernels(self, load: Callable[[], Kernels] = load_kernels) -> Runtime:
-        """The same, on a CPU by its own kernels; a note says why not, where there are none or torch's are faster."""
+        """The same, on a CPU by its own kernels; a note says why not, where there are none or torch's are faster.
+
+        Where torch's are faster, networks still learn through those for norms, for which torch has none.
+        """
         if self.device.type != "cpu":
             return self
         try:
             kernels = load()
         except KernelsUnavailableError as reason:
             return replace(self, notes=(*self.notes, f"not compiled: {reason}"))
-        if not suits(kernels, self.dtype):
-            return replace(self, notes=(*self.notes, f"not compiled: torch is faster in {self.dtype_name}"))
-        return replace(self, kernels=kernels)
+        if suits(kernels, self.dtype):
+            return replace(self, kernels=kernels, trains_with_kernels=True)
+        learns = self.dtype == torch.float32 or kernels.native_bfloat16
+        note = f"not compiled: torch is faster in {self.dtype_name}"
+        return replace(self, trains_with_kernels=learns, notes=(*self.notes, note))
 
     def check_follows(self, other: Runtime) -> None:
         """Raises ``UsageError`` unless what ran on ``other`` can go on here: on its device, in its precision."""
@@ -138,7 +145,7 @@ class Runtime:
 
         On a CPU its residual blocks learn through the kernels.
         """
-        if self.kernels is not None:
+        if self.trains_with_kernels:
             train_with_kernels(network)
         return network.to(device=self.device, dtype=torch.float32, memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -84,7 +84,7 @@ def gradients(denoiser: Denoiser, runtime: Runtime) -> tuple[Tensor, Tensor]:
 def test_a_denoiser_has_the_gradients_of_the_plain_one(kernels: Kernels, dtype: str, tolerance: float) -> None:
     plain, fast = small_denoiser(), small_denoiser()
     expected = gradients(plain, Runtime.choose("cpu", "float32", compile=False))
-    runtime = replace(Runtime.choose("cpu", dtype, compile=False), kernels=kernels)
+    runtime = replace(Runtime.choose("cpu", dtype, compile=False), kernels=kernels, trains_with_kernels=True)
     runtime.for_training(fast)
     assert any(type(module) is TrainedResBlock for module in fast.modules())
     found = gradients(fast, runtime)
