@@ -195,7 +195,8 @@ def denoiser_loss(
     context of the following ones, so that the model learns to recover from its own errors. With ``motion_weight`` the
     square errors are weighted by ``motion_weights`` (not in the paper). ``context_distribution``: noise levels of the
     context, where they are not those of the frame to predict (not in the paper). ``weigh``: weights of the noise
-    levels (not in the paper). At the first level of ``SamplerLevels`` the network sees what the sampler starts with, not the noisy frame. Returns a scalar.
+    levels (not in the paper). At the first level of ``SamplerLevels`` the network sees what the sampler starts with,
+    not the noisy frame. Returns a scalar.
     """
     cfg = denoiser.cfg
     length = cfg.inner_model.num_steps_conditioning
@@ -251,4 +252,3 @@ def near_motion(before: Tensor, newest: Tensor) -> Tensor:
     """1 near pixels that changed between two frames ``(B, C, H, W)``, 0 elsewhere: ``(B, 1, H, W)``."""
     moved = (newest - before).abs().amax(dim=1, keepdim=True) > MOTION_THRESHOLD
     return F.max_pool2d(moved.float(), 2 * MOTION_REACH + 1, stride=1, padding=MOTION_REACH)
-

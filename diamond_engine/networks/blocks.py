@@ -123,47 +123,6 @@ class ResBlock(nn.Module):
         return self.attn(self.proj(x) + y)
 
 
-class GatedBlock(nn.Module):
-    """Residual block of gates: cheaper than ``ResBlock``, and features can be multiplied with each other.
-
-    Two residual branches after a 1×1 projection: (adaptive group norm → 1×1 → depthwise 5×5 → gate → 1×1) and (adaptive
-    group norm → 1×1 → gate → 1×1), where a gate multiplies one half of the channels by the other. The block of NAFNet
-    (Chen et al., 2022) with the conditioning of ``ResBlock`` and without channel attention; not in the paper.
-    ``(B, Cin, H, W), (B, D)`` → ``(B, Cout, H, W)``.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, cond_channels: int, attention: bool) -> None:
-        super().__init__()
-        wide = 2 * out_channels
-        self.proj = conv1x1(in_channels, out_channels) if in_channels != out_channels else nn.Identity()
-        self.norm1 = AdaptiveGroupNorm(out_channels, cond_channels)
-        self.expand1 = conv1x1(out_channels, wide)
-        self.depthwise = nn.Conv2d(wide, wide, kernel_size=5, padding=2, groups=wide)
-        self.merge1 = conv1x1(out_channels, out_channels)
-        self.norm2 = AdaptiveGroupNorm(out_channels, cond_channels)
-        self.expand2 = conv1x1(out_channels, wide)
-        self.merge2 = conv1x1(out_channels, out_channels)
-        self.attn = SelfAttention2d(out_channels) if attention else nn.Identity()
-        nn.init.zeros_(self.merge1.weight)
-        nn.init.zeros_(self.merge2.weight)
-
-    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
-        x = self.proj(x)
-        x = x + self.merge1(gate(self.depthwise(self.expand1(self.norm1(x, cond)))))
-        return self.attn(x + self.merge2(gate(self.expand2(self.norm2(x, cond)))))
-
-
-def gate(x: Tensor) -> Tensor:
-    """One half of the channels times the other: ``(B, 2C, H, W)`` → ``(B, C, H, W)``."""
-    a, b = x.chunk(2, dim=1)
-    return a * b.tanh()
-
-
-Block = type[ResBlock] | type[GatedBlock]
-BLOCKS: dict[str, Block] = {"residual": ResBlock, "gated": GatedBlock}
-"""Blocks of a U-Net by name; the paper's is ``residual``."""
-
-
 class ResBlocks(nn.Module):
     """A run of residual blocks that keeps every output and can concatenate a skip to every input.
 
@@ -171,17 +130,11 @@ class ResBlocks(nn.Module):
     Returns the last output and the list of all outputs.
     """
 
-    def __init__(
-        self,
-        in_channels: list[int],
-        out_channels: list[int],
-        cond_channels: int,
-        attention: bool,
-        block: Block = ResBlock,
-    ) -> None:
+    def __init__(self, in_channels: list[int], out_channels: list[int], cond_channels: int, attention: bool) -> None:
         super().__init__()
         self.resblocks = nn.ModuleList(
-            block(c_in, c_out, cond_channels, attention) for c_in, c_out in zip(in_channels, out_channels, strict=True)
+            ResBlock(c_in, c_out, cond_channels, attention)
+            for c_in, c_out in zip(in_channels, out_channels, strict=True)
         )
 
     def forward(self, x: Tensor, cond: Tensor, skips: list[Tensor] | None = None) -> tuple[Tensor, list[Tensor]]:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diamond_engine.networks.blocks import BLOCKS, FourierFeatures, GroupNorm, conv3x3
+from diamond_engine.networks.blocks import FourierFeatures, GroupNorm, conv3x3
 from diamond_engine.networks.unet import UNet
 
 
@@ -17,7 +17,7 @@ from diamond_engine.networks.unet import UNet
 class InnerModelConfig:
     """Architecture of ``InnerModel``; the defaults are the Atari model of the paper (Table 2).
 
-    Raises ``ValueError`` for an unknown block and a patch size below 1.
+    Raises ``ValueError`` for a patch size below 1.
     """
 
     num_actions: int | None
@@ -43,12 +43,8 @@ class InnerModelConfig:
     patch_size: int = 1
     """Side P of the square patches that are one position of the U-Net: P² times fewer positions, each of P²·C channels.
     1 is the published network. H and W must be multiples of it."""
-    block: str = "residual"
-    """Block of the U-Net: ``residual``, the published one, or ``gated``."""
 
     def __post_init__(self) -> None:
-        if self.block not in BLOCKS:
-            raise ValueError(f"unknown block {self.block!r}: use {', '.join(BLOCKS)}")
         if self.patch_size < 1:
             raise ValueError(f"patch_size must be at least 1, not {self.patch_size}")
 
@@ -90,7 +86,7 @@ class InnerModel(nn.Module):
         patch_channels = cfg.img_channels * cfg.patch_size**2
         images_in = cfg.num_steps_conditioning + cfg.low_res_cond + 1
         self.conv_in = conv3x3(images_in * patch_channels, cfg.channels[0])
-        self.unet = UNet(cfg.cond_channels, cfg.depths, cfg.channels, cfg.attn_depths, BLOCKS[cfg.block])
+        self.unet = UNet(cfg.cond_channels, cfg.depths, cfg.channels, cfg.attn_depths)
         self.norm_out = GroupNorm(cfg.channels[0], silu=True)
         self.conv_out = conv3x3(cfg.channels[0], patch_channels)
         nn.init.zeros_(self.conv_out.weight)

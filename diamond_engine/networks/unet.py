@@ -6,7 +6,7 @@ Shapes: B batch, C channels, H height, W width, D size of the conditioning vecto
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diamond_engine.networks.blocks import Block, Downsample, ResBlock, ResBlocks, Upsample
+from diamond_engine.networks.blocks import Downsample, ResBlocks, Upsample
 
 
 class UNet(nn.Module):
@@ -23,7 +23,6 @@ class UNet(nn.Module):
         depths: tuple[int, ...],
         channels: tuple[int, ...],
         attention: tuple[bool, ...],
-        block: Block = ResBlock,
     ) -> None:
         super().__init__()
         self.stride = 2 ** (len(channels) - 1)
@@ -32,11 +31,11 @@ class UNet(nn.Module):
         for i, depth in enumerate(depths):
             outer, inner = channels[max(0, i - 1)], channels[i]
             into, out_of = [outer] + [inner] * (depth - 1), [2 * inner] * depth + [inner + outer]
-            down_blocks.append(ResBlocks(into, [inner] * depth, cond_channels, attention[i], block))
-            up_blocks.append(ResBlocks(out_of, [inner] * depth + [outer], cond_channels, attention[i], block))
+            down_blocks.append(ResBlocks(into, [inner] * depth, cond_channels, attention[i]))
+            up_blocks.append(ResBlocks(out_of, [inner] * depth + [outer], cond_channels, attention[i]))
         deepest = [channels[-1]] * 2
         self.d_blocks = nn.ModuleList(down_blocks)
-        self.mid_blocks = ResBlocks(deepest, deepest, cond_channels, attention=True, block=block)
+        self.mid_blocks = ResBlocks(deepest, deepest, cond_channels, attention=True)
         self.u_blocks = nn.ModuleList(reversed(up_blocks))
         self.downsamples = nn.ModuleList([nn.Identity(), *(Downsample(c) for c in channels[:-1])])
         self.upsamples = nn.ModuleList([nn.Identity(), *(Upsample(c) for c in reversed(channels[:-1]))])

@@ -13,7 +13,6 @@ from diamond_engine.networks.actor_critic import ActorCriticEncoder, SmallResBlo
 from diamond_engine.networks.blocks import (
     AdaptiveGroupNorm,
     Downsample,
-    GatedBlock,
     GroupNorm,
     ResBlock,
     ResBlocks,
@@ -29,12 +28,10 @@ Kind = TypeVar("Kind", bound=nn.Module)
 
 
 def is_translatable(network: nn.Module) -> bool:
-    """Whether the kernels can run all of a network's blocks: none has gates, and channels come in groups of 32.
+    """Whether the kernels can run all of a network's blocks: their channels come in groups of 32.
 
     A smaller group is filled up with zeros in the actor-critic's encoder, which joins no channels.
     """
-    if any(isinstance(module, GatedBlock) for module in network.modules()):
-        return False
     fill = in_groups if isinstance(network, ActorCriticEncoder) else int
     return all(
         is_supported(module.channels if isinstance(module, AdaptiveGroupNorm) else fill(module.norm.num_channels))

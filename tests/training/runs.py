@@ -43,20 +43,21 @@ def denoiser_trainer(episodes: Path) -> DenoiserTrainer:
 
 
 def focused_trainer(episodes: Path) -> DenoiserTrainer:
-    """A tiny denoiser of patches and gates that learns where it is wrong: crops, priorities, levels of the sampler."""
+    """A tiny denoiser of patches that learns where it is wrong: crops, priorities, levels of the sampler."""
     torch.manual_seed(0)
     cfg = DenoiserTrainingConfig(
         batch_size=4,
         autoregressive_steps=0,
         motion_weight=3.0,
         sampler_share=0.8,
+        balanced=True,
         priority_share=0.5,
         crop_size=32,
         whole_share=0.3,
         optimiser=replace(QUICK, decay_steps=200),
     )
     tiny = tiny_config("Breakout").denoiser
-    inner = replace(tiny.inner_model, patch_size=2, block="gated")
+    inner = replace(tiny.inner_model, patch_size=2)
     return DenoiserTrainer(
         Denoiser(replace(tiny, inner_model=inner)), EpisodeFolder(episodes), cfg, RUNTIME, 0, no_export
     )

@@ -42,7 +42,7 @@ UPSAMPLER = replace(
     ATARI, upsampling_factor=5, inner_model=replace(ATARI.inner_model, num_actions=None, low_res_cond=True)
 )
 PATCHED = replace(ATARI, inner_model=replace(ATARI.inner_model, patch_size=2))
-GATED = replace(PATCHED, about_newest=True, inner_model=replace(PATCHED.inner_model, block="gated"))
+ABOUT_NEWEST = replace(PATCHED, about_newest=True)
 SAMPLERS = {
     "euler": SamplerConfig(),
     "heun": SamplerConfig(order=2, sigma_min=0.5),  # below, Heun makes much of the next of 256 levels
@@ -138,7 +138,7 @@ class TestDenoisers:
         assert float((levels > 0.5).float().mean()) < 1e-3
 
     @pytest.mark.parametrize("compiled", [False, True], ids=["torch", "kernels"])
-    @pytest.mark.parametrize("cfg", [PATCHED, GATED], ids=["patches", "gates"])
+    @pytest.mark.parametrize("cfg", [PATCHED, ABOUT_NEWEST], ids=["patches", "about the newest frame"])
     def test_networks_of_patches_agree(self, kernels: Kernels, cfg: DenoiserConfig, compiled: bool) -> None:
         denoiser = awake(Denoiser(cfg))
         assert isinstance(denoiser, Denoiser)
@@ -148,8 +148,7 @@ class TestDenoisers:
             one, other = (model.given_actions(act)(x, sigma, context, None) for model in (fast, denoiser))
             assert float((one - other).abs().max()) * 127.5 < 1.6
             assert one.unique().numel() > 50
-        takes_kernels = compiled and cfg is PATCHED
-        assert isinstance(fast.trunk, CompiledTrunk if takes_kernels else Trunk)
+        assert isinstance(fast.trunk, CompiledTrunk if compiled else Trunk)
 
     @pytest.mark.parametrize("batch", [1, 2, 3, 5])
     def test_any_batch(self, kernels: Kernels, threads: int, batch: int) -> None:
