@@ -21,8 +21,8 @@ from diamond_engine.runtime.devices import can_record, choose_device, device_nam
 from diamond_engine.runtime.frames import FrameDenoiser
 from diamond_engine.runtime.kernels import Kernels, load_kernels
 from diamond_engine.runtime.measurement import WORTHWHILE, bfloat16_speedup, suits
+from diamond_engine.runtime.norms import fuse_norms
 from diamond_engine.runtime.rewrites import merge_all_projections
-from diamond_engine.runtime.training import train_with_kernels
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 DTYPE_ALIASES = {"fp32": "float32", "bf16": "bfloat16"}
@@ -38,9 +38,9 @@ class Runtime:
     dtype: torch.dtype
     """Precision of convolutions and matrix products: float32 or bfloat16."""
     kernels: Kernels | None = field(default=None, compare=False, repr=False)
-    """The CPU's own kernels for inference; None: torch's."""
-    trains_with_kernels: bool = field(default=False, compare=False)
-    """Whether residual blocks learn through the CPU's own kernels: also where torch's convolutions are the faster."""
+    """The CPU's own kernels; None: torch's."""
+    only_norms: bool = field(default=False, compare=False)
+    """Of the kernels only those for norms are used: torch's convolutions are the faster."""
     records: bool = field(default=False, compare=False)
     """Whether whole frames are recorded on a GPU and replayed, rather than launched kernel by kernel."""
     notes: tuple[str, ...] = field(default=(), compare=False)
@@ -72,10 +72,7 @@ class Runtime:
         return runtime.with_kernels() if compile else runtime
 
     def with_kernels(self, load: Callable[[], Kernels] = load_kernels) -> Runtime:
-        """The same, on a CPU by its own kernels; a note says why not, where there are none or torch's are faster.
-
-        Where torch's are faster, networks still learn through those for norms, for which torch has none.
-        """
+        """The same, on a CPU by its own kernels; a note says why not, or why only by those for norms."""
         if self.device.type != "cpu":
             return self
         try:
@@ -83,10 +80,11 @@ class Runtime:
         except KernelsUnavailableError as reason:
             return replace(self, notes=(*self.notes, f"not compiled: {reason}"))
         if suits(kernels, self.dtype):
-            return replace(self, kernels=kernels, trains_with_kernels=True)
-        learns = self.dtype == torch.float32 or kernels.native_bfloat16
-        note = f"not compiled: torch is faster in {self.dtype_name}"
-        return replace(self, trains_with_kernels=learns, notes=(*self.notes, note))
+            return replace(self, kernels=kernels)
+        note = f"torch convolves faster in {self.dtype_name}"
+        if self.dtype == torch.bfloat16 and not kernels.native_bfloat16:
+            return replace(self, notes=(*self.notes, f"not compiled: {note}"))
+        return replace(self, kernels=kernels, only_norms=True, notes=(*self.notes, f"compiled norms: {note}"))
 
     def check_follows(self, other: Runtime) -> None:
         """Raises ``UsageError`` unless what ran on ``other`` can go on here: on its device, in its precision."""
@@ -136,7 +134,9 @@ class Runtime:
         return deepcopy(network, copies).eval()
 
     def _compiled(self, network: Network) -> Network:
-        if self.kernels is not None:
+        if self.kernels is not None and self.only_norms:
+            fuse_norms(network)
+        elif self.kernels is not None:
             compile_for_cpu(network, self.kernels)
         return network
 
@@ -145,8 +145,8 @@ class Runtime:
 
         On a CPU its residual blocks learn through the kernels.
         """
-        if self.trains_with_kernels:
-            train_with_kernels(network)
+        if self.kernels is not None:
+            fuse_norms(network)
         return network.to(device=self.device, dtype=torch.float32, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:

@@ -1,4 +1,4 @@
-"""Residual blocks that learn through the CPU's kernels against torch's, and what stays as it was."""
+"""Residual blocks whose norms run on the CPU's kernels against torch's, and what stays as it was."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -8,12 +8,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diamond_engine.diffusion import Denoiser, DenoiserConfig, Segment, SigmaDistribution, denoiser_loss
+from diamond_engine.diffusion import (
+    Denoiser,
+    DenoiserConfig,
+    SamplerConfig,
+    Segment,
+    SigmaDistribution,
+    denoiser_loss,
+)
 from diamond_engine.networks import InnerModelConfig
 from diamond_engine.networks.blocks import AdaptiveGroupNorm, ResBlock
 from diamond_engine.runtime import Runtime
 from diamond_engine.runtime.kernels import Kernels
-from diamond_engine.runtime.training import TrainedResBlock, train_with_kernels
+from diamond_engine.runtime.norms import FusedResBlock, fuse_norms
 
 
 def images(*shape: int, seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -84,9 +91,9 @@ def gradients(denoiser: Denoiser, runtime: Runtime) -> tuple[Tensor, Tensor]:
 def test_a_denoiser_has_the_gradients_of_the_plain_one(kernels: Kernels, dtype: str, tolerance: float) -> None:
     plain, fast = small_denoiser(), small_denoiser()
     expected = gradients(plain, Runtime.choose("cpu", "float32", compile=False))
-    runtime = replace(Runtime.choose("cpu", dtype, compile=False), kernels=kernels, trains_with_kernels=True)
+    runtime = replace(Runtime.choose("cpu", dtype, compile=False), kernels=kernels)
     runtime.for_training(fast)
-    assert any(type(module) is TrainedResBlock for module in fast.modules())
+    assert any(type(module) is FusedResBlock for module in fast.modules())
     found = gradients(fast, runtime)
     assert abs(found[0] - expected[0]) < tolerance * expected[0]
     assert (found[1] - expected[1]).norm() < tolerance * expected[1].norm()
@@ -98,7 +105,7 @@ def test_weights_keep_their_names_and_copies_draw_the_same(kernels: Kernels) -> 
     runtime = Runtime.choose("cpu", "float32", compile=False)
     inputs = torch.rand(1, 3, 16, 16), torch.ones(1), torch.rand(1, 12, 16, 16), torch.zeros(1, 4, dtype=torch.long)
     expected = denoiser(*inputs)
-    train_with_kernels(denoiser)
+    fuse_norms(denoiser)
     after = denoiser.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -109,5 +116,22 @@ def test_weights_keep_their_names_and_copies_draw_the_same(kernels: Kernels) -> 
 def test_blocks_of_other_widths_stay_plain() -> None:
     block = ResBlock(8, 8, 4, attention=False)
     assert isinstance(block.norm1, AdaptiveGroupNorm)
-    train_with_kernels(block)
+    fuse_norms(block)
     assert type(block) is ResBlock
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1.6), (torch.bfloat16, 12)])
+def test_frames_are_drawn_through_them_where_torch_convolves_faster(
+    kernels: Kernels, dtype: torch.dtype, tolerance: float
+) -> None:
+    denoiser, sampler = small_denoiser(), SamplerConfig(num_steps_denoising=1)
+    plain = Runtime(torch.device("cpu"), dtype)
+    fused = replace(plain, kernels=kernels, only_norms=True)
+    assert fused.compiled
+    inputs = torch.rand(2, 3, 16, 16), sampler.schedule()[0], torch.rand(2, 12, 16, 16), None
+    act = torch.zeros(2, 4, dtype=torch.long)
+    networks = [runtime.for_frames(denoiser, sampler) for runtime in (plain, fused)]
+    assert [any(type(m) is FusedResBlock for m in network.modules()) for network in networks] == [False, True]
+    one, other = (network.given_actions(act)(*inputs) for network in networks)
+    assert float((one - other).abs().max()) * 127.5 < tolerance
+    assert one.unique().numel() > 50

@@ -1,7 +1,9 @@
-"""Residual blocks that learn through the CPU's own kernels: norm, scale, shift and SiLU in one pass, and one back.
+"""Residual blocks whose norms run on the CPU's own kernels: norm, scale, shift and SiLU in one pass, and one back.
 
-Torch takes a pass over memory for each, and keeps what each made for the gradient. Parameters and their names stay as
-they are. Shapes: B batch, C channels, H height, W width, D size of the conditioning vector.
+Networks learn so, and draw so where torch's convolutions are the faster. Torch takes a pass over memory for each, and
+keeps what each made for the gradient. Parameters and their names stay as they are.
+
+Shapes: B batch, C channels, H height, W width, D size of the conditioning vector.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from diamond_engine.runtime.kernels import load_kernels
 from diamond_engine.runtime.program import is_supported
 
 
-class TrainedResBlock(ResBlock):
-    """See ``ResBlock``, which it stands in for where networks learn on a CPU."""
+class FusedResBlock(ResBlock):
+    """See ``ResBlock``, which it stands in for on a CPU."""
 
     def forward(self, x: Tensor, cond: Tensor) -> Tensor:
         if torch.compiler.is_compiling():  # torch.compile makes kernels of its own of what it can look into
@@ -28,14 +30,14 @@ class TrainedResBlock(ResBlock):
         return self.attn(self.proj(x) + y)
 
 
-def train_with_kernels(network: nn.Module) -> None:
-    """Makes every residual block that the kernels can run a ``TrainedResBlock``, in place.
+def fuse_norms(network: nn.Module) -> None:
+    """Makes every residual block that the kernels can run a ``FusedResBlock``, in place.
 
     A copy of the network may be taken anywhere: the blocks hold no kernels.
     """
     for module in network.modules():
         if type(module) is ResBlock and is_supported(module.norm1.channels) and is_supported(module.norm2.channels):
-            module.__class__ = TrainedResBlock
+            module.__class__ = FusedResBlock
 
 
 def _modulated(norm: AdaptiveGroupNorm, x: Tensor, cond: Tensor) -> Tensor:
