@@ -43,6 +43,8 @@ DENOISER_SIZES: dict[str, dict[str, Any]] = {
     },
 }
 """Sizes of the denoiser by name: what differs from the paper's. ``small`` is for CPUs."""
+SIGMA_CHANGE = 0.1
+"""σ_data of what changes between two frames: most pixels do not."""
 SPAWNS = 64
 STEPS_LEFT_AT_SPAWN = 16
 
@@ -55,10 +57,12 @@ def world_architecture(
     config = as_ddpm(paper) if diffusion == DDPM else paper
     assert config.reward_end is not None
     inner = replace(config.denoiser.inner_model, **DENOISER_SIZES[denoiser_size])
-    about_newest = denoiser_size != "paper" and diffusion == EDM
+    denoiser = replace(config.denoiser, inner_model=inner)
+    if denoiser_size != "paper" and diffusion == EDM:
+        denoiser = replace(denoiser, about_newest=True, sigma_data=SIGMA_CHANGE, sigma_offset_noise=0.0)
     return replace(
         config,
-        denoiser=replace(config.denoiser, inner_model=inner, about_newest=about_newest),
+        denoiser=denoiser,
         reward_end=replace(config.reward_end, **REWARD_END_SIZES[reward_end_size]),
     )
 
@@ -160,7 +164,7 @@ class WorldModelTraining:
         if self.init is None or len(workers.parts(config.batch_size)) * workers.count > 1:
             raise UsageError("--dreamed-share needs a world to dream in (--init), one process and whole batches")
         seed = derived_seed(self.session.seed, "dreamed segments")
-        sampler = self.init.config.preset().dynamics
+        sampler = self.init.config.preset(None).dynamics
         return DreamedSegments(self.init.denoiser, sampler, config.dreamed_share, self.session.runtime, seed)
 
     def _prepare(self, network: nn.Module, name: str, compilable: nn.Module) -> None:
@@ -177,6 +181,10 @@ class WorldModelTraining:
         if isinstance(network, Denoiser) and trained.cfg.diffusion != network.cfg.diffusion:
             kind = trained.cfg.diffusion
             raise DiamondError(f"{world.config.name}, given as --init, was trained with --diffusion {kind}")
+        if isinstance(network, Denoiser):
+            before, now = (replace(cfg, inner_model=network.cfg.inner_model) for cfg in (trained.cfg, network.cfg))
+            if before != now:
+                raise DiamondError(f"{world.config.name}, given as --init, is of another --denoiser-size")
         load_strictly(network, trained.state_dict(), f"{name} of {world.config.name}")
 
     def _say_cost(self, component: Component, trainer: DenoiserTrainer | RewardEndTrainer) -> None:

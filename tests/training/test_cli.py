@@ -133,6 +133,35 @@ def test_world_of_init_keeps_what_is_not_trained(collected: Path, tmp_path: Path
     assert (forgotten.returncode, "other settings (init)" in forgotten.stderr) == (2, True)
 
 
+def test_the_judge_learns_from_dreams_of_a_small_denoiser(collected: Path, tmp_path: Path) -> None:
+    drawn, judged = tmp_path / "drawn", tmp_path / "judged"
+    common = ["world-model", "Breakout", "--data", collected, "--denoiser-size", "small", "--reward-end-size", "small"]
+    levels = ["--sampler-share", 1, "--first-share", 0.5, "--balance", "--crop", 32, "--autoregressive-steps", 0]
+    _good(*common, *levels, "--components", "denoiser", "--out", drawn, "--updates", 1, "--batch-size", 2)
+    denoiser = load_world(drawn).config.denoiser
+    assert (denoiser.about_newest, denoiser.sigma_data, denoiser.inner_model.patch_size) == (True, 0.1, 2)
+    judging = [*common, "--components", "reward-end", "--updates", 1, "--batch-size", 2, "--transitions", 6]
+    dreams = ["--dreamed-share", 0.5, "--out", judged]
+    refused = _train(*judging, *dreams)
+    assert (refused.returncode, "needs a world to dream in (--init)" in refused.stderr) == (2, True)
+    _good(*judging, *dreams, "--init", drawn)
+    assert load_world(judged).config.provenance["reward_end"]["training"]["dreamed_share"] == 0.5
+    paper = [
+        "--components",
+        "denoiser",
+        "--updates",
+        1,
+        "--batch-size",
+        1,
+        "--out",
+        tmp_path / "paper",
+        "--init",
+        drawn,
+    ]
+    other = _train("world-model", "Breakout", "--data", collected, *paper)
+    assert (other.returncode, "is of another --denoiser-size" in other.stderr) == (1, True)
+
+
 def test_ddpm_is_trained_on_the_same_data_and_kept_apart(collected: Path, tmp_path: Path) -> None:
     size = ["--components", "denoiser", "--batch-size", "1"]
     arguments = ["world-model", "Breakout", "--data", collected, *size, "--updates"]

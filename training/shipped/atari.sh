@@ -6,15 +6,18 @@ source "$(dirname "${BASH_SOURCE[0]}")/stages.sh"
 
 : "${RANDOM_STEPS:=8000}" "${LADDER_STEPS:=150000}"        # of the data
 : "${EXPERT_UPDATES:=4000}" "${EXPERT_ENVS:=128}"          # of the player trained on the real game
-: "${DENOISER_UPDATES:=12000}" "${FINISHING_UPDATES:=6000}" "${BATCH:=64}"
-: "${REWARD_END_UPDATES:=2500}" "${REWARD_END_SIZE:=paper}"
-: "${AGENT_UPDATES:=5000}" "${AGENT_ENVS:=128}" "${AGENT_SIZE:=paper}" "${AGENT_PRESET:=quality}" "${HORIZON:=15}"
+: "${DENOISER_SIZE:=small}" "${DENOISER_UPDATES:=20000}" "${FINISHING_UPDATES:=3000}" "${BATCH:=32}"
+: "${REWARD_END_UPDATES:=2500}" "${REWARD_END_SIZE:=small}"
+: "${AGENT_UPDATES:=5000}" "${AGENT_ENVS:=128}" "${AGENT_SIZE:=small}" "${AGENT_PRESET:=fast}" "${HORIZON:=15}"
 : "${EPISODES:=20}"                                        # of the evaluation
 data=$OUT/data common=(--device "$DEVICE")
 init=(${INIT:+--init "$INIT"})
 
 collect() { diamond-train collect "$GAME" --out "$data" "${common[@]}" "$@"; }
-learn() { diamond-train world-model "$GAME" --data "$data" --reward-end-size "$REWARD_END_SIZE" "${common[@]}" "$@"; }
+learn() {
+    diamond-train world-model "$GAME" --data "$data" --denoiser-size "$DENOISER_SIZE" --reward-end-size "$REWARD_END_SIZE" \
+        "${common[@]}" "$@"
+}
 
 # A ladder of players: random, scripted, trained on the real game for a few minutes; also as a person holds keys.
 stage random collect --steps "$RANDOM_STEPS" --seed 1
@@ -26,19 +29,19 @@ stage expert diamond-train atari "$GAME" --model-free --out "$OUT/expert" --upda
     --kickstart-updates $((EXPERT_UPDATES / 2)) "${common[@]}"
 stage trained collect --policy "$OUT/expert" --steps $((LADDER_STEPS / 3)) --epsilon 0.01 --epsilon 0.1 --seed 1
 
-# The denoiser: high noise decides where small things go, so training dwells there; then without extra weight on motion.
-denoiser=(--components denoiser --batch-size "$BATCH" --autoregressive-steps 1 --noise-mean 0.4 --ema 0.999)
+# The denoiser: the sampler's levels, where it is wrong, on crops around motion; then whole frames and its own errors.
+denoiser=(--components denoiser --sampler-share 1 --first-share 0.6 --balance --priority-share 0.5 --ema 0.999)
 stage denoiser learn --out "$OUT/denoiser" "${init[@]}" "${denoiser[@]}" --updates "$DENOISER_UPDATES" \
-    --learning-rate 3e-4 --motion-weight 3 --seed 1
-stage finishing learn --out "$OUT/finishing" --init "$OUT/denoiser/world" "${denoiser[@]}" \
-    --updates "$FINISHING_UPDATES" --learning-rate 7e-5 --seed 2
+    --batch-size "$BATCH" --crop 32 --autoregressive-steps 0 --learning-rate 1e-3 --seed 1
+stage finishing learn --out "$OUT/finishing" --init "$OUT/denoiser/world" "${denoiser[@]}" --updates "$FINISHING_UPDATES" \
+    --batch-size $((BATCH / 4)) --autoregressive-steps 3 --learning-rate 4e-4 --decay --seed 2
 
-# The reward/end model: events first, then as often as they are.
-events=(--components reward-end --batch-size $((BATCH / 2)))
+# The reward/end model: events first, then as often as they are, half of them dreamed: what it judges in play.
+events=(--components reward-end --batch-size "$BATCH")
 stage events learn --out "$OUT/events" --init "$OUT/finishing/world" "${events[@]}" --updates "$REWARD_END_UPDATES" \
     --learning-rate 5e-4 --event-share 0.5 --seed 1
 stage world learn --out "$OUT/world" --init "$OUT/events/world" "${events[@]}" --updates "$REWARD_END_UPDATES" \
-    --learning-rate 2e-4 --seed 2
+    --learning-rate 2e-4 --transitions 12 --dreamed-share 0.5 --decay --seed 2
 
 # The agent, in the dream.
 stage agent diamond-train agent "$GAME" --world "$OUT/world" --data "$data" --out "$OUT/agent" \
