@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from diamond_engine.episodes import EpisodeFolder
 
-EXPONENT = 0.6
+EXPONENT = 1.0
 """α of prioritised replay: how much more often frames of a larger error are drawn."""
 FORGETTING = 0.3
 """By how much of the difference an error sinks toward a smaller one that is newer: a crop may not have shown it all."""
