@@ -93,7 +93,7 @@ def test_a_recording_tells_its_pickups(recorded: Path) -> None:
     path = episode_path(recorded, 1)
     facts = read_facts(path)
     with h5py.File(path) as file:
-        told = [file[f"frame_{i}_helperarr"][()] for i in range(FRAMES)]
+        told = [np.asarray(file[f"frame_{i}_helperarr"]) for i in range(FRAMES)]
         assert file.attrs["game"] == "freedoom2.wad health_gathering"
     assert facts.style == STYLE
     assert np.sum(told, axis=0).tolist() == [facts.pickups, 0]
