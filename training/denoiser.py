@@ -27,7 +27,7 @@ from diamond_engine.diffusion import (
     UniformSteps,
     denoiser_loss,
 )
-from diamond_engine.diffusion.levels import NoiseLevels
+from diamond_engine.diffusion.levels import NoiseLevels, sampler_levels
 from diamond_engine.episodes import PAPER_AGE_WEIGHTS, EpisodeFolder, SegmentBatch
 from diamond_engine.errors import UsageError
 from diamond_engine.networks import InnerModelConfig
@@ -95,13 +95,7 @@ def crop_grid(inner: InnerModelConfig) -> int:
 def _noise_levels(cfg: DenoiserTrainingConfig, denoiser: DenoiserConfig) -> NoiseLevels:
     if denoiser.diffusion == DDPM:
         return UniformSteps()
-    if cfg.sampler_share == 0:
-        return cfg.sigma
-    return SamplerLevels(
-        first_share=cfg.first_share * cfg.sampler_share,
-        later_share=(1 - cfg.first_share) * cfg.sampler_share,
-        rest=cfg.sigma,
-    )
+    return sampler_levels(cfg.sampler_share, cfg.first_share, cfg.sigma)
 
 
 class DenoiserTrainer:

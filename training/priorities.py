@@ -5,13 +5,13 @@ Shapes: B segments, N frames of all episodes.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-
-from diamond_engine.episodes import EpisodeFolder
 
 EXPONENT = 1.0
 """α of prioritised replay: how much more often frames of a larger error are drawn."""
@@ -19,10 +19,24 @@ FORGETTING = 0.3
 """By how much of the difference an error sinks toward a smaller one that is newer: a crop may not have shown it all."""
 
 
+class Episodes(Protocol):
+    """What has frames to predict: an ``EpisodeFolder``, or recordings to train on."""
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """Their files."""
+        ...
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Their steps: one less than frames."""
+        ...
+
+
 class Priorities:
     """The newest known error of every frame as the one to predict; frames not seen yet count as the mean."""
 
-    def __init__(self, folder: EpisodeFolder, context_length: int) -> None:
+    def __init__(self, folder: Episodes, context_length: int) -> None:
         self._folder = folder
         self._context_length = context_length
         self._errors: NDArray[np.float32] = np.zeros(0, dtype=np.float32)

@@ -141,12 +141,19 @@ class Denoiser(nn.Module):
 
         return denoise
 
-    @staticmethod
-    @torch.no_grad()
-    def wrap(noisy: Tensor, output: Tensor, c: Conditioners) -> Tensor:
-        """Combines network output and noisy frame; clips, and truncates to 8 bits. All ``(B, C, H, W)``."""
-        image = (c.c_skip * noisy + c.c_out * output).clamp(-1, 1)
-        return image.add(1).div(2).mul(255).floor().div(255).mul(2).sub(1)
+    def wrap(self, noisy: Tensor, output: Tensor, c: Conditioners) -> Tensor:
+        """See ``wrap``."""
+        return wrap(noisy, output, c, nearest=self.cfg.about_newest)
+
+
+@torch.no_grad()
+def wrap(noisy: Tensor, output: Tensor, c: Conditioners, nearest: bool = False) -> Tensor:
+    """Combines network output and noisy frame; clips, and truncates to 8 bits. All ``(B, C, H, W)``.
+
+    ``nearest``: rounds instead. About the newest frame, truncation would darken what stands still by a level a frame.
+    """
+    levels = (c.c_skip * noisy + c.c_out * output).clamp(-1, 1).add(1).div(2).mul(255)
+    return (levels.round() if nearest else levels.floor()).div(255).mul(2).sub(1)
 
 
 def apart(context: Tensor, inner: InnerModelConfig) -> tuple[Tensor, Tensor]:

@@ -69,3 +69,10 @@ class SamplerLevels:
     def is_first(self, sigma: Tensor) -> Tensor:
         """Where levels ``(B,)`` are the sampler's first one, bool ``(B,)``."""
         return sigma == torch.tensor(self.sampler.sigma_max, dtype=sigma.dtype)
+
+
+def sampler_levels(share: float, first_share: float, rest: SigmaDistribution) -> NoiseLevels:
+    """The sampler's own levels for a share of the draws, and for ``first_share`` of these its first; else ``rest``."""
+    if share == 0:
+        return rest
+    return SamplerLevels(first_share=first_share * share, later_share=(1 - first_share) * share, rest=rest)

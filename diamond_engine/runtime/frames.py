@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from diamond_engine.diffusion import Denoiser, SamplerConfig, sample
-from diamond_engine.diffusion.denoiser import Conditioners, apart
+from diamond_engine.diffusion.denoiser import Conditioners, apart, wrap
 from diamond_engine.diffusion.sampler import Denoise, Noise
 from diamond_engine.networks.denoiser import InnerModel
 
@@ -101,7 +101,7 @@ class FrameDenoiser(nn.Module):
             output = pixel_shuffle(self.trunk(patches, features, conditioning[level.index].expand(len(x), -1)), patch)
             if newest is not None:
                 output = output + c.c_out / self.cfg.sigma_data**2 * newest
-            return Denoiser.wrap(x, output, c)
+            return wrap(x, output, c, nearest=self.cfg.about_newest)
 
         return denoise
 

@@ -16,7 +16,7 @@ from diamond_engine.diffusion import (
     karras_schedule,
     sample,
 )
-from diamond_engine.diffusion.denoiser import Conditioners, Segment, add_noise, denoiser_loss, motion_weights
+from diamond_engine.diffusion.denoiser import Conditioners, Segment, add_noise, denoiser_loss, motion_weights, wrap
 from diamond_engine.diffusion.sampler import MAX_CHURN
 from diamond_engine.networks import InnerModelConfig
 
@@ -119,8 +119,21 @@ class TestDenoiser:
         one = torch.ones(1, 1, 1, 1)
         c = Conditioners(c_in=one, c_out=one, c_skip=one, c_noise=one.flatten())
         values = torch.tensor([-3.0, -1.0, -1 + 1.9 / 255, 0.0, 1 - 0.1 / 255, 1.0, 3.0]).reshape(1, 1, 1, -1)
-        image = Denoiser.wrap(values, torch.zeros_like(values), c)
+        image = wrap(values, torch.zeros_like(values), c)
         assert image.add(1).div(2).mul(255).round().flatten().tolist() == [0, 0, 0, 127, 254, 255, 255]
+        image = wrap(values, torch.zeros_like(values), c, nearest=True)
+        assert image.add(1).div(2).mul(255).round().flatten().tolist() == [0, 0, 1, 128, 255, 255, 255]
+
+    @torch.no_grad()
+    def test_what_stands_still_stays_as_it_is_about_the_newest_frame(self) -> None:
+        denoiser = Denoiser(DenoiserConfig(inner_model=INNER, about_newest=True, sigma_data=0.1))
+        torch.nn.init.zeros_(denoiser.inner_model.conv_out.bias)
+        newest = torch.randint(256, SHAPE, generator=torch.Generator().manual_seed(0)) / 127.5 - 1
+        for _ in range(20):  # with such weights it predicts no change
+            context = torch.cat([newest] * 4, dim=1)
+            drawn = denoiser(newest, torch.tensor([5.0, 5.0]), context, torch.zeros(2, 4).long())
+            assert ((drawn - newest).abs() < 1e-4).all()
+            newest = drawn
 
     @torch.no_grad()
     def test_output_lies_on_the_8_bit_grid(self) -> None:

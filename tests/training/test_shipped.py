@@ -1,4 +1,4 @@
-"""The script that makes the shipped Doom world, on tiny networks and recordings that are there already."""
+"""The scripts that make first-person worlds, on tiny networks and recordings that are there already."""
 
 import json
 import os
@@ -9,10 +9,18 @@ from pathlib import Path
 from diamond_engine import load_world
 from tests.training.first_person.recordings import TINY, write_recording
 
-SCRIPT = Path(__file__).parents[2] / "training" / "shipped" / "doom.sh"
+SCRIPTS = Path(__file__).parents[2] / "training" / "shipped"
 
 
-def make(out: Path, **more: str) -> subprocess.CompletedProcess[str]:
+def recordings(out: Path) -> None:
+    """Ten recordings, as the first stage would have left them."""
+    for number in range(10):
+        write_recording(out / "recordings" / f"hdf5_doom_{number}.hdf5", number, 60)
+    (out / "finished").mkdir()
+    (out / "finished" / "recordings").touch()
+
+
+def make(out: Path, script: str = "doom.sh", **more: str) -> subprocess.CompletedProcess[str]:
     networks = [setting for setting in TINY if setting.startswith("networks")]
     settings = {
         "SETTINGS": " ".join(f"--set {setting}" for setting in [*networks, "spawns=2"]),
@@ -28,14 +36,11 @@ def make(out: Path, **more: str) -> subprocess.CompletedProcess[str]:
         "OMP_NUM_THREADS": "1",
     }
     environment = {**os.environ, **settings, "SIZE": "small", "OUT": str(out), **more}
-    return subprocess.run(["bash", str(SCRIPT)], env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(["bash", str(SCRIPTS / script)], env=environment, capture_output=True, text=True, check=False)
 
 
 def test_the_script_goes_from_recordings_to_a_measured_world(tmp_path: Path) -> None:
-    for number in range(10):
-        write_recording(tmp_path / "recordings" / f"hdf5_doom_{number}.hdf5", number, 60)
-    (tmp_path / "finished").mkdir()
-    (tmp_path / "finished" / "recordings").touch()
+    recordings(tmp_path)
     spent = make(tmp_path, MINUTES="1", SAVING="0.95")
     assert spent.returncode == 0, spent.stderr
     assert "minutes are over in stage 'prepared'" in spent.stdout
@@ -53,6 +58,17 @@ def test_the_script_goes_from_recordings_to_a_measured_world(tmp_path: Path) -> 
     changed = make(tmp_path, UPSAMPLER_FINISHING="2", MINUTES="1", SAVING="0.95")
     assert "minutes are over in stage 'finishing-upsampler'" in changed.stdout
     assert not list((tmp_path / "finished").glob("last-*"))
+
+
+def test_the_scenario_s_script_makes_a_world_about_the_newest_frame(tmp_path: Path) -> None:
+    recordings(tmp_path)
+    done = make(tmp_path, "health-gathering.sh")
+    assert done.returncode == 0, done.stderr + done.stdout
+    world = load_world(tmp_path / "whole")
+    assert (world.config.name, world.config.frame_rate) == ("health-gathering", 17.5)
+    assert world.config.denoiser.about_newest
+    assert world.config.provenance["denoiser"]["training"]["balanced"]
+    assert {"fidelity.json", "response.json", "play.json"} <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_minutes_that_are_none_are_refused(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from diamond_engine.errors import UsageError
 from training.doom.recorder import Recorder
+from training.doom.scenarios import SCENARIOS
 from training.doom.style import Style
 
 record = typer.Typer(help="Record first-person games in the layout of the CS:GO data set.", no_args_is_help=True)
@@ -28,11 +30,17 @@ def doom(
     wander: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the time in which keys and mouse are random.")
     ] = 0.0,
+    scenario: Annotated[
+        str, typer.Option(help="One of ViZDoom's own small scenarios instead of the game: health_gathering.")
+    ] = "",
 ) -> None:
-    """Record Freedoom, played by a scripted explorer.
+    """Record Freedoom, played by a scripted explorer; or a scenario, in which a scripted player gathers medkits.
 
     Needs ViZDoom: pip install diamond-engine[doom]. Files are hdf5_doom_1.hdf5 and so on, as in the CS:GO data set:
     280x150 frames, 51-entry actions, 17.5 a second. About 130 MB and 10 seconds an episode. The keys are those of
-    CS:GO, except that left shift runs and r opens doors.
+    CS:GO, except that left shift runs and r opens doors. In
+    health_gathering one walks, runs and turns; everything else does nothing, and nobody dies.
     """
-    Recorder(out, seed, workers, Style(reach, monsters, wander)).record(episodes)
+    if scenario and scenario not in SCENARIOS:
+        raise UsageError(f"unknown --scenario {scenario!r}: use {', '.join(SCENARIOS)}")
+    Recorder(out, seed, workers, Style(reach, monsters, wander, scenario)).record(episodes)

@@ -5,10 +5,11 @@ A file ``hdf5_doom_<n>.hdf5`` holds, as separate uncompressed data sets, for eve
 - ``frame_<i>_x`` uint8 ``(150, 280, 3)``, BGR
 - ``frame_<i>_y`` float64 ``(51,)``, the action taken at the frame
 - ``frame_<i>_xaux`` float64 ``(54,)``: the action before (zeros at first), health, ammunition, team (always 0)
-- ``frame_<i>_helperarr`` float64 ``(2,)``: whether the action brought a kill, and whether one's own death
+- ``frame_<i>_helperarr`` float64 ``(2,)``: whether the action brought a kill or a pickup, and whether one's own death
 
-After a death the next frame is the first of another life somewhere else. Attributes of the file tell of its origin:
-``game``, ``seed``, ``number``, ``frames``, ``kills``, ``deaths``, the fields of ``Style``, and for coverage
+After a death the next frame is the first of another life somewhere else; in a scenario nobody dies. Attributes of the
+file tell of its origin: ``game``, ``seed``, ``number``, ``frames``, ``kills``, ``pickups``, ``deaths``, the fields of
+``Style``, and for coverage
 ``places_seen`` and ``places``, ``(N, 2)`` columns and rows of the squares that were visited and of those that can be.
 """
 
@@ -27,7 +28,8 @@ from diamond_engine.actions import csgo
 from diamond_engine.errors import DiamondError
 from diamond_engine.files import atomic_path
 from training.doom.explorer import Explorer
-from training.doom.game import DATA, MAP, Doom, View
+from training.doom.game import Doom, View
+from training.doom.gatherer import Gatherer
 from training.doom.level import Place, place_of
 from training.doom.style import Style
 
@@ -45,6 +47,8 @@ class Facts:
     """Its length."""
     kills: int
     """Monsters killed."""
+    pickups: int
+    """Medkits picked up, in scenarios."""
     deaths: int
     """Own deaths."""
     places_seen: frozenset[Place]
@@ -65,6 +69,8 @@ class Moment:
     """``(51,)``: what was done."""
     kill: bool
     """Whether that killed a monster."""
+    pickup: bool
+    """Whether that picked something up that a scenario counts."""
     death: bool
     """Whether one died of it."""
 
@@ -82,27 +88,31 @@ def record_episode(
     ``on_frame`` is called after every frame; what it raises ends the recording without a file.
     """
     rng = np.random.default_rng([seed, number])
-    kills = deaths = 0
+    kills = pickups = deaths = 0
     seen: set[Place] = set()
-    with Doom(_game_seed(rng), style.monsters) as game, atomic_path(path) as temporary, _open(temporary, "w") as file:
+    with (
+        Doom(_game_seed(rng), style.monsters, style.scenario) as game,
+        atomic_path(path) as temporary,
+        _open(temporary, "w") as file,
+    ):
         if style.reach:
             game.level.keep_within(game.start, style.reach)
         cells = list(game.level.routes(game.start))
         starts = [game.level.centre(cell) for cell in cells]
         places = {place_of(*start) for start in starts}
         previous = np.zeros(csgo.NUM_ACTIONS)
-        for i, moment in zip(range(frames), _play(game, starts, rng, style.wander), strict=False):
+        for i, moment in zip(range(frames), _play(game, starts, rng, style), strict=False):
             view = moment.view
             file[f"frame_{i}_x"] = view.frame
             file[f"frame_{i}_y"] = moment.action.astype(np.float64)
             file[f"frame_{i}_xaux"] = np.concatenate([previous, [view.health, view.ammo, TEAM]])
-            file[f"frame_{i}_helperarr"] = np.array([moment.kill, moment.death], dtype=np.float64)
+            file[f"frame_{i}_helperarr"] = np.array([moment.kill or moment.pickup, moment.death], dtype=np.float64)
             previous = moment.action
-            kills, deaths = kills + moment.kill, deaths + moment.death
+            kills, pickups, deaths = kills + moment.kill, pickups + moment.pickup, deaths + moment.death
             seen.add(place_of(view.x, view.y))
             on_frame()
-        file.attrs.update(game=f"{DATA} {MAP}", seed=seed, number=number, frames=frames, kills=kills, deaths=deaths)
-        file.attrs.update(asdict(style))
+        file.attrs.update(game=game.name, seed=seed, number=number, frames=frames)
+        file.attrs.update(kills=kills, pickups=pickups, deaths=deaths, **asdict(style))
         file.attrs.update(places_seen=_array(seen & places), places=_array(places))
 
 
@@ -112,23 +122,25 @@ def read_facts(path: Path) -> Facts:
         with _open(path, "r") as file:
             seed, frames, kills, deaths = (int(file.attrs[name]) for name in ("seed", "frames", "kills", "deaths"))
             seen, places = (frozenset(map(tuple, file.attrs[name].tolist())) for name in ("places_seen", "places"))
-            told = {**asdict(WHOLE_GAME), **file.attrs}  # older files tell no style
-            style = Style(int(told["reach"]), bool(told["monsters"]), float(told["wander"]))
+            told = {"pickups": 0, **asdict(WHOLE_GAME), **file.attrs}  # older files tell no style
+            style = Style(int(told["reach"]), bool(told["monsters"]), float(told["wander"]), str(told["scenario"]))
+            pickups = int(told["pickups"])
     except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise DiamondError(f"{path} is not a recording of Doom (truncated or damaged?): delete it") from error
-    return Facts(seed, frames, kills, deaths, seen, places, style)
+    return Facts(seed, frames, kills, pickups, deaths, seen, places, style)
 
 
-def _play(game: Doom, starts: list[tuple[float, float]], rng: np.random.Generator, wander: float) -> Iterator[Moment]:
-    """Life after life of an explorer, each from another place."""
-    explorer = Explorer(game.level, rng, wander)
+def _play(game: Doom, starts: list[tuple[float, float]], rng: np.random.Generator, style: Style) -> Iterator[Moment]:
+    """Life after life of a player, each from another place."""
+    player = Gatherer(rng, style.wander) if style.scenario else Explorer(game.level, rng, style.wander)
     while True:
         view = game.spawn(*starts[rng.integers(len(starts))], _game_seed(rng))
-        explorer.begin_life()
+        player.begin_life()
         while not view.dead:
-            action = csgo.encode(explorer.act(view))
+            action = csgo.encode(player.act(view))
             after = game.step(csgo.decode(action))
-            yield Moment(view, action, kill=after.kills > view.kills, death=after.dead)
+            kill, pickup = after.kills > view.kills, after.pickups > view.pickups
+            yield Moment(view, action, kill, pickup, death=after.dead)
             view = after
 
 

@@ -127,5 +127,6 @@ def summary(episodes: Sequence[Facts]) -> str:
     return (
         f"{len(episodes)} episodes, {frames} frames, {duration(frames / FRAMES_PER_SECOND)} of play; "
         f"coverage {len(seen)} of {len(places)} places ({len(seen) / max(1, len(places)):.0%}), "
-        f"{sum(facts.kills for facts in episodes)} kills, {sum(facts.deaths for facts in episodes)} deaths"
+        f"{sum(facts.kills for facts in episodes)} kills, {sum(facts.pickups for facts in episodes)} pickups, "
+        f"{sum(facts.deaths for facts in episodes)} deaths"
     )

@@ -15,3 +15,5 @@ class Style:
     """Whether there are monsters."""
     wander: float = 0.0
     """Share of the time in which keys and mouse are random: of use to learn what an action does, whatever is seen."""
+    scenario: str = ""
+    """One of ``SCENARIOS``, played instead of the game."""

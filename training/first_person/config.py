@@ -137,11 +137,23 @@ def first_person_config(preset: str, file: Path | None, assignments: Sequence[st
         rate = getattr(config, stage).optimiser.learning_rate
         if not rate > 0:
             raise UsageError(f"{stage}.optimiser.learning_rate must be more than 0, not {rate}")
+        _check_shares(stage, getattr(config, stage))
     if config.default_preset not in SAMPLERS:
         raise UsageError(f"unknown default_preset {config.default_preset!r}: use {', '.join(SAMPLERS)}")
     if not (config.frame_rate > 0 and config.checkpoint_minutes > 0):
         raise UsageError("frame_rate and checkpoint_minutes must be more than 0")
     return config
+
+
+def _check_shares(stage: str, config: StageConfig) -> None:
+    for name in ("sampler_share", "first_share", "priority_share"):
+        share = getattr(config, name)
+        if not 0 <= share <= 1:
+            raise UsageError(f"{stage}.{name} must be from 0 to 1, not {share}")
+    if stage == "upsampler" and config.sampler_share > 0:
+        raise UsageError("upsampler.sampler_share must be 0: its sampler is another one, which adds noise as it goes")
+    if config.priority_share > 0 and config.sampler_share == 0:
+        raise UsageError(f"{stage}.priority_share needs a share of noise levels of the sampler: {stage}.sampler_share")
 
 
 def _check_network(stage: str, network: DenoiserConfig, base: DenoiserConfig) -> None:

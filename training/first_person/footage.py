@@ -34,12 +34,14 @@ from training.first_person.shards import (
     shrink,
 )
 from training.first_person.sources import find
+from training.priorities import Priorities
 from training.workers import ALONE, Workers
 
 KEPT_OPEN = 256
 READERS = 2
 READ_AHEAD = 4
 Kept = TypeVar("Kept")
+Arrays = tuple[NDArray[np.uint8], ...]
 
 
 @dataclass(frozen=True)
@@ -236,11 +238,27 @@ def _counted(clips: Sequence[Clip]) -> str:
     return f"{len(clips)} recordings of {frames:,} frames, {sum(clip.held_out for clip in clips)} held out"
 
 
+class TrainedOn:
+    """The recordings that are not held out and have at least ``least`` frames, as ``Priorities`` wants them."""
+
+    def __init__(self, footage: Footage, least: int) -> None:
+        clips = [(i, clip) for i, clip in enumerate(footage.clips) if not clip.held_out and clip.frames >= least]
+        if not clips:
+            raise DiamondError(f"no recording to train on has {least} frames: record longer ones")
+        self.indices = [i for i, _ in clips]
+        """Of the footage."""
+        self.paths = [Path(clip.name) for _, clip in clips]
+        """Their names."""
+        self.lengths: NDArray[np.int64] = np.array([clip.frames - 1 for _, clip in clips])
+        """Their steps."""
+
+
 class Segments:
     """Numbered batches of segments, read ahead by threads; batch n is always the same for a seed.
 
     Every place of the recordings that are not held out is as likely; segments lie inside of one recording. Several
-    ``workers`` take the batches by turns.
+    ``workers`` take the batches by turns. With ``priorities`` a share of the places depends on the errors noted so far,
+    and nothing is read ahead.
     """
 
     def __init__(
@@ -252,23 +270,31 @@ class Segments:
         *,
         full_res: bool,
         workers: Workers = ALONE,
+        priorities: Priorities | None = None,
+        priority_share: float = 0.0,
     ) -> None:
-        """``full_res``: frames at full resolution with low-resolution ones beside them, instead of those alone."""
+        """``full_res``: frames at full resolution with low-resolution ones beside them, instead of those alone.
+
+        ``priorities`` of ``TrainedOn(footage, length)``.
+        """
         self._workers = workers
         self._footage = footage
         self._length = length
         self._batch_size = batch_size
         self._seed = seed
         self._full_res = full_res
-        self._clips = [i for i, clip in enumerate(footage.clips) if not clip.held_out and clip.frames >= length]
-        starts = [footage.clips[i].frames - length + 1 for i in self._clips]
-        self._ends = np.cumsum(starts)
-        if not starts:
-            raise DiamondError(f"no recording to train on has {length} frames: record longer ones")
+        self._priorities = priorities
+        self._priority_share = priority_share
+        clips = TrainedOn(footage, length)
+        self._clips = clips.indices
+        self._starts: NDArray[np.int64] = clips.lengths - length + 2
+        self._ends = np.cumsum(self._starts)
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
-        self._ahead: dict[int, Future[tuple[NDArray[np.uint8], ...]]] = {}
+        self._ahead: dict[int, Future[tuple[NDArray[np.int64], Arrays]]] = {}
         self.drawn = 0
         """Batches drawn so far by all workers; may be set, to go on from there."""
+        self.places: NDArray[np.int64] = np.zeros((0, 2), dtype=np.int64)
+        """Recording (among those trained on) and first frame of the segments drawn last, ``(B, 2)``."""
 
     @property
     def next(self) -> int:
@@ -278,26 +304,40 @@ class Segments:
     def draw(self, device: torch.device) -> Segment:
         """The next batch: frames ``(B, T, 3, H, W)`` (h, w unless ``full_res``), actions ``(B, T, 51)``."""
         turns, wanted = self._workers.count, self.next
-        for number in range(wanted, wanted + READ_AHEAD * turns, turns):
+        ahead = 1 if self._priorities else READ_AHEAD
+        for number in range(wanted, wanted + ahead * turns, turns):
             if number not in self._ahead:
-                self._ahead[number] = self._threads.submit(self.read, number)
-        obs, act, *low_res = (torch.from_numpy(array).to(device) for array in self._ahead[wanted].result())
+                self._ahead[number] = self._threads.submit(self._read, self._places(number))
+        self.places, arrays = self._ahead[wanted].result()
+        obs, act, *low_res = (torch.from_numpy(array).to(device) for array in arrays)
         self._ahead = {number: future for number, future in self._ahead.items() if number > wanted}
         self.drawn += turns
         mask = torch.ones(obs.shape[:2], dtype=torch.bool, device=device)
         return Segment(to_float(obs), act, mask, low_res=to_float(low_res[0]) if low_res else None)
 
-    def read(self, number: int) -> tuple[NDArray[np.uint8], ...]:
+    def read(self, number: int) -> Arrays:
         """A batch by number, as arrays: frames, actions and, with ``full_res``, low-resolution frames."""
-        places = np.random.default_rng([self._seed, number]).integers(self._ends[-1], size=self._batch_size)
-        rows: list[tuple[NDArray[np.uint8], ...]] = []
-        for place in places:
-            i = int(np.searchsorted(self._ends, place, side="right"))
-            start = int(place - (self._ends[i - 1] if i else 0))
-            where = (self._clips[i], start, start + self._length)
+        return self._read(self._places(number))[1]
+
+    def _places(self, number: int) -> NDArray[np.int64]:
+        """Of batch ``number``, as in ``places``."""
+        rng = np.random.default_rng([self._seed, number])
+        drawn = rng.integers(self._ends[-1], size=self._batch_size)
+        clips = np.searchsorted(self._ends, drawn, side="right")
+        places = np.stack((clips, drawn - self._ends[clips] + self._starts[clips]), axis=1)
+        if self._priorities is not None:
+            preferred = self._priorities.draw(rng, self._batch_size)
+            preferred[:, 1] = preferred[:, 1].clip(0, self._starts[preferred[:, 0]] - 1)
+            places = np.where(rng.random((self._batch_size, 1)) < self._priority_share, preferred, places)
+        return places
+
+    def _read(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], Arrays]:
+        rows: list[Arrays] = []
+        for clip, start in places.tolist():
+            where = (self._clips[clip], start, start + self._length)
             low_res, act = self._footage.low_res(*where), self._footage.actions(*where)
             rows.append((self._footage.full_res(*where), act, low_res) if self._full_res else (low_res, act))
-        return tuple(np.stack(column) for column in zip(*rows, strict=True))
+        return places, tuple(np.stack(column) for column in zip(*rows, strict=True))
 
 
 def draw_spawns(footage: Footage, count: int, length: int, recorded: int, seed: int) -> Spawns:

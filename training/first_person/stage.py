@@ -12,12 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diamond_engine.diffusion import Denoiser, Segment, SigmaDistribution, denoiser_loss
+from diamond_engine.diffusion import Denoiser, SamplerLevels, Segment, SigmaDistribution, denoiser_loss
+from diamond_engine.diffusion.denoiser import Errors, Weigh
+from diamond_engine.diffusion.levels import sampler_levels
 from diamond_engine.diffusion.sampler import Noise
 from diamond_engine.errors import UsageError
 from diamond_engine.runtime import Runtime
-from training.first_person.footage import Footage, Segments
+from training.first_person.footage import Footage, Segments, TrainedOn
+from training.level_weights import LevelWeights
 from training.optimisation import Ema, Metrics, Optimiser, OptimiserConfig
+from training.priorities import Priorities
 from training.seeds import derived_seed
 from training.workers import ALONE, Workers
 
@@ -43,13 +47,26 @@ class StageConfig:
     """Noise levels, of the frame to predict and, where the network knows of it, of its context."""
     context_noise_mean: float | None = None
     """Mean of ln σ of the context's noise, where it is another than that of the frame's."""
+    sampler_share: float = 0.0
+    """Share of the frame's noise levels that are the sampler's own. Not in the paper."""
+    first_share: float = 0.75
+    """Of the noise levels of the sampler: share of its first one, the only one of a sampler of one step."""
+    balanced: bool = False
+    """Whether the loss at a noise level is divided by its running mean (see ``LevelWeights``). Not in the paper."""
+    priority_share: float = 0.0
+    """Share of the segments drawn by the model's newest error near motion. Not in the paper."""
     optimiser: OptimiserConfig = field(default_factory=lambda: PAPER_OPTIMISER)
     """Step size, clipping, decay."""
     ema_decay: float = 0.0
     """Decay per update of the exponential moving average of the weights that is exported; 0 exports the raw weights."""
 
     def share(self, workers: Workers) -> int:
-        """Batches of an update that fall to each of several processes. Raises ``UsageError`` where it is not even."""
+        """Batches of an update that fall to each of several processes.
+
+        Raises ``UsageError`` where it is not even, and where the settings are for one process alone.
+        """
+        if workers.count > 1 and (self.balanced or self.priority_share > 0):
+            raise UsageError("balanced and priority_share are for one process")
         if self.accumulation % workers.count:
             raise UsageError(
                 f"{self.accumulation} batches an update cannot be shared evenly by {workers.count} processes: set "
@@ -90,9 +107,21 @@ class StageTrainer:
         self._ema = Ema(denoiser, cfg.ema_decay)
         self._workers = workers
         self._export = export
-        self.length = denoiser.cfg.inner_model.num_steps_conditioning + 1 + cfg.autoregressive_steps
-        full_res = denoiser.cfg.upsampling_factor is not None
-        self._segments = Segments(footage, self.length, cfg.batch_size, seed, full_res=full_res, workers=workers)
+        context = denoiser.cfg.inner_model.num_steps_conditioning
+        self.length = context + 1 + cfg.autoregressive_steps
+        self._levels = sampler_levels(cfg.sampler_share, cfg.first_share, cfg.sigma)
+        self._weights = LevelWeights() if cfg.balanced else None
+        self._priorities = Priorities(TrainedOn(footage, self.length), context) if cfg.priority_share > 0 else None
+        self._segments = Segments(
+            footage,
+            self.length,
+            cfg.batch_size,
+            seed,
+            full_res=denoiser.cfg.upsampling_factor is not None,
+            workers=workers,
+            priorities=self._priorities,
+            priority_share=cfg.priority_share,
+        )
         self._seed = seed
 
     def update(self) -> Metrics:
@@ -134,12 +163,30 @@ class StageTrainer:
     def _loss(self) -> tuple[Tensor, Metrics]:
         noise = self._noise_of(self._segments.next)
         segment = self._segments.draw(self.runtime.device)
-        return self._denoiser_loss(segment, noise), {}
+        errors = None if self._priorities is None else self._note_errors
+        return self._denoiser_loss(segment, noise, errors, self._weights), {}
 
-    def _denoiser_loss(self, segment: Segment, noise: Noise) -> Tensor:
-        levels, mean = self.cfg.sigma, self.cfg.context_noise_mean
-        of_context = levels if mean is None else replace(levels, loc=mean)
-        return denoiser_loss(self.denoiser, segment, levels, noise, context_distribution=of_context)
+    def _denoiser_loss(
+        self, segment: Segment, noise: Noise, errors: Errors | None = None, weigh: Weigh | None = None
+    ) -> Tensor:
+        mean = self.cfg.context_noise_mean
+        of_context = self.cfg.sigma if mean is None else replace(self.cfg.sigma, loc=mean)
+        return denoiser_loss(
+            self.denoiser,
+            segment,
+            self._levels,
+            noise,
+            context_distribution=of_context,
+            errors=errors,
+            weigh=weigh,
+        )
+
+    def _note_errors(self, sigma: Tensor, errors: Tensor) -> None:
+        """Of the segments drawn last that were at the first level of the sampler."""
+        assert isinstance(self._levels, SamplerLevels)
+        assert self._priorities is not None
+        first = self._levels.is_first(sigma).cpu().numpy()
+        self._priorities.update(self._segments.places[first], errors.float().cpu().numpy()[first])
 
     def _noise_of(self, batch: int) -> Callable[[tuple[int, ...]], Tensor]:
         """A source of noise that depends on the number of the batch alone, whichever process computes it."""
@@ -147,12 +194,14 @@ class StageTrainer:
         return lambda shape: torch.randn(shape, generator=generator, device=self.runtime.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, average, optimiser and how many batches were drawn, which number all that is random."""
+        """Weights, average, optimiser, noted errors, and the batches drawn, whose number all that is random follows."""
         return {
             "network": self.denoiser.state_dict(),
             "ema": self._ema.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "drawn": self._segments.drawn,
+            **({} if self._priorities is None else {"priorities": self._priorities.state_dict()}),
+            **({} if self._weights is None else {"level_weights": self._weights.state_dict()}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -161,6 +210,10 @@ class StageTrainer:
         self._ema.load_state_dict(state["ema"])
         self.optimiser.load_state_dict(state["optimiser"])
         self._segments.drawn = state["drawn"]
+        if self._priorities is not None:
+            self._priorities.load_state_dict(state["priorities"])
+        if self._weights is not None:
+            self._weights.load_state_dict(state["level_weights"])
 
     def export(self, folder: Path, provenance: dict[str, Any]) -> None:
         """Writes the (averaged) network into a world folder."""

@@ -17,7 +17,7 @@ from diamond_engine.diffusion import Denoiser
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import write_text
 from diamond_engine.spawns import write_spawns
-from diamond_engine.worlds import World, WorldConfig
+from diamond_engine.worlds import Preset, World, WorldConfig
 from training.first_person.config import PRESETS, SAMPLERS, FirstPersonConfig
 from training.first_person.footage import Footage, draw_spawns
 from training.first_person.recordings import FACTOR
@@ -52,6 +52,7 @@ class FirstPersonTraining:
         workers, runtime = self.session.workers, self.session.runtime
         for stage in stages:
             getattr(self.config, stage).share(workers)
+            self._check_patches(stage)
         with workers.joined(runtime.device):
             workers.check_alike({"recordings": self.footage.describe(), "precision": runtime.dtype_name})
             self._train(stages)
@@ -75,6 +76,16 @@ class FirstPersonTraining:
             run.train(trainer, trainer.cfg.updates, budget, out / "world")
         if (out / "world" / "world.yaml").exists():
             say(f"play it: diamond-play csgo --weights {out}")
+
+    def _check_patches(self, stage: str) -> None:
+        patch = getattr(self.config.networks, stage).inner_model.patch_size
+        factor = 1 if stage == "upsampler" else FACTOR
+        height, width = (side // factor for side in self.footage.size)
+        if height % patch or width % patch:
+            raise UsageError(
+                f"networks.{stage}.inner_model.patch_size: patches of {patch}x{patch} do not fill frames of "
+                f"{width}x{height}"
+            )
 
     def _write_spawns(self) -> None:
         context = self.config.networks.dynamics.inner_model.num_steps_conditioning
@@ -148,13 +159,17 @@ class FirstPersonTraining:
             frame_rate=self.config.frame_rate,
             frame_height=height,
             frame_width=width,
-            presets={
-                name: preset if two_stages else replace(preset, upsampler=None) for name, preset in SAMPLERS.items()
-            },
+            presets={name: self._sampled(preset, two_stages) for name, preset in SAMPLERS.items()},
             default_preset=self.config.default_preset,
             provenance={name: value for name, value in provenance.items() if value},
         )
         write_text(folder / "world.yaml", to_yaml(world))
+
+    def _sampled(self, preset: Preset, two_stages: bool) -> Preset:
+        """As the networks were trained: no noise in the context of dynamics that never saw any."""
+        noisy = self.config.networks.dynamics.noise_previous_obs
+        dynamics = preset.dynamics if noisy else replace(preset.dynamics, s_cond=0.0)
+        return replace(preset, dynamics=dynamics, upsampler=preset.upsampler if two_stages else None)
 
     def _known_provenance(self, stage: str) -> dict[str, Any]:
         path = self.session.out / stage / "provenance.yaml"

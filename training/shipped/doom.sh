@@ -17,17 +17,6 @@ else
     style=(--wander 0.4)
 fi
 
-# within COMMAND... [--time-budget MINUTES]: for commands without a budget of their own, that go on after a signal.
-within() {
-    local minutes=${*: -1} command=("${@:1:$#-2}") code=0
-    if [ "${*: -2:1}" != --time-budget ]; then
-        "$@"
-        return
-    fi
-    timeout --signal=INT "$(awk -v m="$minutes" 'BEGIN { printf "%d", 60 * m }')" "${command[@]}" || code=$?
-    case $code in 124 | 130) out_of_time "${command[1]}" ;; *) return $code ;; esac
-}
-
 learn() {
     diamond-train csgo --data "$OUT/prepared" --preset quick --config "$here/doom-$SIZE.yaml" "$COMPILE" \
         --device "$DEVICE" ${SETTINGS:-} "$@"

@@ -50,6 +50,17 @@ last() {
     printf '%s\n' "$*" > "$OUT/finished/$name"
 }
 
+# within COMMAND... [--time-budget MINUTES]: for commands without a budget of their own, that go on after a signal.
+within() {
+    local minutes=${*: -1} command=("${@:1:$#-2}") code=0
+    if [ "${*: -2:1}" != --time-budget ]; then
+        "$@"
+        return
+    fi
+    timeout --signal=INT "$(awk -v m="$minutes" 'BEGIN { printf "%d", 60 * m }')" "${command[@]}" || code=$?
+    case $code in 124 | 130) out_of_time "${command[1]}" ;; *) return $code ;; esac
+}
+
 # is_finished NAME COMMAND...: whether this very command was; an empty file says so of any, for data from elsewhere.
 is_finished() {
     mkdir -p "$OUT/finished"
