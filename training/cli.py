@@ -249,6 +249,13 @@ def world_model(
             "--autoregressive-steps and --motion-weight must be at least 0, --ema at least 0 and below 1, "
             "--event-share from 0 to 1"
         )
+    if diffusion not in DIFFUSIONS:
+        raise UsageError(f"unknown --diffusion {diffusion!r}: use {' or '.join(DIFFUSIONS)}")
+    if reward_end_size not in REWARD_END_SIZES:
+        raise UsageError(f"unknown --reward-end-size {reward_end_size!r}: use {', '.join(REWARD_END_SIZES)}")
+    if denoiser_size not in DENOISER_SIZES:
+        raise UsageError(f"unknown --denoiser-size {denoiser_size!r}: use {', '.join(DENOISER_SIZES)}")
+    architecture = world_architecture(atari, reward_end_size, diffusion, denoiser_size)
     denoiser = DenoiserTrainingConfig(
         batch_size=batch_size,
         autoregressive_steps=autoregressive_steps,
@@ -257,6 +264,7 @@ def world_model(
         ema_decay=ema,
         motion_weight=motion_weight,
         sampler_share=sampler_share,
+        sampler=architecture.preset("quality").dynamics,
         first_share=first_share,
         balanced=balance,
         priority_share=priority_share,
@@ -277,12 +285,6 @@ def world_model(
     unknown = [name for name in names if name not in known]
     if unknown:
         raise UsageError(f"unknown component {unknown[0]!r} in --components: use {', '.join(known)}")
-    if diffusion not in DIFFUSIONS:
-        raise UsageError(f"unknown --diffusion {diffusion!r}: use {' or '.join(DIFFUSIONS)}")
-    if reward_end_size not in REWARD_END_SIZES:
-        raise UsageError(f"unknown --reward-end-size {reward_end_size!r}: use {', '.join(REWARD_END_SIZES)}")
-    if denoiser_size not in DENOISER_SIZES:
-        raise UsageError(f"unknown --denoiser-size {denoiser_size!r}: use {', '.join(DENOISER_SIZES)}")
     if not all(0 <= share <= 1 for share in (sampler_share, first_share, priority_share, dreamed_share)):
         raise UsageError("--sampler-share, --first-share, --priority-share and --dreamed-share must lie from 0 to 1")
     if not 0 <= crop <= FRAME_SIZE:
@@ -290,7 +292,7 @@ def world_model(
     session = _session(out, seed, time_budget, device, dtype, workers)
     start = None if init is None else find_world(init, atari)
     training = WorldModelTraining(
-        architecture=world_architecture(atari, reward_end_size, diffusion, denoiser_size),
+        architecture=architecture,
         data=GameEpisodes(data, atari),
         session=session,
         init=start,

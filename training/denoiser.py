@@ -21,6 +21,7 @@ from diamond_engine.diffusion import (
     DDPM,
     Denoiser,
     DenoiserConfig,
+    SamplerConfig,
     SamplerLevels,
     Segment,
     SigmaDistribution,
@@ -58,6 +59,8 @@ class DenoiserTrainingConfig:
     """How many times more the error near recent motion counts; small things are learned sooner. Not in the paper."""
     sampler_share: float = 0.0
     """Share of the noise levels that are the sampler's own. Not in the paper."""
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    """The sampler whose levels these are."""
     first_share: float = 0.75
     """Of the noise levels of the sampler: share of its first one, the only one of a sampler of one step."""
     balanced: bool = False
@@ -95,7 +98,7 @@ def crop_grid(inner: InnerModelConfig) -> int:
 def _noise_levels(cfg: DenoiserTrainingConfig, denoiser: DenoiserConfig) -> NoiseLevels:
     if denoiser.diffusion == DDPM:
         return UniformSteps()
-    return sampler_levels(cfg.sampler_share, cfg.first_share, cfg.sigma)
+    return sampler_levels(cfg.sampler_share, cfg.first_share, cfg.sigma, cfg.sampler)
 
 
 class DenoiserTrainer:

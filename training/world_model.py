@@ -15,12 +15,12 @@ from torch import nn
 from diamond_engine.actions import AtariGame
 from diamond_engine.checkpoints import load_strictly, write_component
 from diamond_engine.configs import plain, to_yaml
-from diamond_engine.diffusion import DDPM, EDM, Denoiser
+from diamond_engine.diffusion import DDPM, EDM, Denoiser, SamplerConfig
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import write_text
 from diamond_engine.networks import RewardEndModel
 from diamond_engine.spawns import write_spawns
-from diamond_engine.worlds import World, WorldConfig, as_ddpm, atari_world_config
+from diamond_engine.worlds import Preset, World, WorldConfig, as_ddpm, atari_world_config
 from training.data import EpisodeContexts, GameEpisodes
 from training.denoiser import DenoiserTrainer, DenoiserTrainingConfig
 from training.dreamed_segments import DreamedSegments
@@ -45,6 +45,8 @@ DENOISER_SIZES: dict[str, dict[str, Any]] = {
 """Sizes of the denoiser by name: what differs from the paper's. ``small`` is for CPUs."""
 SIGMA_CHANGE = 0.1
 """σ_data of what changes between two frames: most pixels do not."""
+SMALL_SAMPLER = SamplerConfig(sigma_min=0.2, full_noise=True)
+"""Of the small denoiser: levels at which a ball of a few pixels is told from the places where it might be."""
 SPAWNS = 64
 STEPS_LEFT_AT_SPAWN = 16
 
@@ -57,12 +59,15 @@ def world_architecture(
     config = as_ddpm(paper) if diffusion == DDPM else paper
     assert config.reward_end is not None
     inner = replace(config.denoiser.inner_model, **DENOISER_SIZES[denoiser_size])
-    denoiser = replace(config.denoiser, inner_model=inner)
+    denoiser, presets = replace(config.denoiser, inner_model=inner), config.presets
     if denoiser_size != "paper" and diffusion == EDM:
         denoiser = replace(denoiser, about_newest=True, sigma_data=SIGMA_CHANGE, sigma_offset_noise=0.0)
+        quality = Preset(dynamics=SMALL_SAMPLER)
+        presets = {"quality": quality, "fast": quality.with_steps(1)}
     return replace(
         config,
         denoiser=denoiser,
+        presets=presets,
         reward_end=replace(config.reward_end, **REWARD_END_SIZES[reward_end_size]),
     )
 

@@ -71,8 +71,11 @@ class SamplerLevels:
         return sigma == torch.tensor(self.sampler.sigma_max, dtype=sigma.dtype)
 
 
-def sampler_levels(share: float, first_share: float, rest: SigmaDistribution) -> NoiseLevels:
-    """The sampler's own levels for a share of the draws, and for ``first_share`` of these its first; else ``rest``."""
+def sampler_levels(
+    share: float, first_share: float, rest: SigmaDistribution, sampler: SamplerConfig | None = None
+) -> NoiseLevels:
+    """A sampler's own levels (None: the paper's) for a share of the draws, its first for ``first_share`` of these; else
+    ``rest``."""
     if share == 0:
         return rest
-    return SamplerLevels(first_share=first_share * share, later_share=(1 - first_share) * share, rest=rest)
+    return SamplerLevels(sampler or SamplerConfig(), first_share * share, (1 - first_share) * share, rest)
