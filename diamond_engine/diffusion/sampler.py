@@ -93,7 +93,7 @@ def sample(
     """Draws images of ``shape`` ``(B, C, H, W)`` given ``context`` ``(B, N, H, W)``, values in [-1, 1].
 
     ``on_step`` sees the start and the result of every step. The start is a unit normal draw, deliberately not scaled
-    by sigma_max: it drifts less (but see ``full_noise``). Noise levels are Python numbers, so nothing here waits for the
+    by sigma_max: it drifts less (but see ``full_noise``). Noise levels are Python numbers: nothing here waits for the
     device.
     """
     if cfg.diffusion == DDPM:
