@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import nn
 
 from diamond_engine.actions import AtariGame
 from diamond_engine.checkpoints import load_strictly, write_component
-from diamond_engine.configs import plain, to_yaml
+from diamond_engine.configs import defaults, plain, to_yaml
 from diamond_engine.diffusion import DDPM, EDM, Denoiser
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import write_text
@@ -25,7 +24,7 @@ from training.data import EpisodeContexts, GameEpisodes
 from training.denoiser import DenoiserTrainer, DenoiserTrainingConfig
 from training.dreamed_segments import DreamedSegments
 from training.reward_end import RewardEndTrainer, RewardEndTrainingConfig
-from training.run import Run, Session
+from training.run import Run, Session, read_provenance
 from training.seeds import derived_seed
 
 REWARD_END_SIZES: dict[str, dict[str, Any]] = {
@@ -134,6 +133,7 @@ class WorldModelTraining:
             self.session.console,
             lambda: self._facts(training),
             workers=self.session.workers,
+            defaults=defaults(component.config),
         )
         self._say_cost(component, trainer)
         run.train(trainer, component.updates, budget, self.session.out / "world")
@@ -242,5 +242,4 @@ class WorldModelTraining:
     def _known_provenance(self, component: str) -> dict[str, Any]:
         if self.init is not None and self._is_carried(component):
             return self.init.config.provenance.get(component, {})
-        path = self.session.out / component / "provenance.yaml"
-        return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return read_provenance(self.session.out / component)

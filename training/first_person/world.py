@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from diamond_engine.checkpoints import load_strictly, write_component
-from diamond_engine.configs import plain, to_yaml
+from diamond_engine.configs import defaults, plain, to_yaml
 from diamond_engine.diffusion import Denoiser
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import write_text
@@ -23,7 +22,7 @@ from training.first_person.footage import Footage, draw_spawns
 from training.first_person.recordings import FACTOR
 from training.first_person.stage import StageConfig, StageTrainer
 from training.progress import duration
-from training.run import Run, Session
+from training.run import Run, Session, read_provenance
 
 FILES = {"dynamics": "denoiser", "upsampler": "upsampler"}
 """What the stages are called in a world folder."""
@@ -95,6 +94,10 @@ class FirstPersonTraining:
             lambda: self._facts(stage, settings),
             checkpoint_every=seconds,
             workers=self.session.workers,
+            defaults={
+                "network": defaults(getattr(self.config.networks, stage)),
+                **defaults(getattr(self.config, stage)),
+            },
         )
 
     def _trainer(self, stage: str) -> StageTrainer:
@@ -157,8 +160,7 @@ class FirstPersonTraining:
         write_text(folder / "world.yaml", to_yaml(world))
 
     def _known_provenance(self, stage: str) -> dict[str, Any]:
-        path = self.session.out / stage / "provenance.yaml"
-        return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return read_provenance(self.session.out / stage)
 
 
 def _shaping(config: StageConfig) -> dict[str, Any]:
