@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from diamond_engine.damage import reading
-from diamond_engine.errors import DiamondError
+from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import atomic_path
 
 StateDict = dict[str, Tensor]
@@ -43,10 +43,10 @@ PUBLISHED_COMPONENTS = {
 def read_published(path: Path) -> dict[str, StateDict]:
     """Reads a published checkpoint (flat state dict) as one state dict a component, memory-mapped.
 
-    Raises ``DiamondError`` where the file is missing, damaged, or holds something else.
+    Raises ``UsageError`` where there is no file, ``DiamondError`` where it is damaged or holds something else.
     """
     if not path.is_file():
-        raise DiamondError(f"no such checkpoint or world folder: {path}")
+        raise UsageError(f"no such checkpoint or world folder: {path}")
     components: dict[str, StateDict] = {}
     for key, value in _load_tensors(path).items():
         prefix, _, rest = str(key).partition(".")

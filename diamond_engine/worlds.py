@@ -240,7 +240,7 @@ def write_world(folder: Path, world: World, dtype: torch.dtype = torch.float32) 
 def world_folder(path: Path) -> Path:
     """The world folder at ``path``: itself, or the one that a training run made in it.
 
-    Raises ``UsageError`` where nothing is there or a file is, ``DiamondError`` where the folder holds no world.
+    Raises ``UsageError`` where nothing is there, a file is, or the folder holds no world.
     """
     for folder in (path, path / "world"):
         if (folder / "world.yaml").is_file():
@@ -249,7 +249,7 @@ def world_folder(path: Path) -> Path:
         raise UsageError(f"{path} is a file: give the name of a world and this as its weights")
     if not path.exists():
         raise UsageError(f"no world {str(path)!r}: give a name such as 'atari/Breakout' or the folder of a world")
-    raise DiamondError(f"{path} is no world: it holds neither world.yaml nor world/world.yaml")
+    raise UsageError(f"{path} is no world: it holds neither world.yaml nor world/world.yaml")
 
 
 def open_folder(
@@ -257,7 +257,7 @@ def open_folder(
 ) -> tuple[WorldConfig, dict[str, StateDict]]:
     """The configuration of a world folder, checked, and the weights of those of ``components`` that it has.
 
-    Raises ``DiamondError`` saying what is wrong, such as a world of another game than ``game``.
+    Raises ``DiamondError`` saying what is wrong, ``UsageError`` for a world of another game than ``game``.
     """
     config = read_config(WorldConfig, folder / "world.yaml")
     if config.format != FORMAT:
@@ -265,7 +265,7 @@ def open_folder(
     own = None if config.game is None else atari_game(config.game)
     if game is not None and own != game:
         kind = own.name if own is not None else "the first person"
-        raise DiamondError(f"{folder} is a world of {kind}, not of {game.name}: use the weights of this game")
+        raise UsageError(f"{folder} is a world of {kind}, not of {game.name}: use the weights of this game")
     problem = _wrong_actions(config, own) or _wrong_stages(config) or _wrong_frames(config) or _wrong_diffusion(config)
     if problem is not None:
         raise DiamondError(f"{folder / 'world.yaml'} is wrong: {problem}")

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from diamond_engine.damage import read_arrays, reading
-from diamond_engine.errors import DiamondError
+from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import atomic_path
 from play.actions import Action
 from play.sources import Start, actions_of
@@ -142,10 +142,13 @@ def write_recording(path: Path, recording: Recording) -> None:
 
 
 def read_recording(path: Path) -> Recording:
-    """Reads a session file, given by its own name or its video's. Raises ``DiamondError`` where it is none."""
+    """Reads a session file, given by its own name or its video's.
+
+    Raises ``UsageError`` where there is none, ``DiamondError`` where it is damaged or something else.
+    """
     path = session_path(path) if path.suffix == ".mp4" else path
     if not path.is_file():
-        raise DiamondError(f"no such session file: {path}")
+        raise UsageError(f"no such session file: {path}")
     with reading(path, "is not a readable session file (truncated or damaged)"):
         arrays = read_arrays(path)
         facts = json.loads(arrays["header"].tobytes())

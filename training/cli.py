@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from diamond_engine.actions import AtariGame, atari_game
+from diamond_engine.command_line import add_version
 from diamond_engine.diffusion import DIFFUSIONS, EDM, SigmaDistribution
 from diamond_engine.emulator import FRAME_SIZE
 from diamond_engine.errors import UsageError
@@ -35,6 +36,8 @@ from training.trained import find_agent, find_world
 from training.workers import ALONE, Workers
 from training.world_model import DENOISER_SIZES, REWARD_END_SIZES, Component, WorldModelTraining, world_architecture
 
+PROGRAM = "diamond-train"
+
 app = typer.Typer(
     help="Make worlds: collect episodes, train the world model, train an agent in it or without it.\n\n"
     "Every command says what it will cost, can be stopped with Ctrl-C, and continues when it is run again. "
@@ -44,6 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+add_version(app, PROGRAM)
 app.add_typer(record, name="record")
 app.add_typer(csgo_data, name="csgo-data")
 app.command("csgo")(csgo)
@@ -516,7 +520,7 @@ def _check_positive(**options: float | None) -> None:
 
 def main() -> None:
     """The console script."""
-    command.run(app)
+    command.run(app, PROGRAM)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from diamond_engine import load_world
+from diamond_engine.command_line import EXIT_FAILED
 from diamond_engine.runtime import Runtime
-from training import command
 from training.evaluation.agent import play_games
 from training.evaluation.benchmark import paper_scores
 from training.evaluation.held_out import held_out_seed
@@ -119,4 +119,4 @@ def inspect(
     for line in inspection.damaged:
         typer.echo(f"damaged: {line}", err=True)
     if inspection.damaged:
-        raise typer.Exit(command.EXIT_FAILED)
+        raise typer.Exit(EXIT_FAILED)

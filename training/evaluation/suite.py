@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from diamond_engine.damage import reading
-from diamond_engine.errors import DiamondError
+from diamond_engine.errors import DiamondError, UsageError
 from training.evaluation.aggregates import AGGREGATES, OF_GAME_MEANS, Bootstrap, Estimate, Floats, Runs, share_above
 from training.evaluation.benchmark import DIAMOND, paper_scores, table1
 
@@ -51,16 +51,17 @@ class FinalScore:
 def read_suite(path: Path) -> SuiteScores:
     """Reads a folder of run folders, at any depth, or a JSON file of scores: ``{"Alien": [703.1, 683.6], …}``.
 
-    Raises ``DiamondError`` for a malformed file, an unknown game, two runs of one game and seed, or nothing finished.
+    Raises ``UsageError`` where nothing is there or finished, ``DiamondError`` for a malformed file, an unknown game, or
+    two runs of one game and seed.
     """
     if path.is_file():
         return SuiteScores(_read_scores(path), [])
     if not path.is_dir():
-        raise DiamondError(f"no such folder or file of scores: {path}")
+        raise UsageError(f"no such folder or file of scores: {path}")
     finished, unfinished = _find_runs(path)
     if not finished:
         found = f"only unfinished runs ({len(unfinished)})" if unfinished else "no runs"
-        raise DiamondError(f"{path} holds {found}: a finished one has a {FINAL}")
+        raise UsageError(f"{path} holds {found}: a finished one has a {FINAL}")
     runs: dict[tuple[str, int], tuple[float, Path]] = {}
     for folder in finished:
         final = read_final(folder / FINAL)
