@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from typing import Any
 
@@ -35,6 +35,14 @@ def run_app(app: typer.Typer, name: str | None = None) -> int:
         where = f": see '{error.ctx.command_path} --help'" if error.ctx is not None else ""
         raise UsageError(f"{line[:1].lower()}{line[1:]}{where}") from error
     return code if isinstance(code, int) else EXIT_GOOD
+
+
+def refuse(context: typer.Context, options: Iterable[str], reason: str) -> None:
+    """Raises ``UsageError`` where one of these options was given, by its parameter's name: it would have no effect."""
+    for option in options:
+        source = context.get_parameter_source(option)
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"--{option.replace('_', '-')} {reason}")
 
 
 def add_version(app: typer.Typer, name: str) -> None:

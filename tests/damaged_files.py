@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,12 +35,13 @@ import torch
 from diamond_engine import WorldModelEnv, load_world
 from diamond_engine.actions import atari_game
 from diamond_engine.agents import read_agent, write_agent
-from diamond_engine.checkpoints import read_published
+from diamond_engine.checkpoints import built, read_component, read_published
 from diamond_engine.configs import defaults, plain, to_yaml
+from diamond_engine.diffusion import Denoiser
 from diamond_engine.episodes import Episode, SegmentSampler, read_episode, write_episode
 from diamond_engine.errors import DiamondError
 from diamond_engine.spawns import read_spawn_folders
-from diamond_engine.worlds import write_world
+from diamond_engine.worlds import WorldConfig, read_fitting_spawns, write_world
 from play.recording import EpisodeLog, Header, Recording, read_recording, write_recording
 from play.sources import Start
 from play.view import Origin
@@ -112,10 +114,11 @@ def _worlds(folder: Path) -> Iterator[Kind]:
     write_world(atari, world)
     write_world(first_person, make_first_person_world())
     write_checksums(atari)
-    for name in ("world.yaml", "denoiser.safetensors", "actor_critic.safetensors", "spawns.npz"):
-        yield Kind(f"Atari {name}", atari, name, _dream)
-    for name in ("world.yaml", "upsampler.safetensors", "spawns.npz"):
-        yield Kind(f"first-person {name}", first_person, name, _dream)
+    for name, at in (("Atari", atari), ("first-person", first_person)):
+        config = load_world(at).config
+        yield Kind(f"{name} world.yaml", at, "world.yaml", _dream)
+        yield Kind(f"{name} weights", at, "denoiser.safetensors", partial(_read_weights, config))
+        yield Kind(f"{name} start contexts", at, "spawns.npz", partial(_read_spawns, config))
     yield Kind("checksums", atari, "SHA256SUMS", check_checksums)
     assert world.actor_critic is not None
     write_agent(folder / "agent", "Breakout", world.actor_critic, {"updates": 3})
@@ -125,6 +128,15 @@ def _worlds(folder: Path) -> Iterator[Kind]:
     yield Kind("published checkpoint", folder / "published", "csgo/model/csgo.pt", _read_checkpoint)
     for name in ("low_res", "next_act"):
         yield Kind(f"published {name}.npy", folder / "published", f"csgo/spawn/0/{name}.npy", _read_spawn_folders)
+
+
+def _read_weights(config: WorldConfig, folder: Path) -> None:
+    states = {"denoiser": read_component(folder / "denoiser.safetensors")}
+    built(Denoiser, config.denoiser, "denoiser", states, "the folder")
+
+
+def _read_spawns(config: WorldConfig, folder: Path) -> None:
+    read_fitting_spawns(folder / "spawns.npz", config)
 
 
 def _read_checkpoint(folder: Path) -> None:
@@ -367,6 +379,8 @@ def _line(content: bytes, chance: random.Random) -> bytes:
 
 
 def _not_finite(content: bytes, chance: random.Random) -> bytes:
+    if len(content) < 16:
+        return content
     start = chance.randrange(len(content) // 2, len(content) - 4) & ~3
     value = np.float32(chance.choice((np.nan, np.inf, -np.inf, 3e38))).tobytes()
     return content[:start] + value + content[start + 4 :]

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from diamond_engine.actions import AtariGame, atari_game
-from diamond_engine.command_line import add_version
+from diamond_engine.command_line import add_version, refuse
 from diamond_engine.diffusion import DIFFUSIONS, EDM, SigmaDistribution
 from diamond_engine.emulator import FRAME_SIZE
 from diamond_engine.errors import UsageError
@@ -54,6 +54,16 @@ app.command("csgo")(csgo)
 app.command("import-videos")(import_videos)
 app.command("suite")(suite)
 
+MODEL_FREE_OPTIONS = (
+    "updates",
+    "num_envs",
+    "horizon",
+    "learning_rate",
+    "entropy",
+    "size",
+    "kickstart_updates",
+    "snapshots_every",
+)
 Game = Annotated[str, typer.Argument(metavar="GAME", help="Atari game, such as Breakout.", show_default=False)]
 Out = Annotated[Path, typer.Option(file_okay=False, help="Folder to write to; a run that is there continues.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of all randomness.")]
@@ -341,6 +351,7 @@ def agent(
 
 @app.command()
 def atari(
+    context: typer.Context,
     game: Game,
     out: Annotated[
         Path | None,
@@ -411,6 +422,7 @@ def atari(
         session = _session(out or _default_out(played, "model-free", seed), seed, time_budget, device, dtype)
         AgentTraining(played, training, updates, num_envs, session, snapshots_every, size).model_free()
         return
+    refuse(context, MODEL_FREE_OPTIONS, "is for --model-free; Algorithm 1 has --set")
     algorithm = algorithm_config(played, preset, config, settings or [], static=static_data is not None)
     session = _session(out or _default_out(played, preset, seed), seed, time_budget, device, dtype)
     AtariTraining(played, preset, algorithm, session, static_data).train()

@@ -18,7 +18,13 @@ from training.evaluation.options import Device, Dtype, ReportPath, Seed, Weights
 from training.evaluation.plots import write_plots
 from training.evaluation.reports import Report, agent_report, inspection_report, table_of
 from training.evaluation.suite import SuiteScores, measure_suite, read_suite
-from training.evaluation.suite_reports import aggregates_table, games_table, improvement_table, suite_report
+from training.evaluation.suite_reports import (
+    aggregates_table,
+    games_table,
+    improvement_table,
+    stated_means,
+    suite_report,
+)
 from training.progress import make_console, progress
 
 PAPER = "paper"
@@ -92,7 +98,7 @@ def suite(
     """
     scores = SuiteScores(paper_scores(), []) if runs == PAPER else read_suite(Path(runs))
     result = measure_suite(scores.scores, seed)
-    tell(games_table(result), aggregates_table(result), improvement_table(result))
+    tell(games_table(result), aggregates_table(result), *stated_means(result), improvement_table(result))
     for folder in scores.unfinished:
         typer.echo(f"unfinished, not counted: {folder}")
     if plots is not None:
