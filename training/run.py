@@ -284,7 +284,7 @@ class Run:
             }
             self._checkpoints.save(self.step, state)
         provenance = self.provenance()
-        write_text(self.folder / PROVENANCE, yaml.safe_dump(provenance, sort_keys=False, allow_unicode=True))
+        write_text(self.folder / PROVENANCE, yaml.safe_dump(_plain(provenance), sort_keys=False, allow_unicode=True))
         procedure.export(export_to, provenance)
 
     def _resume(self, procedure: Procedure) -> None:

@@ -23,6 +23,7 @@ from training.first_person.recordings import FACTOR
 from training.first_person.stage import StageConfig, StageTrainer
 from training.progress import duration
 from training.run import Run, Session, read_provenance
+from training.trained import origin_of
 
 FILES = {"dynamics": "denoiser", "upsampler": "upsampler"}
 """What the stages are called in a world folder."""
@@ -132,7 +133,7 @@ class FirstPersonTraining:
             "hardware": self.session.runtime.describe(),
             "data": self.footage.describe(),
             "training": settings,
-            **({} if self.init is None else {"init": self.init.config.provenance.get(FILES[stage], {})}),
+            **({} if self.init is None else {"init": origin_of(self.init, FILES[stage])}),
         }
 
     def _describe(self, folder: Path, newest: dict[str, Any]) -> None:
