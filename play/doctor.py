@@ -49,7 +49,7 @@ def examine() -> Iterator[Finding]:
     yield Finding("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield Finding("torch", torch.__version__, _idle_card(runtime))
     yield Finding("runs on", runtime.describe())
-    yield _speed(runtime)
+    yield speed(runtime)
     yield _display()
     yield Finding("gamepads", _gamepads())
     yield _roms()
@@ -64,14 +64,15 @@ def _idle_card(runtime: Runtime) -> str | None:
     return "there is an NVIDIA card that this torch cannot use: install a GPU build, see https://pytorch.org"
 
 
-def _speed(runtime: Runtime) -> Finding:
+def speed(runtime: Runtime) -> Finding:
+    """How many frames a second this machine dreams, unless other programs keep it from that meanwhile."""
     others, cores = OtherPrograms(), len(own_cores())
-    speed = _frames_per_second(runtime)
+    frames = _frames_per_second(runtime)
     taken = others.cores()
     if runtime.device.type == "cpu" and taken is not None and taken > BUSY * cores:
         busy = f"other programs take {taken:.1f} of {cores} cores (load {os.getloadavg()[0]:.1f})"
         return Finding("speed", f"unknown: {busy}", f"{busy}: end them, or worlds play slowly; then ask again")
-    shown = f"{speed:.0f}" if speed >= 10 else f"{speed:.1f}"
+    shown = f"{frames:.0f}" if frames >= 10 else f"{frames:.1f}"
     return Finding("speed", f"about {shown} frames/s (estimated: the paper's denoiser, 3 steps a frame)")
 
 
