@@ -6,8 +6,9 @@ Uses nothing of the library.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, cast
 
 LARGEST = {
     "depths": 64,
@@ -45,20 +46,27 @@ def out_of_bounds(config: Any, prefix: str = "") -> str | None:
 def _named(name: str, value: Any) -> list[tuple[str, Any]]:
     """A value, or those in a dictionary or sequence, with its name."""
     if isinstance(value, dict):
-        return [(f"{name}.{key}", entry) for key, entry in value.items() if is_dataclass(entry)]
+        entries = cast(dict[str, Any], value).items()
+        return [(f"{name}.{key}", entry) for key, entry in entries if is_dataclass(entry)]
     if isinstance(value, (tuple, list)):
-        return [(name, value), *((name, entry) for entry in value)]
+        return [(name, value), *((name, entry) for entry in cast(Sequence[Any], value))]
     return [(name, value)]
 
 
 def _problem(field: str, name: str, value: Any) -> str | None:
     if isinstance(value, (tuple, list)):
-        return None if 1 <= len(value) <= MOST_VALUES else f"{name} must have 1 to {MOST_VALUES} values"
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return (
+            None
+            if 1 <= len(cast(Sequence[Any], value)) <= MOST_VALUES
+            else f"{name} must have 1 to {MOST_VALUES} values"
+        )
+    if isinstance(value, bool):
         return None
     if isinstance(value, int):
         most = LARGEST.get(field, OF_OTHERS)
         return None if 1 <= value <= most else f"{name} must lie from 1 to {most}, not {value}"
+    if not isinstance(value, float):
+        return None
     if not (value >= 0 and (math.isfinite(value) or field in MAY_BE_INFINITE)):
         return f"{name} must be a finite number of at least 0, not {value}"
-    return f"{name} must be more than 0" if field in ABOVE_ZERO and value == 0 else None
+    return f"{name} must be more than 0" if field in ABOVE_ZERO and not value else None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterable
 from importlib import metadata
-from typing import Any
+from typing import Any, cast
 
 import typer
 
 from diamond_engine.errors import UsageError
 
 EXIT_GOOD, EXIT_FAILED, EXIT_USAGE, EXIT_SIGINT = 0, 1, 2, 130
-WRONG_USAGE: type[Any] = typer.BadParameter.__mro__[1]
+WRONG_USAGE = cast(type[Exception], typer.BadParameter.__mro__[1])
 """Of which all of Typer's errors are; it comes with a Click of its own."""
 DISTRIBUTION = "diamond-engine"
 
@@ -27,12 +27,13 @@ def run_app(app: typer.Typer, name: str | None = None) -> int:
     except typer.Abort:
         return EXIT_SIGINT
     except WRONG_USAGE as error:
-        message = error.format_message()
+        told = cast(Any, error)
+        message: str = told.format_message()
         if type(error).__name__ == "NoArgsIsHelpError":  # the help, which is printed already if it is a coloured one
             print(message, end="\n" if message else "")
             return EXIT_USAGE
         line = " ".join(message.split()).rstrip(".")
-        where = f": see '{error.ctx.command_path} --help'" if error.ctx is not None else ""
+        where = f": see '{told.ctx.command_path} --help'" if told.ctx is not None else ""
         raise UsageError(f"{line[:1].lower()}{line[1:]}{where}") from error
     return code if isinstance(code, int) else EXIT_GOOD
 

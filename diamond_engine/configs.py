@@ -25,7 +25,7 @@ def read_config(cls: type[T], path: Path) -> T:
     game can have.
     """
     try:
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.create(read_yaml(path))))
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), _created(read_yaml(path))))
     except FileNotFoundError as error:
         raise DiamondError(f"missing {path}") from error
     except OSError as error:
@@ -36,6 +36,11 @@ def read_config(cls: type[T], path: Path) -> T:
     if problem is not None:
         raise DiamondError(f"{path} is not a valid {cls.__name__}: {problem}")
     return cast(T, config)
+
+
+def _created(content: Any) -> Any:
+    """OmegaConf's form of what a file holds."""
+    return cast(Any, OmegaConf.create(content))
 
 
 def _reason(error: Exception) -> str:

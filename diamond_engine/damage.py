@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import yaml
@@ -77,10 +77,10 @@ def map_array(path: Path) -> NDArray[Any]:
 
     Raises what numpy raises, and ``ValueError`` for a file of another kind.
     """
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise ValueError("not an array")
-    return array
+    return cast("NDArray[Any]", array)
 
 
 def read_dataset(dataset: Any) -> NDArray[Any]:
@@ -107,7 +107,7 @@ class _WithoutAliases(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """One node of the file."""
-        if self.check_event(yaml.AliasEvent):
+        if self.check_event(yaml.AliasEvent):  # pyright: ignore[reportUnknownMemberType]
             raise yaml.YAMLError("it has aliases (*name)")
         return super().compose_node(parent, index)
 

@@ -51,7 +51,8 @@ def origin_of(world: World, component: str | None = None) -> dict[str, Any]:
     """
     provenance, parts = world.config.provenance, (*COMPONENTS, "agent")
     whole = {name: fact for name, fact in provenance.items() if name not in parts}
-    return {"world": world.config.name, **whole, **provenance.get(component, {})}
+    own = {} if component is None else provenance.get(component, {})
+    return {"world": world.config.name, **whole, **own}
 
 
 def find_agent(name: str, game: AtariGame) -> TrainedAgent:

@@ -162,7 +162,7 @@ class WorldModelTraining:
         if self.init is None or len(workers.parts(config.batch_size)) * workers.count > 1:
             raise UsageError("--dreamed-share needs a world to dream in (--init), one process and whole batches")
         seed = derived_seed(self.session.seed, "dreamed segments")
-        sampler = self.init.config.preset().dynamics
+        sampler = self.init.config.preset(None).dynamics
         return DreamedSegments(self.init.denoiser, sampler, config.dreamed_share, self.session.runtime, seed)
 
     def _prepare(self, network: nn.Module, name: str, compilable: nn.Module) -> None:

@@ -19,6 +19,7 @@ from diamond_engine.worlds import write_world
 from training.data import GameEpisodes
 from training.denoiser import DenoiserTrainingConfig
 from training.progress import make_console
+from training.reward_end import RewardEndTrainingConfig
 from training.run import Session
 from training.world_model import Component, WorldModelTraining
 
@@ -235,3 +236,6 @@ def test_init_keeps_what_a_world_tells_and_says_that_its_agent_is_dropped(
     assert found["init"] == {"world": "atari/Breakout", "licence": "MIT"}
     assert found["reward_end"] == {"updates": 8}
     assert found["denoiser"]["init"] == {"world": "atari/Breakout", "licence": "MIT", "updates": 7}
+    judging = RewardEndTrainingConfig(batch_size=2, transitions=3, dreamed_share=1.0)
+    WorldModelTraining(config, data, session, init).train([Component("reward_end", judging, 1)])
+    assert load_world(tmp_path / "second").config.provenance["reward_end"]["init"]["updates"] == 8
