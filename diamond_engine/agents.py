@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from diamond_engine.checkpoints import load_strictly, read_component, write_component
+from diamond_engine.checkpoints import built, read_component, write_component
 from diamond_engine.configs import read_config, to_yaml
 from diamond_engine.draws import draw_class
 from diamond_engine.errors import DiamondError
@@ -155,6 +155,5 @@ def read_agent(folder: Path) -> tuple[AgentConfig, ActorCritic]:
     config = read_config(AgentConfig, folder / "agent.yaml")
     if config.format != FORMAT:
         raise DiamondError(f"{folder} is an agent of format {config.format}; this version reads format {FORMAT}")
-    network = ActorCritic(config.actor_critic)
-    load_strictly(network, read_component(folder / "actor_critic.safetensors"), f"the agent of {folder}")
-    return config, network.eval()
+    states = {"actor_critic": read_component(folder / "actor_critic.safetensors")}
+    return config, built(ActorCritic, config.actor_critic, "actor_critic", states, str(folder))

@@ -10,19 +10,25 @@ import pickle
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from diamond_engine.errors import DiamondError
+from diamond_engine.damage import reading
+from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import atomic_path
 
 StateDict = dict[str, Tensor]
+Network = TypeVar("Network", bound=nn.Module)
+Config = TypeVar("Config")
 
+FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+"""Precisions of weights that are read."""
+LARGEST_WEIGHT = torch.finfo(torch.bfloat16).max
+"""Larger ones are infinite in one of the precisions in which networks run."""
 SAFETENSORS_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16"}
 
 PUBLISHED_COMPONENTS = {
@@ -37,10 +43,10 @@ PUBLISHED_COMPONENTS = {
 def read_published(path: Path) -> dict[str, StateDict]:
     """Reads a published checkpoint (flat state dict) as one state dict a component, memory-mapped.
 
-    Raises ``DiamondError`` where the file is missing, damaged, or holds something else.
+    Raises ``UsageError`` where there is no file, ``DiamondError`` where it is damaged or holds something else.
     """
     if not path.is_file():
-        raise DiamondError(f"no such checkpoint or world folder: {path}")
+        raise UsageError(f"no such checkpoint or world folder: {path}")
     components: dict[str, StateDict] = {}
     for key, value in _load_tensors(path).items():
         prefix, _, rest = str(key).partition(".")
@@ -67,10 +73,8 @@ def read_component(path: Path) -> StateDict:
     """Reads one component's safetensors file. Raises ``DiamondError`` where it is missing or damaged."""
     if not path.is_file():
         raise DiamondError(f"missing weights: {path}")
-    try:
+    with reading(path, "is not a readable safetensors file (truncated or damaged)"):
         return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise DiamondError(f"{path} is not a readable safetensors file (truncated or damaged)") from error
 
 
 def write_component(path: Path, network: nn.Module, dtype: torch.dtype) -> None:
@@ -147,7 +151,32 @@ def adopt(network: nn.Module, state: StateDict, origin: str, dtype: torch.dtype)
     network.load_state_dict({key: value.to(stored_dtype(key, dtype)) for key, value in state.items()}, assign=True)
 
 
+def built(
+    make: Callable[[Config], Network],
+    cfg: Config,
+    component: str,
+    states: dict[str, StateDict],
+    origin: str,
+    dtype: torch.dtype = torch.float32,
+) -> Network:
+    """A network of a configuration, with its weights, in ``dtype`` (see ``adopt``).
+
+    Raises ``DiamondError`` where there are no such weights, they do not fit, or no network has these sizes.
+    """
+    if component not in states:
+        raise DiamondError(f"{origin} has no {component}")
+    try:
+        with without_weights():
+            network = make(cfg)
+    except Exception as error:  # sizes that do not go together: torch raises nearly anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DiamondError(f"{origin} describes a {component} that cannot be built: {reason}") from error
+    adopt(network, states[component], f"{component} of {origin}", dtype)
+    return network.eval()
+
+
 def _check_fit(network: nn.Module, state: StateDict, origin: str) -> None:
+    """Keys, shapes and, last as it reads them, values: weights that are not finite would play, and dream of nothing."""
     expected = network.state_dict()
     missing, unexpected = expected.keys() - state.keys(), state.keys() - expected.keys()
     if missing or unexpected:
@@ -163,3 +192,18 @@ def _check_fit(network: nn.Module, state: StateDict, origin: str) -> None:
                 f"{origin} is for another architecture: {key} has shape {tuple(state[key].shape)}, "
                 f"expected {tuple(value.shape)}"
             )
+    for key, value in state.items():
+        if value.dtype not in FLOATS or value.layout is not torch.strided or value.device.type == "meta":
+            raise DiamondError(f"{origin} holds {key} as {value.dtype}, which are no weights")
+        if not _is_finite(value):
+            raise DiamondError(
+                f"{origin} holds weights that are not finite ({key}): they were damaged, or their training failed"
+            )
+
+
+def _is_finite(weights: Tensor) -> bool:
+    """Read once, without memory of its own; NaN is neither above nor below anything."""
+    if weights.numel() == 0:
+        return True
+    least, greatest = weights.detach().aminmax()
+    return bool(least >= -LARGEST_WEIGHT and greatest <= LARGEST_WEIGHT)

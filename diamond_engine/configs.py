@@ -2,35 +2,80 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import yaml
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
+from diamond_engine.bounds import out_of_bounds
+from diamond_engine.damage import read_yaml
 from diamond_engine.errors import DiamondError
 
+LONGEST_REASON = 200
+"""Characters; some errors quote the whole value."""
 T = TypeVar("T")
 
 
 def read_config(cls: type[T], path: Path) -> T:
-    """Reads a dataclass from YAML. Raises ``DiamondError`` for a missing or malformed file and for unknown fields."""
+    """Reads a dataclass from YAML.
+
+    Raises ``DiamondError`` for a missing or malformed file, unknown fields, and numbers that no network, sampler or
+    game can have.
+    """
     try:
-        loaded = OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.create(path.read_text(encoding="utf-8")))
-        return cast(T, OmegaConf.to_object(loaded))
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), _created(read_yaml(path))))
     except FileNotFoundError as error:
         raise DiamondError(f"missing {path}") from error
     except OSError as error:
         raise DiamondError(f"cannot read {path}: {error.strerror}") from error
-    except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError) as error:
-        raise DiamondError(f"{path} is not a valid {cls.__name__}: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # a damaged file can raise nearly anything
+        raise DiamondError(f"{path} is not a valid {cls.__name__}: {_reason(error)}") from error
+    problem = out_of_bounds(config)
+    if problem is not None:
+        raise DiamondError(f"{path} is not a valid {cls.__name__}: {problem}")
+    return cast(T, config)
+
+
+def _created(content: Any) -> Any:
+    """OmegaConf's form of what a file holds."""
+    return cast(Any, OmegaConf.create(content))
+
+
+def _reason(error: Exception) -> str:
+    """In one line; OmegaConf sometimes leaves names of its own where there should be values."""
+    line = (str(error) or type(error).__name__).splitlines()[0]
+    if "$VALUE" in line:
+        return f"{getattr(error, 'full_key', None) or 'a value'} is of the wrong type"
+    return line[:LONGEST_REASON]
 
 
 def plain(config: Any) -> dict[str, Any]:
     """A dataclass as nested dictionaries and lists, ready for YAML or JSON."""
     return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(asdict(config))))
+
+
+def defaults(config: Any) -> dict[str, Any]:
+    """Laid out as ``plain`` does it: the values that a dataclass has unless told otherwise, where it has any."""
+    found: dict[str, Any] = {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.default is not MISSING:
+            found[field.name] = field.default
+        elif field.default_factory is not MISSING:
+            found[field.name] = field.default_factory()
+        elif is_dataclass(value):
+            found[field.name] = defaults(value)
+    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(_nested(found))))
+
+
+def _nested(values: dict[str, Any]) -> dict[str, Any]:
+    """The same without dataclasses."""
+    return {
+        name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+        for name, value in values.items()
+    }
 
 
 def to_yaml(config: Any) -> str:

@@ -18,7 +18,7 @@ from diamond_engine.actions import csgo
 from diamond_engine.cache import CACHE, cache_folder
 from diamond_engine.checkpoints import read_published
 from diamond_engine.diffusion import DenoiserConfig
-from diamond_engine.errors import DiamondError
+from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import remove_abandoned
 from diamond_engine.networks import InnerModelConfig
 from diamond_engine.spawns import Spawns, read_spawn_folders
@@ -75,8 +75,8 @@ def csgo_world_config() -> WorldConfig:
 def load(weights: str | Path | None, dtype: torch.dtype, notice: Notice) -> World:
     """The published world, downloaded once; or from what a person has: the files of the hub, or a world folder.
 
-    ``weights`` and ``notice`` are those of ``load_world``. Raises ``DiamondError`` for what is missing, damaged or
-    does not fit.
+    ``weights`` and ``notice`` are those of ``load_world``. Raises ``UsageError`` for weights that are not there or of
+    another kind of world, ``DiamondError`` for what is damaged or does not fit.
     """
     if weights is None or weights == "hub":
         published = MANIFEST[NAME].checkpoint
@@ -150,11 +150,11 @@ def _checkpoint(path: Path) -> Path:
     if path.is_file():
         return path
     if not path.exists():
-        raise DiamondError(f"no such weights: {path}")
+        raise UsageError(f"no such weights: {path}")
     for layout in LAYOUTS:
         if (path / layout).is_file():
             return path / layout
-    raise DiamondError(f"{path} holds no weights of {NAME}: it has neither {LAYOUTS[0]} nor world.yaml")
+    raise UsageError(f"{path} holds no weights of {NAME}: it has neither {LAYOUTS[0]} nor world.yaml")
 
 
 def _spawn_folder(checkpoint: Path) -> Path | None:
@@ -172,5 +172,5 @@ def _fingerprint(checkpoint: Path, spawns: Path | None) -> str:
 
 def _first_person(world: World, path: Path) -> World:
     if world.config.game is not None:
-        raise DiamondError(f"{path} is a world of {world.config.game}, not a first-person one: use other weights")
+        raise UsageError(f"{path} is a world of {world.config.game}, not a first-person one: use other weights")
     return world

@@ -26,7 +26,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diamond_engine.actions import ATARI_GAMES
 from diamond_engine.actions.csgo import NUM_ACTIONS
+from diamond_engine.damage import read_dataset, reading
 from diamond_engine.errors import DiamondError
 from diamond_engine.files import atomic_path
 from diamond_engine.frames import to_float
@@ -92,10 +94,10 @@ def _encode(episode: Episode) -> bytes:
 
 def read_episode(path: Path) -> Episode:
     """Reads one episode. Raises ``DiamondError`` where the file is missing, damaged, or not an episode."""
-    with _reading(path) as file:
+    with open_episode(path) as file:
         if file.attrs.get("format") != FORMAT:
             raise DiamondError(f"{path} is not an episode of format {FORMAT}")
-        arrays = {name: np.asarray(file[name]) for name in ("frames", *COLUMNS)}
+        arrays = {name: read_dataset(file[name]) for name in ("frames", *COLUMNS)}
         attributes = {name: _plain(value) for name, value in file.attrs.items() if name != "format"}
     shapes = {name: array.shape for name, array in arrays.items()}
     steps, *image = shapes["frames"] if len(shapes["frames"]) == 4 else (0,)
@@ -108,7 +110,24 @@ def read_episode(path: Path) -> Episode:
     dtypes = {name: array.dtype for name, array in arrays.items()}
     if any(dtypes[name] != dtype for name, dtype in types.items()):
         raise DiamondError(f"{path} is not a valid episode: {', '.join(f'{k} {v}' for k, v in dtypes.items())}")
-    return Episode(**arrays, attributes=attributes)
+    episode = Episode(**arrays, attributes=attributes)
+    problem = _impossible(episode)
+    if problem is not None:
+        raise DiamondError(f"{path} is not a valid episode: {problem}")
+    return episode
+
+
+def _impossible(episode: Episode) -> str | None:
+    """What of the values cannot be, in words; HDF5 has no checksums of its own."""
+    if not np.isfinite(episode.rewards).all():
+        return "rewards that are not finite"
+    if episode.actions.ndim == 2:
+        return None if (episode.actions <= 1).all() else "actions that are not zeros and ones"
+    game = ATARI_GAMES.get(str(episode.attributes.get("game")))
+    most = np.iinfo(np.int32).max if game is None else len(game.actions) - 1
+    if not ((episode.actions >= 0) & (episode.actions <= most)).all():
+        return f"actions that are not from 0 to {most}"
+    return None
 
 
 def _plain(value: Any) -> str | int | float:
@@ -122,17 +141,11 @@ def _open(file: Path | io.BytesIO, mode: str) -> Any:
 
 
 @contextmanager
-def _reading(path: Path) -> Generator[Any]:
-    """An HDF5 file to read from; whatever h5py raises becomes one line."""
-    try:
-        with _open(path, "r") as file:
-            yield file
-    except (FileNotFoundError, PermissionError) as error:
-        raise DiamondError(f"{path} cannot be read: {error.strerror}") from error
-    except (OSError, KeyError, RuntimeError, TypeError) as error:
-        raise DiamondError(
-            f"{path} is not a readable episode (truncated or damaged): delete it or collect it again"
-        ) from error
+def open_episode(path: Path) -> Generator[Any]:
+    """The HDF5 file of an episode, to read from; whatever h5py raises becomes a ``DiamondError``."""
+    problem = "is not a readable episode (truncated or damaged): delete it or collect it again"
+    with reading(path, problem), _open(path, "r") as file:
+        yield file
 
 
 def episode_name(number: int) -> str:
@@ -213,13 +226,16 @@ class EpisodeFolder:
 
 
 def _length(path: Path) -> int:
-    with _reading(path) as file:
-        return len(file["actions"])
+    with open_episode(path) as file:
+        length = len(file["actions"])
+        if length == 0 or length != len(file["frames"]):
+            raise DiamondError(f"{path} is not a valid episode: {length} actions, {len(file['frames'])} frames")
+        return length
 
 
 def _events(path: Path) -> tuple[NDArray[np.int64], ...]:
-    with _reading(path) as file:
-        return np.flatnonzero(file["rewards"]), np.flatnonzero(file["terminated"])
+    with open_episode(path) as file:
+        return np.flatnonzero(read_dataset(file["rewards"])), np.flatnonzero(read_dataset(file["terminated"]))
 
 
 @dataclass(frozen=True)

@@ -6,4 +6,4 @@ class DiamondError(Exception):
 
 
 class UsageError(DiamondError):
-    """The command or call asked for something that does not exist or makes no sense (exit code 2)."""
+    """The command or call asked for something that makes no sense or does not exist, also a path (exit code 2)."""

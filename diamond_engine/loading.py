@@ -10,7 +10,7 @@ import torch
 from diamond_engine import counter_strike
 from diamond_engine.actions import AtariGame, atari_game
 from diamond_engine.agents import Agent
-from diamond_engine.checkpoints import StateDict, read_published
+from diamond_engine.checkpoints import StateDict, built, read_published
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.networks import ActorCritic
 from diamond_engine.runtime import Runtime
@@ -20,7 +20,6 @@ from diamond_engine.worlds import (
     WorldConfig,
     atari_world_config,
     build_world,
-    built,
     open_folder,
     read_world,
     world_folder,

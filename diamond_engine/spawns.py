@@ -7,7 +7,6 @@ B games side by side, H height, W width (h, w before upsampling).
 from __future__ import annotations
 
 import io
-import zipfile
 from collections import deque
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond_engine.actions import AtariGame
+from diamond_engine.damage import map_array, read_arrays, reading
 from diamond_engine.errors import DiamondError
 from diamond_engine.files import atomic_path
 
@@ -50,14 +50,14 @@ class Spawns:
 
 def read_spawns(path: Path) -> Spawns:
     """Reads start contexts. Raises ``DiamondError`` where the file is damaged or its arrays do not fit together."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            spawns = Spawns(arrays["frames"], arrays["actions"], arrays.get("full_res"), arrays.get("recorded"))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DiamondError(f"{path} holds no start contexts (truncated or damaged)") from error
-    frames, actions = spawns.frames, spawns.actions
-    if frames.ndim != 5 or frames.dtype != np.uint8 or actions.shape[:2] != (len(frames), frames.shape[1] - 1):
-        raise DiamondError(f"{path} holds no valid start contexts: frames {frames.shape}, actions {actions.shape}")
+    with reading(path, "holds no start contexts (truncated or damaged)"):
+        arrays = read_arrays(path)
+        spawns = Spawns(arrays["frames"], arrays["actions"], arrays.get("full_res"), arrays.get("recorded"))
+        frames, actions = spawns.frames, spawns.actions
+        if frames.ndim != 5 or frames.dtype != np.uint8 or actions.shape[:2] != (len(frames), frames.shape[1] - 1):
+            raise DiamondError(f"{path} holds no valid start contexts: frames {frames.shape}, actions {actions.shape}")
+        if any(len(array) != len(frames) or array.dtype.kind not in "iu" for array in spawns.arrays().values()):
+            raise DiamondError(f"{path} holds no valid start contexts: one array does not go with the others")
     return spawns
 
 
@@ -86,12 +86,10 @@ def _stack(spawns: list[Path], name: str, axes: int) -> NDArray[np.uint8]:
     arrays: list[NDArray[np.uint8]] = []
     for folder in spawns:
         path = folder / f"{name}.npy"
-        try:
-            array = np.load(path, allow_pickle=False)
-        except FileNotFoundError as error:
-            raise DiamondError(f"missing {path}") from error
-        except (OSError, ValueError, EOFError) as error:
-            raise DiamondError(f"{path} is not a readable array (truncated or damaged): download it again") from error
+        if not path.exists():
+            raise DiamondError(f"missing {path}")
+        with reading(path, "is not a readable array (truncated or damaged): download it again"):
+            array = map_array(path)
         expected = arrays[0].shape if arrays else array.shape
         if array.dtype != np.uint8 or array.ndim != axes or array.shape != expected:
             raise DiamondError(f"{path} holds {array.dtype} {array.shape}, expected uint8 {expected} in {axes} axes")

@@ -17,7 +17,7 @@ from torch import nn
 
 from diamond_engine.actions import AtariGame, atari_game, csgo
 from diamond_engine.agents import Agent
-from diamond_engine.checkpoints import StateDict, adopt, read_component, without_weights, write_component
+from diamond_engine.checkpoints import StateDict, built, read_component, write_component
 from diamond_engine.configs import read_config, to_yaml
 from diamond_engine.diffusion import DDPM, DIFFUSIONS, Denoiser, DenoiserConfig, SamplerConfig
 from diamond_engine.errors import DiamondError, UsageError
@@ -36,6 +36,7 @@ FORMAT = 1
 COMPONENTS = ("denoiser", "upsampler", "reward_end", "actor_critic")
 CHURNED = SamplerConfig(num_steps_denoising=10, sigma_min=1.0, s_churn=10.0, s_tmin=1.0, s_tmax=5.0, s_noise=0.9)
 """The upsampler's sampler in the paper: stochastic, and never below σ = 1."""
+CHANNELS = 3
 Network = TypeVar("Network", bound=nn.Module)
 Config = TypeVar("Config")
 
@@ -225,23 +226,6 @@ def build_world(
     )
 
 
-def built(
-    make: Callable[[Config], Network],
-    cfg: Config,
-    component: str,
-    states: dict[str, StateDict],
-    origin: str,
-    dtype: torch.dtype = torch.float32,
-) -> Network:
-    """One network of ``build_world``."""
-    if component not in states:
-        raise DiamondError(f"{origin} has no {component}")
-    with without_weights():
-        network = make(cfg)
-    adopt(network, states[component], f"{component} of {origin}", dtype)
-    return network.eval()
-
-
 def write_world(folder: Path, world: World, dtype: torch.dtype = torch.float32) -> None:
     """Writes a world folder; ``world.yaml`` last, so that an interrupted write is never taken for a world."""
     for component in COMPONENTS:
@@ -256,7 +240,7 @@ def write_world(folder: Path, world: World, dtype: torch.dtype = torch.float32) 
 def world_folder(path: Path) -> Path:
     """The world folder at ``path``: itself, or the one that a training run made in it.
 
-    Raises ``UsageError`` where nothing is there or a file is, ``DiamondError`` where the folder holds no world.
+    Raises ``UsageError`` where nothing is there, a file is, or the folder holds no world.
     """
     for folder in (path, path / "world"):
         if (folder / "world.yaml").is_file():
@@ -265,7 +249,7 @@ def world_folder(path: Path) -> Path:
         raise UsageError(f"{path} is a file: give the name of a world and this as its weights")
     if not path.exists():
         raise UsageError(f"no world {str(path)!r}: give a name such as 'atari/Breakout' or the folder of a world")
-    raise DiamondError(f"{path} is no world: it holds neither world.yaml nor world/world.yaml")
+    raise UsageError(f"{path} is no world: it holds neither world.yaml nor world/world.yaml")
 
 
 def open_folder(
@@ -273,7 +257,7 @@ def open_folder(
 ) -> tuple[WorldConfig, dict[str, StateDict]]:
     """The configuration of a world folder, checked, and the weights of those of ``components`` that it has.
 
-    Raises ``DiamondError`` saying what is wrong, such as a world of another game than ``game``.
+    Raises ``DiamondError`` saying what is wrong, ``UsageError`` for a world of another game than ``game``.
     """
     config = read_config(WorldConfig, folder / "world.yaml")
     if config.format != FORMAT:
@@ -281,8 +265,8 @@ def open_folder(
     own = None if config.game is None else atari_game(config.game)
     if game is not None and own != game:
         kind = own.name if own is not None else "the first person"
-        raise DiamondError(f"{folder} is a world of {kind}, not of {game.name}: use the weights of this game")
-    problem = _wrong_actions(config, own) or _wrong_stages(config) or _wrong_diffusion(config)
+        raise UsageError(f"{folder} is a world of {kind}, not of {game.name}: use the weights of this game")
+    problem = _wrong_actions(config, own) or _wrong_stages(config) or _wrong_frames(config) or _wrong_diffusion(config)
     if problem is not None:
         raise DiamondError(f"{folder / 'world.yaml'} is wrong: {problem}")
     present = [component for component in components if getattr(config, component) is not None]
@@ -316,6 +300,24 @@ def _wrong_stages(config: WorldConfig) -> str | None:
     return None
 
 
+def _wrong_frames(config: WorldConfig) -> str | None:
+    """What would fit the weights all the same, and fail at the first frame."""
+    networks = (config.denoiser, config.upsampler, config.reward_end, config.actor_critic)
+    for network in networks:
+        images = network.inner_model if isinstance(network, DenoiserConfig) else network
+        if images is not None and images.img_channels != CHANNELS:
+            return f"a network for images of {images.img_channels} channels, frames have {CHANNELS}"
+    for judge in (config.reward_end, config.actor_critic):
+        if judge is not None and (judge.img_size,) * 2 != (config.frame_height, config.frame_width):
+            return f"a network for frames of {judge.img_size}, they are {config.frame_height}x{config.frame_width}"
+    patch = config.denoiser.inner_model.patch_size
+    if any(side % patch for side in config.dynamics_size):
+        return f"patches of {patch} do not divide {' x '.join(map(str, config.dynamics_size))}"
+    if config.denoiser.upsampling_factor is not None or config.denoiser.inner_model.low_res_cond:
+        return "the denoiser is an upsampler"
+    return None
+
+
 def _wrong_diffusion(config: WorldConfig) -> str | None:
     for stage, cfg in (("dynamics", config.denoiser), ("upsampler", config.upsampler)):
         if cfg is None:
@@ -323,6 +325,8 @@ def _wrong_diffusion(config: WorldConfig) -> str | None:
         if cfg.diffusion not in DIFFUSIONS:
             return f"unknown diffusion {cfg.diffusion!r}, this version knows {' and '.join(DIFFUSIONS)}"
         for name, preset in config.presets.items():
+            if getattr(preset, stage).sigma_min > getattr(preset, stage).sigma_max:
+                return f"preset {name} samples the {stage} model from less noise to more"
             if getattr(preset, stage).diffusion != cfg.diffusion:
                 return f"preset {name} does not sample the {stage} model by {cfg.diffusion}, as it was trained"
     return None

@@ -27,21 +27,19 @@ def main() -> None:
 
 def _run() -> tuple[int, str | None]:
     """The exit code and what to say of it. The imports are in here so that Ctrl-C is answered from the start."""
+    from diamond_engine.command_line import run_app
     from diamond_engine.errors import DiamondError, UsageError
-    from play.commands import app
+    from play.commands import PROGRAM, app
 
     try:
-        app()
+        code = run_app(app, PROGRAM)
     except UsageError as error:
         return EXIT_USAGE, f"error: {error}"
     except DiamondError as error:
         return EXIT_FAILED, f"error: {error}"
     except OSError as error:
         return EXIT_FAILED, f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}"
-    except SystemExit as end:  # Typer's own way out, silent after Ctrl-C
-        code = end.code if isinstance(end.code, int) else 0
-        return code, "interrupted" if code == EXIT_SIGINT else None
-    return 0, None
+    return code, "interrupted" if code == EXIT_SIGINT else None
 
 
 def _exit(code: int, line: str | None) -> NoReturn:

@@ -8,12 +8,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from diamond_engine.command_line import add_version
+
+PROGRAM = "diamond-play"
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Play inside diffusion world models.",
 )
+add_version(app, PROGRAM)
 
 FIRST_PERSON_HELP = """F1 in the window shows the keys.
 

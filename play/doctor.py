@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import pygame
 import torch
@@ -20,10 +21,14 @@ from diamond_engine.diffusion import Denoiser
 from diamond_engine.emulator import has_rom
 from diamond_engine.runtime import Runtime
 from diamond_engine.worlds import World, atari_world_config
+from play.machine import OtherPrograms, own_cores
 from play.window import DISPLAY_VARIABLES, has_display
 from weights import catalogue
 
-TIMED_FRAMES = 3
+LEAST_SECONDS, LEAST_FRAMES = 3.0, 5
+"""A measurement lasts at least so long."""
+BUSY = 0.2
+"""Share of the cores that other programs may take before a measurement says more of them than of this machine."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +49,7 @@ def examine() -> Iterator[Finding]:
     yield Finding("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield Finding("torch", torch.__version__, _idle_card(runtime))
     yield Finding("runs on", runtime.describe())
-    yield Finding(
-        "speed", f"about {_frames_per_second(runtime):.0f} frames/s (estimated: the paper's denoiser, 3 steps a frame)"
-    )
+    yield speed(runtime)
     yield _display()
     yield Finding("gamepads", _gamepads())
     yield _roms()
@@ -61,8 +64,20 @@ def _idle_card(runtime: Runtime) -> str | None:
     return "there is an NVIDIA card that this torch cannot use: install a GPU build, see https://pytorch.org"
 
 
+def speed(runtime: Runtime) -> Finding:
+    """How many frames a second this machine dreams, unless other programs keep it from that meanwhile."""
+    others, cores = OtherPrograms(), len(own_cores())
+    frames = _frames_per_second(runtime)
+    taken = others.cores()
+    if runtime.device.type == "cpu" and taken is not None and taken > BUSY * cores:
+        busy = f"other programs take {taken:.1f} of {cores} cores (load {os.getloadavg()[0]:.1f})"
+        return Finding("speed", f"unknown: {busy}", f"{busy}: end them, or worlds play slowly; then ask again")
+    shown = f"{frames:.0f}" if frames >= 10 else f"{frames:.1f}"
+    return Finding("speed", f"about {shown} frames/s (estimated: the paper's denoiser, 3 steps a frame)")
+
+
 def _frames_per_second(runtime: Runtime) -> float:
-    """Times a few dreamed frames of an untrained denoiser: speed does not depend on what the weights are."""
+    """Times dreamed frames of an untrained denoiser: speed does not depend on what the weights are."""
     config = atari_world_config(atari_game("Breakout"))
     env = WorldModelEnv(World(config, Denoiser(config.denoiser)), 1, runtime)
     length, height, width = config.denoiser.inner_model.num_steps_conditioning, config.frame_height, config.frame_width
@@ -70,10 +85,12 @@ def _frames_per_second(runtime: Runtime) -> float:
     env.reset(options={"frames": frames, "actions": torch.zeros((1, length - 1), dtype=torch.int64).numpy()})
     action = torch.zeros(1, dtype=torch.int64)
     env.step(action)[0].cpu()
-    began = time.perf_counter()
-    for _ in range(TIMED_FRAMES):
+    seconds: list[float] = []
+    while sum(seconds) < LEAST_SECONDS or len(seconds) < LEAST_FRAMES:
+        began = time.perf_counter()
         env.step(action)[0].cpu()  # waits for the device
-    return TIMED_FRAMES / (time.perf_counter() - began)
+        seconds.append(time.perf_counter() - began)
+    return 1 / median(seconds)
 
 
 def _display() -> Finding:

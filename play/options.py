@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from diamond_engine.errors import DiamondError, UsageError
+from diamond_engine.errors import UsageError
 from play.genres import genre_of
 from play.view import Origin, Player
 from weights import bundled_folder
@@ -63,7 +63,7 @@ class Outputs:
 
 
 def check(options: Options, outputs: Outputs) -> None:
-    """Raises ``UsageError`` or ``DiamondError`` for what can be seen to be wrong before anything is loaded."""
+    """Raises ``UsageError`` for what can be seen to be wrong before anything is loaded."""
     genre_of(options.world)
     check_exists(options.world, options.weights)
     counts = {
@@ -82,9 +82,9 @@ def check(options: Options, outputs: Outputs) -> None:
 
 
 def check_exists(world: str, weights: str | None) -> None:
-    """Raises ``DiamondError`` for a world that is neither bundled nor published, where no other weights are given."""
+    """Raises ``UsageError`` for a world that is neither bundled nor published, where no other weights are given."""
     found = world in MANIFEST or (weights is None and bundled_folder(world) is not None)
     if not found and weights in (None, "hub"):
-        raise DiamondError(
+        raise UsageError(
             f"there is no world {world!r} yet, neither bundled nor published: pass the folder of one with --weights"
         )

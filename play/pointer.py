@@ -9,6 +9,8 @@ import pygame
 from play.latch import InputLatch
 
 SENSITIVITY_FACTOR = 1.25
+SWITCH_MS = 2000
+"""A window that changes between full screen and a frame may lose the focus for a moment, within so long."""
 
 
 class Pointer:
@@ -21,6 +23,8 @@ class Pointer:
         self.problem = ""
         """Why it could not be captured, in one line; empty where it could."""
         self._clicks = clicks
+        self._switched: int | None = None
+        self._comes_back = False
 
     def handle(self, event: pygame.event.Event, latch: InputLatch, moves: bool) -> None:
         """Passes what a mouse event clicks or turns to the latch; ``moves``: whether a person is moving now."""
@@ -35,7 +39,11 @@ class Pointer:
             case pygame.MOUSEMOTION if self.captured and moves:
                 latch.move(*(self.sensitivity * counts for counts in event.rel))
             case pygame.WINDOWFOCUSLOST:
+                self._comes_back = self.captured and self._is_switching()
                 self.free()
+            case pygame.WINDOWFOCUSGAINED if self._comes_back:
+                self._comes_back = False
+                self._capture()
 
     def more_sensitive(self, times: int = 1) -> None:
         """Raises the sensitivity by so many steps; lowers it where ``times`` is negative."""
@@ -46,6 +54,16 @@ class Pointer:
         if self.captured:
             self.captured = False
             pygame.mouse.set_relative_mode(False)
+
+    def window_switched(self) -> None:
+        """The window has become another one (full screen and back): what was captured stays so."""
+        self._switched = pygame.time.get_ticks()
+        if self.captured:
+            self.free()  # of the old window
+            self._capture()
+
+    def _is_switching(self) -> bool:
+        return self._switched is not None and pygame.time.get_ticks() - self._switched < SWITCH_MS
 
     @property
     def hint(self) -> str:

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from diamond_engine.errors import DiamondError
+from diamond_engine.damage import read_arrays, reading
+from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import atomic_path
 from play.actions import Action
 from play.sources import Start, actions_of
@@ -142,18 +142,28 @@ def write_recording(path: Path, recording: Recording) -> None:
 
 
 def read_recording(path: Path) -> Recording:
-    """Reads a session file, given by its own name or its video's. Raises ``DiamondError`` where it is none."""
+    """Reads a session file, given by its own name or its video's.
+
+    Raises ``UsageError`` where there is none, ``DiamondError`` where it is damaged or something else.
+    """
     path = session_path(path) if path.suffix == ".mp4" else path
     if not path.is_file():
-        raise DiamondError(f"no such session file: {path}")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            fields = json.loads(arrays["header"].tobytes())
-            if fields["format"] != FORMAT:
-                raise DiamondError(f"{path} is a session of format {fields['format']}; this version reads {FORMAT}")
-            return Recording(Header(**fields), _split(dict(arrays)))
-    except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DiamondError(f"{path} is not a readable session file (truncated or damaged)") from error
+        raise UsageError(f"no such session file: {path}")
+    with reading(path, "is not a readable session file (truncated or damaged)"):
+        arrays = read_arrays(path)
+        facts = json.loads(arrays["header"].tobytes())
+        if facts["format"] != FORMAT:
+            raise DiamondError(f"{path} is a session of format {facts['format']}; this version reads {FORMAT}")
+        return Recording(_checked(Header(**facts)), _split(arrays))
+
+
+def _checked(header: Header) -> Header:
+    """Raises ``ValueError`` for a value of another type than it is declared."""
+    kinds = {"str": str, "int": int, "str | None": (str, type(None))}
+    for field in fields(header):
+        if not isinstance(getattr(header, field.name), kinds[str(field.type)]):
+            raise ValueError(f"{field.name} is of another type")
+    return header
 
 
 def _optional(numbers: Iterable[int | None]) -> NDArray[np.int64]:
@@ -170,12 +180,21 @@ def _joined(rows: Iterable[Sequence[Action]], dtype: type[np.generic]) -> NDArra
 
 
 def _split(arrays: dict[str, NDArray[np.generic]]) -> list[EpisodeLog]:
+    """The episodes. Raises ``ValueError`` where the arrays do not go together."""
+    whole = {name: array for name, array in arrays.items() if name not in ("header", "origins")}
+    if any(array.size and array.dtype.kind not in "iu" for array in whole.values()):
+        raise ValueError("not whole numbers")
     lengths = arrays["lengths"].astype(np.int64)
-    if lengths.sum() != len(arrays["actions"]) or lengths.sum() + len(lengths) != len(arrays["digests"]):
+    steps = len(arrays["actions"])
+    if not ((lengths >= 0) & (lengths <= steps)).all():
+        raise ValueError("impossible lengths")
+    if lengths.sum() != steps or steps + len(lengths) != len(arrays["digests"]):
         raise ValueError("lengths do not fit")
+    if len(lengths) == 0:
+        return []
     actions = np.split(arrays["actions"].astype(np.int64), lengths.cumsum()[:-1])
     digests = np.split(arrays["digests"], (lengths + 1).cumsum()[:-1])
     spawns, compiled_from = _numbers(arrays["spawns"]), _numbers(arrays["compiled_from"])
     starts = [Start(seed, spawn) for seed, spawn in zip(arrays["seeds"].tolist(), spawns, strict=True)]
-    rows = zip(arrays["origins"].tolist(), starts, actions, digests, compiled_from, strict=False)
+    rows = zip(arrays["origins"].tolist(), starts, actions, digests, compiled_from, strict=True)
     return [EpisodeLog(Origin(origin), start, list(actions_of(a)), d.tolist(), c) for origin, start, a, d, c in rows]

@@ -109,7 +109,7 @@ def _found(name: str, weights: str | None, dtype: str, progress: Progress) -> Wo
     check_exists(name, weights)
     world = load_world(Path(weights or name), dtype=dtype)
     if world.config.game is not None:
-        raise DiamondError(f"{weights} is a world of {world.config.game}, not a first-person one: use other weights")
+        raise UsageError(f"{weights} is a world of {world.config.game}, not a first-person one: use other weights")
     return world
 
 

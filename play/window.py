@@ -128,6 +128,7 @@ class Window:
             self.screen = pygame.display.set_mode((0, 0), pygame.FULLSCREEN)
         else:
             self.screen = pygame.display.set_mode(self._size, pygame.RESIZABLE)
+        self.pointer.window_switched()
 
     def _looks(self) -> Looks:
         return Looks(self._show_help, self._show_inset, self.pointer.hint, self.pointer.sensitivity)

@@ -10,7 +10,7 @@ import torch
 
 from diamond_engine.actions import AtariGame
 from diamond_engine.agents import Policy, write_agent
-from diamond_engine.configs import plain
+from diamond_engine.configs import defaults, plain
 from diamond_engine.emulator import AtariEmulator
 from diamond_engine.environment import BatchedEnv, EmulatorEnv
 from diamond_engine.errors import DiamondError
@@ -120,7 +120,14 @@ class AgentTraining:
         training = {"seed": session.seed, "num_envs": env.num_envs, "size": self.size, **plain(self.config)}
         origin = {"hardware": session.runtime.describe(), **facts, "training": training}
         settings = {"game": self.game.name, **training}
-        run = Run(session.out, settings, session.console, lambda: origin, snapshots_every=self.snapshots_every)
+        run = Run(
+            session.out,
+            settings,
+            session.console,
+            lambda: origin,
+            snapshots_every=self.snapshots_every,
+            defaults={"size": AgentTraining.size, **defaults(self.config)},
+        )
         parameters = sum(p.numel() for p in trainer.network.parameters())
         session.console.print(
             f"agent: {parameters / 1e6:.2f}M parameters, {self.updates} updates of {env.num_envs} × "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from diamond_engine.actions import AtariGame
-from diamond_engine.configs import plain
+from diamond_engine.configs import defaults, plain
 from diamond_engine.errors import UsageError
 from training.algorithm import Algorithm1
 from training.algorithm_config import AlgorithmConfig
@@ -46,6 +46,7 @@ class AtariTraining:
             session.console,
             lambda: self._facts(data),
             checkpoint_every=60 * self.config.checkpoint_minutes,
+            defaults=defaults(self.config),
         )
         episodes = Replay(out / "episodes", CACHE_BYTES) if data is None else data.episodes
         algorithm = Algorithm1(self.game, self.config, episodes, session)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +46,9 @@ class Checkpoints:
         for path in reversed(paths):
             try:
                 return _read(path)
-            except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+            except MemoryError as error:
+                raise DiamondError(f"{path} needs more memory than there is") from error
+            except Exception as error:  # a damaged archive can raise nearly anything
                 say(f"{path} is damaged ({type(error).__name__}): trying the one before")
         if paths:
             raise DiamondError(f"every checkpoint of {self.folder.parent} is damaged: delete the folder to start over")
@@ -62,4 +63,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError("not a checkpoint") from error
     if damaged is not None:
         raise ValueError(f"{damaged} does not match its checksum")
-    return torch.load(path, weights_only=True, map_location="cpu")
+    state = torch.load(path, weights_only=True, map_location="cpu")
+    if not isinstance(state, dict):
+        raise ValueError("not a checkpoint")
+    return state

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from diamond_engine.actions import AtariGame, atari_game
+from diamond_engine.command_line import add_version, refuse
 from diamond_engine.diffusion import DIFFUSIONS, EDM, SigmaDistribution
 from diamond_engine.emulator import FRAME_SIZE
 from diamond_engine.errors import UsageError
@@ -35,6 +36,8 @@ from training.trained import find_agent, find_world
 from training.workers import ALONE, Workers
 from training.world_model import DENOISER_SIZES, REWARD_END_SIZES, Component, WorldModelTraining, world_architecture
 
+PROGRAM = "diamond-train"
+
 app = typer.Typer(
     help="Make worlds: collect episodes, train the world model, train an agent in it or without it.\n\n"
     "Every command says what it will cost, can be stopped with Ctrl-C, and continues when it is run again. "
@@ -44,12 +47,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+add_version(app, PROGRAM)
 app.add_typer(record, name="record")
 app.add_typer(csgo_data, name="csgo-data")
 app.command("csgo")(csgo)
 app.command("import-videos")(import_videos)
 app.command("suite")(suite)
 
+MODEL_FREE_OPTIONS = (
+    "updates",
+    "num_envs",
+    "horizon",
+    "learning_rate",
+    "entropy",
+    "size",
+    "kickstart_updates",
+    "snapshots_every",
+)
 Game = Annotated[str, typer.Argument(metavar="GAME", help="Atari game, such as Breakout.", show_default=False)]
 Out = Annotated[Path, typer.Option(file_okay=False, help="Folder to write to; a run that is there continues.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of all randomness.")]
@@ -339,6 +353,7 @@ def agent(
 
 @app.command()
 def atari(
+    context: typer.Context,
     game: Game,
     out: Annotated[
         Path | None,
@@ -409,6 +424,7 @@ def atari(
         session = _session(out or _default_out(played, "model-free", seed), seed, time_budget, device, dtype)
         AgentTraining(played, training, updates, num_envs, session, snapshots_every, size).model_free()
         return
+    refuse(context, MODEL_FREE_OPTIONS, "is for --model-free; Algorithm 1 has --set")
     algorithm = algorithm_config(played, preset, config, settings or [], static=static_data is not None)
     session = _session(out or _default_out(played, preset, seed), seed, time_budget, device, dtype)
     AtariTraining(played, preset, algorithm, session, static_data).train()
@@ -518,7 +534,7 @@ def _check_positive(**options: float | None) -> None:
 
 def main() -> None:
     """The console script."""
-    command.run(app)
+    command.run(app, PROGRAM)
 
 
 if __name__ == "__main__":

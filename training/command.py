@@ -11,21 +11,22 @@ from typing import NoReturn
 
 import typer
 
+from diamond_engine.command_line import EXIT_FAILED, EXIT_SIGINT, EXIT_USAGE, run_app
 from diamond_engine.errors import DiamondError, UsageError
 from training.run import Interrupted
 
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_SIGINT = 130
 RETRY_SECONDS = 0.05
 
 
-def run(app: typer.Typer) -> None:
-    """Runs an app on ``sys.argv`` and exits: 0 good, 1 failed, 2 wrong usage, 128 + the number of a signal."""
+def run(app: typer.Typer, name: str | None = None) -> None:
+    """Runs an app on ``sys.argv`` and exits: 0 good, 1 failed, 2 wrong usage, 128 + the number of a signal.
+
+    ``name``: of the program (default: as it was called).
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell started us with Ctrl-C ignored
     sys.unraisablehook = _interrupt_again
     try:
-        app()
+        code = run_app(app, name)
     except UsageError as error:
         _exit(f"error: {error}", EXIT_USAGE)
     except DiamondError as error:
@@ -36,10 +37,9 @@ def run(app: typer.Typer) -> None:
         _exit("interrupted: progress is saved, run the same command again to continue", interruption.exit_code)
     except KeyboardInterrupt:
         _exit("interrupted", EXIT_SIGINT)
-    except SystemExit as end:
-        if end.code == EXIT_SIGINT:  # Typer's own answer to Ctrl-C is silent
-            print("interrupted", file=sys.stderr)
-        raise
+    if code == EXIT_SIGINT:  # Typer's own answer to Ctrl-C is silent
+        _exit("interrupted", code)
+    sys.exit(code)
 
 
 def _interrupt_again(event: sys.UnraisableHookArgs) -> None:

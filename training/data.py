@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 import torch
 
 from diamond_engine.actions import AtariGame
+from diamond_engine.damage import read_dataset
 from diamond_engine.emulator import FRAME_SIZE
-from diamond_engine.episodes import EpisodeFolder, SegmentBatch, SegmentSampler
+from diamond_engine.episodes import EpisodeFolder, SegmentBatch, SegmentSampler, open_episode
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.worlds import Spawns
 from training.priorities import Priorities
@@ -89,10 +89,10 @@ class GameEpisodes:
 
 def _source(path: Path, game: AtariGame) -> Source:
     """Who played an episode. Raises ``UsageError`` for one of another game, ``DiamondError`` for an invalid one."""
-    with h5py.File(path, "r") as file:
+    with open_episode(path) as file:
         played = str(file.attrs.get("game", "unknown"))
         policy, epsilon, seed, hold = (file.attrs.get(name, default) for name, default in UNKNOWN._asdict().items())
-        actions, image = np.asarray(file["actions"]), np.asarray(file["final_frame"]).shape
+        actions, image = read_dataset(file["actions"]), file["final_frame"].shape
     if played != game.name:
         raise UsageError(f"{path} is an episode of {played}, not of {game.name}: use another folder")
     if not np.isin(actions, range(len(game.actions))).all() or image != (FRAME_SIZE, FRAME_SIZE, 3):
@@ -102,7 +102,7 @@ def _source(path: Path, game: AtariGame) -> Source:
         )
     try:
         return Source(str(policy), float(epsilon), int(seed), float(hold))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DiamondError(
             f"{path} says nonsense of who played it: epsilon {epsilon!r}, seed {seed!r}, hold {hold!r}"
         ) from error

@@ -43,13 +43,13 @@ class MetricsLog:
 
     def _take_back(self, step: int) -> None:
         if self.path.exists():
-            rows = self.path.read_text(encoding="utf-8").splitlines()
+            rows = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
             write_text(self.path, "".join(row + "\n" for row in rows if _step_of(row) <= step))
 
 
 def _step_of(row: str) -> float:
-    """Infinite for a row that was cut off in the middle."""
+    """Infinite for a row that was cut off in the middle, or damaged."""
     try:
         return float(json.loads(row)["step"])
-    except (json.JSONDecodeError, KeyError):
+    except Exception:
         return math.inf

@@ -22,6 +22,7 @@ import torch
 import yaml
 from rich.console import Console
 
+from diamond_engine.damage import read_yaml, reading
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import write_text
 from diamond_engine.runtime import Runtime
@@ -32,6 +33,7 @@ from training.progress import Pace, duration, make_console, stages
 from training.workers import ALONE, Workers
 
 CONFIG = "config.yaml"
+PROVENANCE = "provenance.yaml"
 LOG_EVERY = 20
 CHECKPOINT_EVERY_SECONDS = 120.0
 MEASURED_PIECES = 5
@@ -138,9 +140,11 @@ class Interrupted(BaseException):
 class Run:
     """One run folder. Opening it again with the same configuration continues it; another configuration is refused.
 
-    ``config`` is all that shapes the result. ``facts`` returns what else is to be told of its origin (data,
-    hardware); with updates, seconds and date it is the provenance that every export carries. Of several ``workers``
-    the leading one alone writes. Raises ``UsageError`` where the folder holds a run with another configuration.
+    ``config`` is all that shapes the result, ``defaults``, laid out alike, what it would be unless told otherwise: a
+    folder made before there was a setting continues while that has its default. ``facts`` returns what else is to be
+    told of its origin (data, hardware); with updates, seconds and date it is the provenance that every export carries.
+    Of several ``workers`` the leading one alone writes. Raises ``UsageError`` where the folder holds a run with another
+    configuration.
     """
 
     def __init__(
@@ -154,6 +158,7 @@ class Run:
         log_every: int = LOG_EVERY,
         checkpoint_every: float = CHECKPOINT_EVERY_SECONDS,
         workers: Workers = ALONE,
+        defaults: dict[str, Any] | None = None,
     ) -> None:
         """``checkpoint_every``: seconds between checkpoints."""
         self._workers = workers
@@ -169,12 +174,12 @@ class Run:
         self._metrics = MetricsLog(folder)
         if workers.leads:
             folder.mkdir(parents=True, exist_ok=True)
-            self._check_config(config)
+            self._check_config(config, defaults or {})
 
-    def _check_config(self, config: dict[str, Any]) -> None:
+    def _check_config(self, config: dict[str, Any], defaults: dict[str, Any]) -> None:
         path = self.folder / CONFIG
         if path.exists():
-            check_continues(self.folder, config)
+            check_continues(self.folder, config, defaults)
         else:
             write_text(path, _as_yaml(config))
 
@@ -279,7 +284,7 @@ class Run:
             }
             self._checkpoints.save(self.step, state)
         provenance = self.provenance()
-        write_text(self.folder / "provenance.yaml", yaml.safe_dump(provenance, sort_keys=False, allow_unicode=True))
+        write_text(self.folder / PROVENANCE, yaml.safe_dump(_plain(provenance), sort_keys=False, allow_unicode=True))
         procedure.export(export_to, provenance)
 
     def _resume(self, procedure: Procedure) -> None:
@@ -288,13 +293,13 @@ class Run:
             return
         try:
             procedure.load_state_dict(state["trainer"])
-        except (KeyError, ValueError, RuntimeError) as error:
+            torch.set_rng_state(state["torch_rng"])
+            self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        except (KeyError, ValueError, RuntimeError, TypeError, IndexError, AttributeError) as error:
             raise DiamondError(
                 f"{self.folder} was written by another version of this program: continue it with that one, or use "
                 "another --out"
             ) from error
-        torch.set_rng_state(state["torch_rng"])
-        self.step, self.seconds = state["step"], state["seconds"]
         self.console.print(f"continuing {self.folder} at step {self.step}")
 
 
@@ -322,11 +327,15 @@ class _Updates:
         return {self._run.folder.name: self._until - self._run.step}
 
 
-def check_continues(folder: Path, config: dict[str, Any]) -> None:
-    """Raises ``UsageError`` where the run in a folder has another configuration."""
-    sources = (folder / CONFIG).read_text(encoding="utf-8"), _as_yaml(config)
-    old, new = (dict(_flat(yaml.safe_load(source))) for source in sources)
-    changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+def check_continues(folder: Path, config: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Raises ``UsageError`` where the run in a folder has another configuration.
+
+    A setting that the run does not know had its default then. ``defaults``: see ``Run``.
+    """
+    with reading(folder / CONFIG, "is damaged: put it back, or use another --out"):
+        old = dict(_flat(read_yaml(folder / CONFIG)))
+    then, new = {**dict(_flat(_plain(defaults))), **old}, dict(_flat(_plain(config)))
+    changed = sorted(key for key in {*old, *new} if then.get(key) != new.get(key))
     if changed:
         raise UsageError(
             f"{folder} holds a run with other settings ({', '.join(changed)}): "
@@ -335,7 +344,12 @@ def check_continues(folder: Path, config: dict[str, Any]) -> None:
 
 
 def _as_yaml(config: dict[str, Any]) -> str:
-    return yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False)
+    return yaml.safe_dump(_plain(config), sort_keys=False)
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    """The same as a file holds it: no tuples."""
+    return json.loads(json.dumps(config))
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -345,6 +359,18 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """What the run in a folder tells of its origin so far; nothing where there is none.
+
+    Raises ``DiamondError`` where it is damaged.
+    """
+    path = folder / PROVENANCE
+    if not path.exists():
+        return {}
+    with reading(path, "is damaged: remove it, the run writes it again"):
+        return dict(read_yaml(path))
 
 
 @contextmanager

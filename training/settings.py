@@ -8,9 +8,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from diamond_engine.configs import plain
 from diamond_engine.errors import UsageError
@@ -32,7 +30,10 @@ def configured(base: T, file: Path | None, assignments: Sequence[str]) -> T:
         if not (name and equals):
             raise UsageError(f"--set takes path=value, such as --set denoiser.batch_size=16, not {assignment!r}")
         config = _merged(config, _parsed(assignment), "--set", base)
-    return cast(T, OmegaConf.to_object(config))
+    try:
+        return cast(T, OmegaConf.to_object(config))
+    except Exception as error:  # of a dataclass that refuses a value, too
+        raise UsageError(_reason(error)) from error
 
 
 def _read(file: Path) -> DictConfig:
@@ -40,8 +41,8 @@ def _read(file: Path) -> DictConfig:
         loaded = OmegaConf.create(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from error
-    except (OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} is not YAML: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # a damaged file can raise nearly anything
+        raise UsageError(f"{file} is not YAML: {_reason(error)}") from error
     if not isinstance(loaded, DictConfig):
         raise UsageError(f"{file} must hold names and values, such as 'final_epochs: 50'")
     return loaded
@@ -50,17 +51,21 @@ def _read(file: Path) -> DictConfig:
 def _parsed(assignment: str) -> DictConfig:
     try:
         return OmegaConf.from_dotlist([assignment])
-    except (OmegaConfBaseException, yaml.YAMLError) as error:
-        raise UsageError(f"--set {assignment}: {str(error).splitlines()[0]}") from error
+    except Exception as error:
+        raise UsageError(f"--set {assignment}: {_reason(error)}") from error
 
 
 def _merged(config: Any, changes: DictConfig, origin: str, base: Any) -> Any:
     _check_names(changes, origin, base)
     try:
         return OmegaConf.merge(config, changes)
-    except (OmegaConfBaseException, ValueError, TypeError) as error:
+    except Exception as error:
         names = ", ".join(_leaves(OmegaConf.to_container(changes)))
-        raise UsageError(f"{origin}: {names}: {str(error).splitlines()[0]}") from error
+        raise UsageError(f"{origin}: {names}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _check_names(changes: DictConfig, origin: str, base: Any) -> None:

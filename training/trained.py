@@ -12,7 +12,7 @@ from diamond_engine.actions import AtariGame, atari_game
 from diamond_engine.agents import read_agent
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.networks import ActorCritic
-from diamond_engine.worlds import World
+from diamond_engine.worlds import COMPONENTS, World
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,17 @@ def find_world(name: str, game: AtariGame | None = None) -> World:
     if game is not None:
         _check_game(name, world.game, game)
     return world
+
+
+def origin_of(world: World, component: str | None = None) -> dict[str, Any]:
+    """What the provenance of weights that started from a world tells of it, such as its name and licence.
+
+    ``component``: where it is one of its components that they started from, how that was made, too.
+    """
+    provenance, parts = world.config.provenance, (*COMPONENTS, "agent")
+    whole = {name: fact for name, fact in provenance.items() if name not in parts}
+    own = {} if component is None else provenance.get(component, {})
+    return {"world": world.config.name, **whole, **own}
 
 
 def find_agent(name: str, game: AtariGame) -> TrainedAgent:

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import nn
 
 from diamond_engine.actions import AtariGame
 from diamond_engine.checkpoints import load_strictly, write_component
-from diamond_engine.configs import plain, to_yaml
+from diamond_engine.configs import defaults, plain, to_yaml
 from diamond_engine.diffusion import DDPM, EDM, Denoiser, SamplerConfig
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import write_text
@@ -25,8 +24,9 @@ from training.data import EpisodeContexts, GameEpisodes
 from training.denoiser import DenoiserTrainer, DenoiserTrainingConfig
 from training.dreamed_segments import DreamedSegments
 from training.reward_end import RewardEndTrainer, RewardEndTrainingConfig
-from training.run import Run, Session
+from training.run import Run, Session, read_provenance
 from training.seeds import derived_seed
+from training.trained import origin_of
 
 REWARD_END_SIZES: dict[str, dict[str, Any]] = {
     "paper": {},
@@ -121,6 +121,7 @@ class WorldModelTraining:
         if self.session.workers.leads:
             self._write_spawns()
             self._carry_over()
+            self._say_dropped()
         started = time.monotonic()
         for i, component in enumerate(components):
             budget = self.session.time_budget
@@ -141,8 +142,9 @@ class WorldModelTraining:
             self.session.out / component.name,
             settings,
             self.session.console,
-            lambda: self._facts(training),
+            lambda: self._facts(component.name, training),
             workers=self.session.workers,
+            defaults=defaults(component.config),
         )
         self._say_cost(component, trainer)
         run.train(trainer, component.updates, budget, self.session.out / "world")
@@ -204,10 +206,10 @@ class WorldModelTraining:
             + ("; compiling takes a minute or two" if self.compiled else "")
         )
 
-    def _facts(self, training: dict[str, Any]) -> dict[str, Any]:
+    def _facts(self, component: str, training: dict[str, Any]) -> dict[str, Any]:
         facts = {"hardware": self.session.runtime.describe(), "data": self.data.facts(), "training": training}
         if self.init is not None:
-            facts["init"] = {"world": self.init.config.name, **self.init.config.provenance}
+            facts["init"] = origin_of(self.init, component)
         return facts
 
     def _write_spawns(self) -> None:
@@ -218,6 +220,13 @@ class WorldModelTraining:
     def _carry_over(self) -> None:
         for name in filter(self._is_carried, COMPONENTS):
             write_component(self.session.out / "world" / f"{name}.safetensors", getattr(self.init, name), torch.float32)
+
+    def _say_dropped(self) -> None:
+        if self.init is not None and self.init.actor_critic is not None:
+            self.session.console.print(
+                f"{self.init.config.name}, given as --init, has an agent: {self.session.out / 'world'} has none, as it "
+                "learned in other dreams (put it in with 'diamond-train assemble --agent', or train one)"
+            )
 
     def _is_carried(self, component: str) -> bool:
         """Whether the world so far has this component from ``init``."""
@@ -235,6 +244,8 @@ class WorldModelTraining:
         if not (folder / "denoiser.safetensors").exists():
             return
         provenance = {**{name: self._known_provenance(name) for name in COMPONENTS}, **newest}
+        if self.init is not None:
+            provenance["init"] = origin_of(self.init)
         has_judge = (folder / "reward_end.safetensors").exists()
         drawing = self._origin("denoiser")
         config = replace(
@@ -255,5 +266,4 @@ class WorldModelTraining:
     def _known_provenance(self, component: str) -> dict[str, Any]:
         if self.init is not None and self._is_carried(component):
             return self.init.config.provenance.get(component, {})
-        path = self.session.out / component / "provenance.yaml"
-        return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return read_provenance(self.session.out / component)

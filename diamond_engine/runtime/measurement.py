@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -119,8 +120,10 @@ def remembered(comparison: Comparison, folder: Path) -> float:
         "torch": torch.__version__,
     }
     file = folder / f"measured-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}.json"
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return float(json.loads(file.read_text())["ratio"])
+    with suppress(Exception):  # a damaged file is as good as none
+        ratio = float(json.loads(file.read_text())["ratio"])
+        if 0 < ratio < math.inf:
+            return ratio
     with _one_thread():
         ratio = comparison.ratio()
     if comparison.confirms(ratio):

@@ -1,11 +1,13 @@
 """Weights on disk: round trips, and one clear line for everything that is not what it should be."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from diamond_engine.checkpoints import (
     adopt,
@@ -147,6 +149,23 @@ def test_keys_and_shapes_must_agree() -> None:
         load_strictly(denoiser, {**state, "more": torch.zeros(1)}, "denoiser of here")
     with pytest.raises(DiamondError, match=rf"{key} has shape \(9,\), expected \(8,\)"):
         load_strictly(denoiser, {**state, key: torch.zeros(9)}, "denoiser of here")
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf, 3.4e38])
+@pytest.mark.parametrize("load", [load_strictly, partial(adopt, dtype=torch.bfloat16)])
+def test_weights_that_are_not_finite_are_refused(load: Callable[..., None], value: float) -> None:
+    state = {"weight": torch.ones(2, 2), "bias": torch.ones(2)}
+    load(nn.Linear(2, 2), state, "the world")
+    state["bias"][1] = value
+    with pytest.raises(DiamondError, match=r"the world holds weights that are not finite \(bias\)"):
+        load(nn.Linear(2, 2), state, "the world")
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
+def test_numbers_of_another_kind_are_no_weights(dtype: torch.dtype) -> None:
+    state = {"weight": torch.ones(2, 2), "bias": torch.ones(2, dtype=dtype)}
+    with pytest.raises(DiamondError, match=r"the world holds bias as .*, which are no weights"):
+        load_strictly(nn.Linear(2, 2), state, "the world")
 
 
 def test_a_refused_state_changes_nothing() -> None:

@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from diamond_engine.episodes import Episode, EpisodeFolder, SegmentSampler, cut, read_episode, write_episode
+from diamond_engine.episodes import (
+    Episode,
+    EpisodeFolder,
+    SegmentSampler,
+    cut,
+    episode_name,
+    read_episode,
+    write_episode,
+)
 from diamond_engine.errors import DiamondError
 from diamond_engine.frames import to_uint8
 
@@ -339,3 +347,34 @@ class TestSampler:
         counts = Counter(owner[frame.tobytes()] for frame in to_uint8(batch.obs[:, 0]).numpy())
         shares = np.array([counts[i] for i in range(4)]) / 4000
         np.testing.assert_allclose(shares, (0.1, 0.2, 0.3, 0.4), atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("rewards", np.nan, "rewards that are not finite"),
+        ("actions", -1, "actions that are not from 0 to 3"),
+        ("actions", 4, "actions that are not from 0 to 3"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(
+    name: str, value: float, message: str, episode_folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / episode_name(0)
+    path.write_bytes(EpisodeFolder(episode_folder).paths[0].read_bytes())
+    with h5py.File(path, "r+") as file:
+        file[name][1] = value
+    with pytest.raises(DiamondError, match=message):
+        read_episode(path)
+
+
+def test_an_episode_of_more_frames_than_are_stored_is_refused(episode_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / episode_name(0)
+    path.write_bytes(EpisodeFolder(episode_folder).paths[0].read_bytes())
+    with h5py.File(path, "r+") as file:
+        del file["frames"]
+        file.create_dataset("frames", shape=(10**9, 64, 64, 3), dtype=np.uint8, chunks=(1, 64, 64, 3))
+    with pytest.raises(DiamondError, match="is not a readable episode"):
+        read_episode(path)
+    with pytest.raises(DiamondError, match="actions, 1000000000 frames"):
+        EpisodeFolder(tmp_path)

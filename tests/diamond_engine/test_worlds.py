@@ -188,7 +188,7 @@ def test_a_world_of_another_game(world_folder: Path) -> None:
         ("frame_rate: 15.0", "frame_rate: fast", "not a valid WorldConfig: Value 'fast'"),
         ("name: atari/Breakout", "name: [", "not a valid WorldConfig"),
         ("cond_channels: 16", "cond_channels: 32", "denoiser of .* is for another architecture"),
-        ("frame_height: 64", "frame_height: 72", r"spawns\.npz does not fit its world: .* \(N, 4, 72, 64, 3\)"),
+        ("frame_height: 64", "frame_height: 72", "a network for frames of 64, they are 72x64"),
     ],
 )
 def test_a_spoilt_configuration(copy: Path, old: str, new: str, message: str) -> None:
@@ -206,6 +206,46 @@ def test_a_configuration_that_is_none(copy: Path, content: str) -> None:
     (copy / "world.yaml").write_text(content)
     with pytest.raises(DiamondError, match=r"world\.yaml is not a valid WorldConfig: .+"):
         load_world(copy)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("cond_channels: 16", "cond_channels: 99999999999", "denoiser.inner_model.cond_channels must lie from 1 to"),
+        ("cond_channels: 16", "cond_channels: 16384", "denoiser of .* is for another architecture"),
+        ("cond_channels: 16", "cond_channels: 0", "cond_channels must lie from 1 to 16384, not 0"),
+        ("    depths:\n    - 1\n", "    depths:\n    - 1000000\n", "depths must lie from 1 to 64, not 1000000"),
+        ("    channels:\n    - 8\n", "    channels:\n    - 7\n", "denoiser"),
+        ("    attn_depths:\n    - false\n", "    attn_depths:\n", "describes a denoiser that cannot be built"),
+        ("sigma_data: 0.5", "sigma_data: .nan", "denoiser.sigma_data must be a finite number"),
+        ("sigma_data: 0.5", "sigma_data: 0.0", "denoiser.sigma_data must be more than 0"),
+        ("frame_rate: 15.0", "frame_rate: 0.0", "frame_rate must be more than 0"),
+        ("sigma_max: 5.0", "sigma_max: 0.001", "from less noise to more"),
+        ("order: 1", "order: 3", "order must lie from 1 to 2, not 3"),
+        ("num_steps_denoising: 3", "num_steps_denoising: 1000000", "must lie from 1 to 1000"),
+        ("img_channels: 3", "img_channels: 12", "images of 12 channels, frames have 3"),
+        ("patch_size: 1", "patch_size: 3", "patches of 3 do not divide 64 x 64"),
+        ("provenance: {}", "provenance: {a: &a [1], b: [*a, *a]}", "it has aliases"),
+    ],
+)
+def test_a_configuration_of_absurd_numbers(copy: Path, old: str, new: str, message: str) -> None:
+    config = copy / "world.yaml"
+    text = config.read_text()
+    assert old in text
+    config.write_text(text.replace(old, new, 1))
+    with pytest.raises(DiamondError, match=message) as error:
+        load_world(copy)
+    assert str(error.value).count("\n") == 0
+
+
+def test_start_contexts_with_damaged_compressed_bytes(copy: Path) -> None:
+    """``zlib.error`` is no error of zip files."""
+    path = copy / "spawns.npz"
+    good = path.read_bytes()
+    for place in range(100, 400, 20):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 0xFF]) + good[place + 1 :])
+        with pytest.raises(DiamondError, match="start contexts"):
+            load_world(copy)
 
 
 def test_spoilt_start_contexts(copy: Path) -> None:

@@ -182,6 +182,28 @@ def test_the_mouse_turns_the_view_only_while_it_is_captured(first_person: Window
     assert not first_person.open
 
 
+def test_a_captured_mouse_stays_so_through_full_screen_and_back(first_person: Window) -> None:
+    button(pygame.BUTTON_LEFT)
+    button(pygame.BUTTON_LEFT, down=False)
+    for _ in range(2):
+        tap(pygame.K_F11)
+        first_person.update()
+        assert first_person.pointer.captured
+        for event in (pygame.WINDOWFOCUSLOST, pygame.WINDOWFOCUSGAINED):  # as some window managers have it
+            pygame.event.post(pygame.event.Event(event))
+        first_person.update()
+        assert first_person.pointer.captured
+        assert pygame.mouse.get_relative_mode()
+
+
+def test_another_window_frees_the_mouse_for_good(first_person: Window) -> None:
+    button(pygame.BUTTON_LEFT)
+    for event in (pygame.WINDOWFOCUSLOST, pygame.WINDOWFOCUSGAINED):
+        pygame.event.post(pygame.event.Event(event))
+    first_person.update()
+    assert not first_person.pointer.captured
+
+
 def test_without_a_mouse_it_says_so_and_the_arrows_turn_the_view(
     first_person: Window, monkeypatch: pytest.MonkeyPatch
 ) -> None:

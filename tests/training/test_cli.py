@@ -3,14 +3,25 @@
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 
 from diamond_engine import load_world
+from diamond_engine.actions import atari_game
 from diamond_engine.episodes import EpisodeFolder
+from diamond_engine.runtime import Runtime
+from diamond_engine.worlds import write_world
+from training.data import GameEpisodes
+from training.denoiser import DenoiserTrainingConfig
+from training.progress import make_console
+from training.reward_end import RewardEndTrainingConfig
+from training.run import Session
+from training.world_model import Component, WorldModelTraining
 
 COMMAND = [sys.executable, "-m", "training.cli"]
 
@@ -120,6 +131,7 @@ def test_world_of_init_keeps_what_is_not_trained(collected: Path, tmp_path: Path
     judging = ["world-model", "Breakout", "--data", collected, "--components", "reward-end", *size]
     said = _good(*judging, "--out", judged, "--init", drawn)
     assert "has no reward_end: it starts from nothing" in said
+    assert "has an agent" not in said
     first, second = load_world(drawn), load_world(judged)
     assert second.reward_end is not None
     assert torch.equal(first.denoiser.inner_model.conv_in.weight, second.denoiser.inner_model.conv_in.weight)
@@ -129,6 +141,8 @@ def test_world_of_init_keeps_what_is_not_trained(collected: Path, tmp_path: Path
     third = load_world(again)
     assert third.config.reward_end == second.config.reward_end  # the small one, though paper is the default
     assert third.config.provenance["reward_end"] == second.config.provenance["reward_end"]
+    assert third.config.provenance["init"]["world"] == "atari/Breakout"
+    assert third.config.provenance["denoiser"]["init"]["updates"] == 1
     forgotten = _train(*judging, "--out", judged)
     assert (forgotten.returncode, "other settings (init)" in forgotten.stderr) == (2, True)
 
@@ -228,3 +242,29 @@ def test_wrong_usage_is_one_line(
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_init_keeps_what_a_world_tells_and_says_that_its_agent_is_dropped(
+    collected: Path, world_folder: Path, tmp_path: Path
+) -> None:
+    world = load_world(world_folder)
+    provenance = {"licence": "MIT", "denoiser": {"updates": 7}, "reward_end": {"updates": 8}, "agent": {"updates": 9}}
+    first = tmp_path / "first"
+    write_world(first, replace(world, config=replace(world.config, provenance=provenance)))
+    lines: list[str] = []
+    console = make_console(quiet=True)
+    session = Session(tmp_path / "second", 0, Runtime.choose("cpu", "float32", compile=False), console=console)
+    config = replace(world.config, actor_critic=None, provenance={})
+    data, init = GameEpisodes(collected, atari_game("Breakout")), load_world(first)
+    with patch.object(console, "print", lines.append):
+        WorldModelTraining(config, data, session, init).train(
+            [Component("denoiser", DenoiserTrainingConfig(batch_size=1, autoregressive_steps=0), 1)]
+        )
+    assert any("given as --init, has an agent" in line for line in lines)
+    found = load_world(tmp_path / "second").config.provenance
+    assert found["init"] == {"world": "atari/Breakout", "licence": "MIT"}
+    assert found["reward_end"] == {"updates": 8}
+    assert found["denoiser"]["init"] == {"world": "atari/Breakout", "licence": "MIT", "updates": 7}
+    judging = RewardEndTrainingConfig(batch_size=2, transitions=3, dreamed_share=1.0)
+    WorldModelTraining(config, data, session, init).train([Component("reward_end", judging, 1)])
+    assert load_world(tmp_path / "second").config.provenance["reward_end"]["init"]["updates"] == 8

@@ -1,5 +1,6 @@
 """A run continues as if it had never stopped, survives damage, and never keeps broken weights."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from diamond_engine.configs import defaults, plain
 from diamond_engine.errors import DiamondError, UsageError
 from tests.training.runs import MakeTrainer, denoiser_trainer, metrics_of, reward_end_trainer
+from training.denoiser import DenoiserTrainingConfig
 from training.progress import make_console
-from training.run import Run
+from training.run import Run, check_continues
 
 
 def _run(folder: Path, **options: Any) -> Run:
@@ -54,6 +57,53 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
     Run(tmp_path, {"seed": 0, "batch_size": 4}, make_console())
     with pytest.raises(UsageError, match=r"other settings \(batch_size\)"):
         Run(tmp_path, {"seed": 0, "batch_size": 8}, make_console())
+
+
+def test_a_setting_that_is_newer_than_the_run_may_have_its_default(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Optimiser:
+        rate: float
+        decay: int = 0
+
+    @dataclass(frozen=True)
+    class Training:
+        optimiser: Optimiser
+        crop: int = 0
+        weights: tuple[float, ...] = (0.5, 0.5)
+
+    def opened(config: Training) -> None:
+        Run(tmp_path, plain(config), make_console(), defaults=defaults(config))
+
+    Run(tmp_path, {"optimiser": {"rate": 0.1}}, make_console())
+    opened(Training(Optimiser(0.1)))
+    for newer, named in (
+        (Training(Optimiser(0.1, decay=9)), "optimiser.decay"),
+        (Training(Optimiser(0.1), crop=32), "crop"),
+        (Training(Optimiser(0.1), weights=(1.0,)), "weights"),
+        (Training(Optimiser(0.2)), "optimiser.rate"),
+    ):
+        with pytest.raises(UsageError, match=rf"other settings \({named}\)"):
+            opened(newer)
+
+
+def test_a_world_model_run_from_before_a_setting_continues(episode_folder: Path, tmp_path: Path) -> None:
+    """What ``world-model`` asks of a folder, with the settings that came last."""
+    config = DenoiserTrainingConfig()
+    settings = {"game": "Breakout", "seed": 0, **plain(config)}
+    Run(tmp_path, settings, make_console())
+    path = tmp_path / "config.yaml"
+    kept = [line for line in path.read_text().splitlines(True) if line.split(":")[0] not in ("balanced", "first_share")]
+    path.write_text("".join(kept))
+    check_continues(tmp_path, settings, defaults(config))
+    with pytest.raises(UsageError, match=r"other settings \(balanced\)"):
+        check_continues(tmp_path, {**settings, "balanced": True}, defaults(config))
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]", "a: [", "a: &a [1]\nb: *a\n", "\x00"])
+def test_damaged_settings_are_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(content)
+    with pytest.raises(DiamondError, match=r"config\.yaml is damaged"):
+        check_continues(tmp_path, {"seed": 0}, {})
 
 
 def test_other_settings_are_named_where_they_are(tmp_path: Path) -> None:

@@ -70,7 +70,8 @@ def test_what_makes_no_sense_is_named(assignment: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("epoch: 3", "did you mean epochs?"), ("- 3", "must hold"), ("a: [", "not YAML")]
+    ("text", "message"),
+    [("epoch: 3", "did you mean epochs?"), ("- 3", "must hold"), ("a: [", "not YAML"), ("[" * 5000, "not YAML")],
 )
 def test_files_are_checked_too(text: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "settings.yaml"

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 PAPER = files("training.evaluation") / "paper"
 DIAMOND = "DIAMOND"
+STATED_MEANS = {"DreamerV3": 1.097}
+"""Mean human-normalised scores that the paper states and that the scores of its Table 1 do not give."""
 Scores = TypeVar("Scores", float, NDArray[np.float64])
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from diamond_engine.command_line import add_version
 from training import command
 from training.evaluation.first_person_commands import response
 from training.evaluation.play_commands import play
 from training.evaluation.score_commands import agent, inspect, suite
 from training.evaluation.world_commands import denoising_steps, drift, fidelity
+
+PROGRAM = "diamond-eval"
 
 app = typer.Typer(
     help="Measure a world against the real game, score its agent, compare runs with the paper, look into a data set.",
@@ -17,10 +20,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+add_version(app, PROGRAM)
 for function in (fidelity, play, response, drift, denoising_steps, agent, suite, inspect):
     app.command()(function)
 
 
 def main() -> None:
     """The console script."""
-    command.run(app)
+    command.run(app, PROGRAM)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from diamond_engine.actions import ATARI_GAMES, csgo
 from diamond_engine.episodes import EPISODE_NAME, Episode, read_episode
-from diamond_engine.errors import DiamondError
+from diamond_engine.errors import DiamondError, UsageError
 from training.progress import Show
 
 
@@ -51,12 +51,12 @@ class Inspection:
 
 
 def episode_paths(path: Path) -> list[Path]:
-    """The episode files of a folder, oldest first, or the file itself. Raises ``DiamondError`` where there are none."""
+    """The episode files of a folder, oldest first, or the file itself. Raises ``UsageError`` where there are none."""
     if path.is_file():
         return [path]
     paths = sorted(file for file in path.glob("*.h5") if EPISODE_NAME.fullmatch(file.name))
     if not paths:
-        raise DiamondError(f"no episodes in {path}: expected files named episode_000000.h5 and so on")
+        raise UsageError(f"no episodes in {path}: expected files named episode_000000.h5 and so on")
     return paths
 
 

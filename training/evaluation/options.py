@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from diamond_engine.runtime import Runtime, device_name
-from training.evaluation.held_out import MAX_SEED
+from training.evaluation.held_out import MAX_SEED, POLICY_EPSILONS
 from training.evaluation.reports import Report, write_report
 
 WorldName = Annotated[str, typer.Argument(metavar="WORLD", help="A world such as atari/Breakout, or a world folder.")]
@@ -23,7 +23,14 @@ PAPER_DENOISING_STEPS = [1, 3, 10]
 """Those of Figure 3."""
 Episodes = Annotated[int, typer.Option(min=1, help="Real episodes to play; a lost life ends one.")]
 PolicyMix = Annotated[
-    list[float], typer.Option(min=0, max=1, help="Chance of a random action, once for each policy of the mix.")
+    list[float] | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Chance of a random action, once for each policy of the mix "
+        f"[default: {', '.join(map(str, POLICY_EPSILONS))}].",
+        show_default=False,
+    ),
 ]
 NumEnvs = Annotated[int, typer.Option(min=1, help="Dreams side by side: more need more memory.")]
 Seed = Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the games, the policies and the noise.")]

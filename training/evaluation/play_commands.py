@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from diamond_engine import load_world
+from diamond_engine.command_line import refuse
 from diamond_engine.errors import UsageError
 from diamond_engine.runtime import Runtime
 from diamond_engine.worlds import World
@@ -34,6 +35,7 @@ from training.progress import duration, make_console, progress
 
 
 def play(
+    context: typer.Context,
     world_name: WorldName,
     weights: Weights = None,
     steps: Annotated[
@@ -90,6 +92,8 @@ def play(
     console = make_console()
     if world.config.game is not None and data is not None:
         raise UsageError(f"{world.config.name} is compared with its emulator: --data is for first-person worlds")
+    if world.config.game is None:
+        refuse(context, ("steps", "events", "recorded", "long"), "is for Atari worlds")
     if world.config.game is None and data is None:
         raise UsageError(f"{world.config.name} is compared with recordings: give them with --data")
     footage = None if data is None else open_footage(data, console)

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from diamond_engine import load_world
+from diamond_engine.command_line import EXIT_FAILED
 from diamond_engine.runtime import Runtime
-from training import command
 from training.evaluation.agent import play_games
 from training.evaluation.benchmark import paper_scores
 from training.evaluation.held_out import held_out_seed
@@ -18,7 +18,13 @@ from training.evaluation.options import Device, Dtype, ReportPath, Seed, Weights
 from training.evaluation.plots import write_plots
 from training.evaluation.reports import Report, agent_report, inspection_report, table_of
 from training.evaluation.suite import SuiteScores, measure_suite, read_suite
-from training.evaluation.suite_reports import aggregates_table, games_table, improvement_table, suite_report
+from training.evaluation.suite_reports import (
+    aggregates_table,
+    games_table,
+    improvement_table,
+    stated_means,
+    suite_report,
+)
 from training.progress import make_console, progress
 
 PAPER = "paper"
@@ -92,7 +98,7 @@ def suite(
     """
     scores = SuiteScores(paper_scores(), []) if runs == PAPER else read_suite(Path(runs))
     result = measure_suite(scores.scores, seed)
-    tell(games_table(result), aggregates_table(result), improvement_table(result))
+    tell(games_table(result), aggregates_table(result), *stated_means(result), improvement_table(result))
     for folder in scores.unfinished:
         typer.echo(f"unfinished, not counted: {folder}")
     if plots is not None:
@@ -119,4 +125,4 @@ def inspect(
     for line in inspection.damaged:
         typer.echo(f"damaged: {line}", err=True)
     if inspection.damaged:
-        raise typer.Exit(command.EXIT_FAILED)
+        raise typer.Exit(EXIT_FAILED)

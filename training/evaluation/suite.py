@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from diamond_engine.errors import DiamondError
+from diamond_engine.damage import reading
+from diamond_engine.errors import DiamondError, UsageError
 from training.evaluation.aggregates import AGGREGATES, OF_GAME_MEANS, Bootstrap, Estimate, Floats, Runs, share_above
 from training.evaluation.benchmark import DIAMOND, paper_scores, table1
 
@@ -50,16 +51,17 @@ class FinalScore:
 def read_suite(path: Path) -> SuiteScores:
     """Reads a folder of run folders, at any depth, or a JSON file of scores: ``{"Alien": [703.1, 683.6], …}``.
 
-    Raises ``DiamondError`` for a malformed file, an unknown game, two runs of one game and seed, or nothing finished.
+    Raises ``UsageError`` where nothing is there or finished, ``DiamondError`` for a malformed file, an unknown game, or
+    two runs of one game and seed.
     """
     if path.is_file():
         return SuiteScores(_read_scores(path), [])
     if not path.is_dir():
-        raise DiamondError(f"no such folder or file of scores: {path}")
+        raise UsageError(f"no such folder or file of scores: {path}")
     finished, unfinished = _find_runs(path)
     if not finished:
         found = f"only unfinished runs ({len(unfinished)})" if unfinished else "no runs"
-        raise DiamondError(f"{path} holds {found}: a finished one has a {FINAL}")
+        raise UsageError(f"{path} holds {found}: a finished one has a {FINAL}")
     runs: dict[tuple[str, int], tuple[float, Path]] = {}
     for folder in finished:
         final = read_final(folder / FINAL)
@@ -87,20 +89,16 @@ def _find_runs(root: Path) -> tuple[list[Path], list[Path]]:
 def read_final(path: Path) -> FinalScore:
     """Reads the final score of a run. Raises ``DiamondError`` where the file does not hold one."""
     final = _read_json(path)
-    try:
+    with reading(path, "holds no final score: it needs game, seed and scores, finite numbers"):
         game, seed, scores = final["game"], int(final["seed"]), _scores(final["scores"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise DiamondError(f"{path} holds no final score: it needs game, seed and scores, finite numbers") from error
     _check_game(game, path)
     return FinalScore(game, seed, float(scores.mean()))
 
 
 def _read_scores(path: Path) -> dict[str, Floats]:
     found = _read_json(path)
-    try:
+    with reading(path, 'must map games to the scores of their runs, as in {"Pong": [19.3]}'):
         scores = {game: _scores(runs) for game, runs in found.items()}
-    except (TypeError, ValueError, AttributeError) as error:
-        raise DiamondError(f'{path} must map games to the scores of their runs, as in {{"Pong": [19.3]}}') from error
     for game in scores:
         _check_game(game, path)
     if not scores:
@@ -110,8 +108,8 @@ def _read_scores(path: Path) -> dict[str, Floats]:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise DiamondError(f"{path} is not valid JSON: {error}") from error
 
 

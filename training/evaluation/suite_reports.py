@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from training.evaluation.aggregates import AGGREGATES, Estimate
-from training.evaluation.benchmark import DIAMOND, table1
+from training.evaluation.benchmark import DIAMOND, STATED_MEANS, table1
 from training.evaluation.reports import Report, shown
 from training.evaluation.suite import PROFILE_THRESHOLDS, SuiteResult, SuiteScores
 
@@ -27,6 +27,8 @@ def suite_report(scores: SuiteScores, result: SuiteResult) -> Report:
         report |= _entries(name, estimate)
     for column, estimates in result.columns.items():
         report |= {f"{column}_{name}": estimate.value for name, estimate in estimates.items()}
+    if len(result.games) == len(table1()):
+        report |= {f"{column}_mean_stated": mean for column, mean in STATED_MEANS.items()}
     for column, estimate in result.improvement.items():
         report |= _entries(f"improvement_over_{column}", estimate)
     for threshold, estimate in zip(PROFILE_THRESHOLDS, result.profile, strict=True):
@@ -65,6 +67,17 @@ def aggregates_table(result: SuiteResult) -> Table:
     for label, estimates in rows.items():
         table.add_row(label, *(_cell(name, estimates.get(name)) for name in AGGREGATES))
     return table
+
+
+def stated_means(result: SuiteResult) -> list[str]:
+    """A line for each mean that the paper states otherwise than its table of scores gives it; of all games only."""
+    if len(result.games) < len(table1()):
+        return []
+    return [
+        f"{column}: the scores of Table 1, which are rounded, give the mean "
+        f"{result.columns[column]['mean'].value:.3f}; the paper states {stated:.3f}"
+        for column, stated in STATED_MEANS.items()
+    ]
 
 
 def improvement_table(result: SuiteResult) -> Table:

@@ -66,7 +66,7 @@ def fidelity(
     weights: Weights = None,
     episodes: Episodes = 20,
     contexts_per_episode: Annotated[int, typer.Option(min=1, help="Dreams to start from each episode.")] = 4,
-    policy_epsilon: PolicyMix = list(POLICY_EPSILONS),  # noqa: B006
+    policy_epsilon: PolicyMix = None,
     data: Recordings = None,
     preset: PresetName = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps a frame.")] = None,
@@ -94,6 +94,10 @@ def fidelity(
     Example: diamond-eval fidelity atari/Breakout --episodes 20 --seed 1 --report fidelity.json
     """
     world = load_world(world_name, weights=weights)
+    if world.config.game is not None and data is not None:
+        raise UsageError(f"{world.config.name} is compared with its emulator: --data is for first-person worlds")
+    if world.config.game is None and policy_epsilon is not None:
+        raise UsageError(f"{world.config.name} is compared with recordings: --policy-epsilon is for Atari worlds")
     runtime = Runtime.choose(device, dtype)
     sampler = world.config.preset(preset)
     sampler = sampler if steps is None else sampler.with_steps(steps)
@@ -109,7 +113,7 @@ def fidelity(
     if world.config.game is None:
         file(report, footage_fidelity(world, data, episodes, contexts_per_episode, how, made, strip))
         return
-    epsilons = usable_epsilons(world, tuple(policy_epsilon))
+    epsilons = usable_epsilons(world, tuple(policy_epsilon or POLICY_EPSILONS))
     console = make_console()
     with TemporaryDirectory() as folder:
         with progress(console, "playing real episodes", episodes) as show:
@@ -213,7 +217,7 @@ def denoising_steps(
     episodes: Episodes = 8,
     contexts_per_episode: Annotated[int, typer.Option(min=1, help="Contexts from each episode.")] = 4,
     draws: Annotated[int, typer.Option(min=2, help="Next frames drawn for each context, from different noise.")] = 8,
-    policy_epsilon: PolicyMix = list(POLICY_EPSILONS),  # noqa: B006
+    policy_epsilon: PolicyMix = None,
     preset: PresetName = None,
     num_envs: NumEnvs = 16,
     seed: Seed = 0,
@@ -239,7 +243,7 @@ def denoising_steps(
     world = load_world(world_name, weights=weights)
     runtime = Runtime.choose(device, dtype)
     how = Dreaming(world.config.preset(preset), seed, num_envs, device, dtype)
-    epsilons = usable_epsilons(world, tuple(policy_epsilon))
+    epsilons = usable_epsilons(world, tuple(policy_epsilon or POLICY_EPSILONS))
     numbers = sorted(set(steps))
     console = make_console()
     with TemporaryDirectory() as folder:

@@ -5,6 +5,7 @@ Shapes: B batch, T frames, L context length, H height, W width (h, w at low reso
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -19,17 +20,19 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from diamond_engine.actions.csgo import NUM_ACTIONS
+from diamond_engine.damage import map_array, reading
 from diamond_engine.diffusion import Segment
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.frames import to_float
 from diamond_engine.spawns import Spawns
-from training.first_person.recordings import Recording, open_recording
+from training.first_person.recordings import FACTOR, Recording, open_recording
 from training.first_person.shards import (
     JOURNAL,
     MANIFEST,
     full_res_path,
     held_out,
     read_manifest,
+    record_type,
     shard_path,
     shrink,
 )
@@ -143,7 +146,11 @@ class Prepared:
             return content[start:stop]
         shape = (*self.size, 3)
         offsets = self._shards[clip]["offset"][start:stop]
-        return np.stack([content[at : at + np.prod(shape)].reshape(shape) for at in offsets])[..., ::-1]
+        if not ((offsets >= 0) & (offsets <= len(content) - math.prod(shape))).all():
+            raise DiamondError(
+                f"{shard_path(self._folder, self._entries[clip].name)} was altered or damaged: prepare again"
+            )
+        return np.stack([content[at : at + math.prod(shape)].reshape(shape) for at in offsets])[..., ::-1]
 
     def describe(self) -> str:
         """See ``Footage.describe``."""
@@ -153,28 +160,26 @@ class Prepared:
 
     def _open_shard(self, clip: int) -> NDArray[Any]:
         entry = self._entries[clip]
-        shard = _mapped(shard_path(self._folder, entry.name))
-        if len(shard) != entry.frames:
-            raise DiamondError(f"{shard_path(self._folder, entry.name)} is not what was prepared: check the folder")
-        return shard
+        kind = record_type(entry.height // FACTOR, entry.width // FACTOR)
+        return _mapped(shard_path(self._folder, entry.name), kind, (entry.frames,))
 
     def _open_full(self, clip: int) -> NDArray[np.uint8]:
         entry = self._entries[clip]
         if entry.full_res is not None:
-            return _mapped(full_res_path(self._folder, entry.name))
+            shape = (entry.frames, entry.height, entry.width, 3)
+            return _mapped(full_res_path(self._folder, entry.name), np.dtype(np.uint8), shape)
         path, end = Path(entry.source.path), entry.source.offset + entry.source.size
         if not path.exists() or path.stat().st_size < end:
             raise DiamondError(f"{path} is not as it was when it was prepared: put it back, or prepare with --full-res")
         return np.memmap(path, np.uint8, "r")
 
 
-def _mapped(path: Path) -> NDArray[Any]:
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DiamondError(
-            f"{path} is missing or damaged: 'diamond-train csgo-data check' tells what else is"
-        ) from error
+def _mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    with reading(path, "is missing or damaged: 'diamond-train csgo-data check' tells what else is"):
+        array = map_array(path)
+    if array.dtype != dtype or array.shape != shape:
+        raise DiamondError(f"{path} is not what was prepared: 'diamond-train csgo-data check' tells what else is")
+    return array
 
 
 class Originals:

@@ -85,10 +85,10 @@ class Preparation:
 
     def _journalled(self) -> Iterator[Entry]:
         path = self.out / JOURNAL
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
             try:
                 yield Entry.from_json(json.loads(line))
-            except (ValueError, KeyError, TypeError):
+            except Exception:
                 continue  # cut off when the process was killed: the recording is prepared again
 
     def _still_there(self, entry: Entry, found: Found) -> bool:

@@ -22,10 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond_engine.actions.csgo import NUM_ACTIONS
+from diamond_engine.damage import LARGEST_DATASET, check_stored, read_dataset
 from diamond_engine.errors import DiamondError
 
 FACTOR = 5
 """How many times smaller the low-resolution frames are."""
+LARGEST_SIDE = 4096
 FRAME = re.compile(r"frame_(\d+)_x")
 
 
@@ -72,7 +74,9 @@ class _CsgoRecording:
         """``content``: the whole file where it is in memory; frames are then cut out of it, ten times as fast."""
         self._file = file
         self._name = name
-        self.length = 1 + max(int(match[1]) for match in map(FRAME.fullmatch, file) if match)
+        self.length = sum(FRAME.fullmatch(key) is not None for key in file)
+        if f"frame_{self.length - 1}_x" not in file:
+            raise DiamondError(f"{name} is damaged or cut off: it holds {self.length} frames that are not in a row")
         self.size = _checked_size(file["frame_0_x"].shape, file["frame_0_x"].dtype, name)
         self._content = content
         self._places = None if content is None else self.offsets()
@@ -84,24 +88,35 @@ class _CsgoRecording:
 
     def _frame(self, i: int) -> NDArray[np.uint8]:
         if self._content is None or self._places is None:
-            return self._file[f"frame_{i}_x"][()]
+            return self._part(i, "x", (*self.size, 3))
         shape = (*self.size, 3)
         return np.frombuffer(self._content, np.uint8, math.prod(shape), self._places[i]).reshape(shape)
+
+    def _part(self, i: int, kind: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        """One data set of frame i. Raises ``DiamondError`` where it is of another shape."""
+        dataset = self._file[f"frame_{i}_{kind}"]
+        if dataset.shape != shape:
+            raise DiamondError(f"{self._name} is damaged: frame_{i}_{kind} is {dataset.shape}, not {shape}")
+        return read_dataset(dataset)
 
     def actions(self, start: int, stop: int) -> NDArray[np.uint8]:
         """See ``Recording.actions``."""
         with _named(self._name):
-            return _zeros_and_ones([self._file[f"frame_{i}_y"][()] for i in range(start, stop)], self._name)
+            rows = [self._part(i, "y", (NUM_ACTIONS,)) for i in range(start, stop)]
+            return _zeros_and_ones(rows, self._name)
 
     def events(self) -> NDArray[np.bool_]:
         """See ``Recording.events``."""
         with _named(self._name):
-            return np.stack([self._file[f"frame_{i}_helperarr"][()] for i in range(self.length)]) > 0
+            return np.stack([self._part(i, "helperarr", (2,)) for i in range(self.length)]) > 0
 
     def offsets(self) -> NDArray[np.int64] | None:
         """See ``Recording.offsets``."""
         with _named(self._name):
-            places = [self._file[f"frame_{i}_x"].id.get_offset() for i in range(self.length)]
+            frames = [self._file[f"frame_{i}_x"] for i in range(self.length)]
+            if any(frame.shape != (*self.size, 3) for frame in frames):
+                raise DiamondError(f"{self._name} is damaged: its frames are of different sizes")
+            places = [frame.id.get_offset() for frame in frames]
         return None if None in places else np.array(places, dtype=np.int64)
 
 
@@ -112,6 +127,9 @@ class _EpisodeRecording:
         self._file = file
         self._name = name
         self.length = len(file["frames"])
+        check_stored(file["frames"])
+        if file["frames"].nbytes > LARGEST_DATASET:
+            raise DiamondError(f"{name} has {self.length} frames, which are too many for one file")
         self.size = _checked_size(file["frames"].shape[1:], file["frames"].dtype, name)
         if file["actions"].shape != (self.length, NUM_ACTIONS):
             raise DiamondError(
@@ -132,7 +150,10 @@ class _EpisodeRecording:
     def events(self) -> NDArray[np.bool_]:
         """See ``Recording.events``; a reward counts as a kill."""
         with _named(self._name):
-            return np.stack((self._file["rewards"][()] > 0, self._file["terminated"][()]), axis=1)
+            columns = [read_dataset(self._file[name]) for name in ("rewards", "terminated")]
+            if any(column.shape != (self.length,) for column in columns):
+                raise DiamondError(f"{self._name} is damaged: {self.length} frames, other numbers of rewards or ends")
+            return np.stack([column > 0 for column in columns], axis=1)
 
     def offsets(self) -> None:
         """See ``Recording.offsets``: the frames are compressed."""
@@ -142,6 +163,8 @@ def _checked_size(shape: tuple[int, ...], dtype: Any, name: str) -> tuple[int, i
     if len(shape) != 3 or shape[2] != 3 or dtype != np.uint8:
         raise DiamondError(f"{name} has frames of {dtype} {shape}: they must be uint8 (H, W, 3)")
     height, width, _ = shape
+    if not (0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE):
+        raise DiamondError(f"{name} has frames of {width}x{height}: sides are from {FACTOR} to {LARGEST_SIDE} pixels")
     if height % FACTOR or width % FACTOR:
         raise DiamondError(f"{name} has frames of {width}x{height}: both must be multiples of {FACTOR}")
     return height, width
@@ -159,7 +182,10 @@ def _named(name: str) -> Iterator[None]:
     """Whatever h5py raises becomes one line."""
     try:
         yield
+    except DiamondError:
+        raise
     except FileNotFoundError as error:
         raise DiamondError(f"{name} is not there") from error
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-        raise DiamondError(f"{name} is damaged or cut off: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # damaged bytes can raise nearly anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DiamondError(f"{name} is damaged or cut off: {reason}") from error

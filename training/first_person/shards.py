@@ -24,9 +24,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from diamond_engine.actions.csgo import NUM_ACTIONS
+from diamond_engine.damage import reading
 from diamond_engine.errors import DiamondError
 from diamond_engine.files import atomic_path, write_text
-from training.first_person.recordings import FACTOR, Recording
+from training.first_person.recordings import FACTOR, LARGEST_SIDE, Recording
 from training.first_person.sources import Place
 
 FORMAT = 1
@@ -98,10 +99,21 @@ class Entry:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Entry:
-        """Raises ``KeyError`` or ``TypeError`` for something else."""
+        """Raises ``KeyError``, ``TypeError`` or ``ValueError`` for something else."""
         full = data["full_res"]
         nested = {"source": Place(**data["source"]), "shard": Stored(**data["shard"])}
-        return cls(**{**data, **nested, "full_res": None if full is None else Stored(**full)})
+        entry = cls(**{**data, **nested, "full_res": None if full is None else Stored(**full)})
+        sides = entry.height, entry.width
+        if not (
+            isinstance(entry.name, str) and isinstance(entry.held_out, bool) and isinstance(entry.source.path, str)
+        ):
+            raise ValueError("of other types")
+        if not all(isinstance(side, int) and 0 < side <= LARGEST_SIDE and side % FACTOR == 0 for side in sides):
+            raise ValueError("an impossible size")
+        counts = entry.frames, entry.source.offset, entry.source.size, entry.shard.size
+        if not all(isinstance(count, int) and count >= 0 for count in counts) or entry.frames == 0:
+            raise ValueError("an impossible number")
+        return entry
 
 
 @dataclass(frozen=True)
@@ -189,15 +201,13 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def read_manifest(folder: Path) -> Manifest:
     """Raises ``DiamondError`` where it is missing, damaged or of another format."""
     path = folder / MANIFEST
-    try:
+    if not path.exists():
+        raise DiamondError(f"{folder} is not fully prepared: run 'diamond-train csgo-data prepare' again to finish it")
+    with reading(path, "is damaged: run 'diamond-train csgo-data prepare' again"):
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             raise DiamondError(f"{path} has format {content['format']}: this version reads {FORMAT}; prepare again")
         entries = tuple(Entry.from_json(entry) for entry in content["recordings"])
-        return Manifest(entries, content["damaged"], tuple(content["cut_off"]), content["duplicates"])
-    except FileNotFoundError as error:
-        raise DiamondError(
-            f"{folder} is not fully prepared: run 'diamond-train csgo-data prepare' again to finish it"
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DiamondError(f"{path} is damaged: run 'diamond-train csgo-data prepare' again") from error
+        if len({(entry.height, entry.width) for entry in entries}) != 1:
+            raise ValueError("no recordings, or of different sizes")
+        return Manifest(entries, dict(content["damaged"]), tuple(content["cut_off"]), int(content["duplicates"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -27,8 +28,9 @@ class Place:
     def read(self) -> bytes:
         """All bytes; fewer where the file ends early."""
         with Path(self.path).open("rb") as file:
+            there = file.seek(0, os.SEEK_END) - self.offset
             file.seek(self.offset)
-            return file.read(self.size)
+            return file.read(max(0, min(self.size, there)))
 
 
 @dataclass(frozen=True)
@@ -87,12 +89,17 @@ def _files(path: Path) -> Iterator[Path]:
 def _members(path: Path) -> tuple[list[tuple[str, Place]], bool]:
     """The recordings in a tar, and whether it is whole. Reads headers only."""
     members: list[tuple[str, Place]] = []
-    end = path.stat().st_size
+    end, last = path.stat().st_size, -1
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
+                if member.offset_data <= last or member.size < 0:
+                    return members, False  # a damaged size leads back: there would be no end
+                last = member.offset_data
                 if member.isfile() and Path(member.name).suffix in SUFFIXES:
                     members.append((Path(member.name).name, Place(str(path), member.offset_data, member.size)))
-    except tarfile.ReadError:
+    except PermissionError:
+        raise
+    except Exception:  # damaged headers can raise nearly anything
         return members, False
     return members, all(place.offset + place.size <= end for _, place in members)

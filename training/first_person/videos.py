@@ -14,18 +14,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import av
 import av.error
 import cv2
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
 from diamond_engine.actions.csgo import CsgoAction, encode
-from diamond_engine.episodes import Episode, EpisodeFolder
+from diamond_engine.episodes import Episode, EpisodeFolder, open_episode
 from diamond_engine.errors import DiamondError, UsageError
 from training.progress import make_console
 
@@ -34,7 +33,12 @@ PIECE = 1000
 FRAME_SIZE = (280, 150)
 """Width and height."""
 VIDEOS = (".mp4", ".mkv", ".webm", ".mov", ".avi")
+SEPARATORS = (",", ";", "\t")
 EARLIER = 1e-6
+LARGEST_PICTURE = 7680 * 4320
+"""Pixels of a video's frame."""
+LONGEST_STILL = 600.0
+"""Seconds until the next frame of a video; more is a damaged time."""
 
 
 @dataclass(frozen=True)
@@ -97,15 +101,40 @@ class VideoImport:
 
 def read_log(path: Path) -> list[Row]:
     """Rows in the order of their times. Raises ``DiamondError`` naming the first bad line."""
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = csv.DictReader(file) if path.suffix == ".csv" else (line for line in file if line.strip())
-        rows: list[Row] = []
-        for number, line in enumerate(lines, start=2 if path.suffix == ".csv" else 1):
-            try:
-                rows.append(_row(line if isinstance(line, dict) else json.loads(line)))
-            except (ValueError, KeyError, TypeError, AttributeError, DiamondError) as error:
-                raise DiamondError(f"{path}, line {number}: {error or type(error).__name__}") from error
+    is_table = path.suffix == ".csv"
+    rows: list[Row] = []
+    number = 2 if is_table else 1
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for values in _table(file) if is_table else map(_from_json, file):
+                if values is not None:
+                    rows.append(_row(values))
+                number += 1
+    except OSError as error:
+        raise DiamondError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DiamondError(f"{path} is not text in UTF-8: save it as that") from error
+    except Exception as error:  # a damaged line can raise nearly anything
+        raise DiamondError(f"{path}, line {number}: {error or type(error).__name__}") from error
     return sorted(rows, key=lambda row: row.time)
+
+
+def _table(file: TextIO) -> Iterator[dict[str, Any] | None]:
+    """Rows of a CSV file, None for an empty one; spreadsheets also separate by semicolons or tabs.
+
+    Where they do so by semicolons, the decimal sign may be a comma.
+    """
+    header = file.readline()
+    separator = max(SEPARATORS, key=header.count)
+    names = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
+    for cells in csv.reader(file, delimiter=separator):
+        if separator == ";":
+            cells = [cell.replace(",", ".") for cell in cells]
+        yield dict(zip(names, cells, strict=False)) if any(cells) else None
+
+
+def _from_json(line: str) -> Any:
+    return json.loads(line) if line.strip() else None
 
 
 def _row(values: dict[str, Any]) -> Row:
@@ -157,17 +186,24 @@ def frames_at(video: Path, frame_rate: float) -> Iterator[NDArray[np.uint8]]:
     shown: NDArray[np.uint8] | None = None
     try:
         with av.open(str(video)) as container:
+            container.streams.video[0].codec_context.options = {"max_pixels": str(LARGEST_PICTURE)}
             for frame in container.decode(video=0):
+                if frame.width * frame.height > LARGEST_PICTURE or (frame.time or 0.0) - time > LONGEST_STILL:
+                    raise DiamondError(f"{video} is damaged after {time:.1f} s")
                 time = frame.time or 0.0
                 while shown is not None and ticks / frame_rate < time - EARLIER:
                     yield shown
                     ticks += 1
                 image = frame.to_ndarray(format="rgb24")
                 shown = np.asarray(cv2.resize(image, FRAME_SIZE, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    except DiamondError:
+        raise
     except av.error.FFmpegError as error:
         raise DiamondError(f"{video} is not a readable video: {error.strerror}") from error
     except IndexError as error:
         raise DiamondError(f"{video} holds no pictures") from error
+    except Exception as error:  # damaged bytes can raise nearly anything
+        raise DiamondError(f"{video} is not a readable video: {error or type(error).__name__}") from error
     if shown is not None and ticks / frame_rate <= time + EARLIER:
         yield shown
 
@@ -186,7 +222,7 @@ def _pieces(frames: Iterator[NDArray[np.uint8]]) -> Iterator[tuple[NDArray[np.ui
 
 def _origin(episode: Path) -> tuple[str, int]:
     """The video of an episode and which piece of it."""
-    with h5py.File(episode, "r") as file:
+    with open_episode(episode) as file:
         return str(file.attrs.get("video")), int(file.attrs.get("piece", 0))
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from diamond_engine.checkpoints import load_strictly, write_component
-from diamond_engine.configs import plain, to_yaml
+from diamond_engine.configs import defaults, plain, to_yaml
 from diamond_engine.diffusion import Denoiser
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import write_text
@@ -23,7 +22,8 @@ from training.first_person.footage import Footage, draw_spawns
 from training.first_person.recordings import FACTOR
 from training.first_person.stage import StageConfig, StageTrainer
 from training.progress import duration
-from training.run import Run, Session
+from training.run import Run, Session, read_provenance
+from training.trained import origin_of
 
 FILES = {"dynamics": "denoiser", "upsampler": "upsampler"}
 """What the stages are called in a world folder."""
@@ -106,6 +106,10 @@ class FirstPersonTraining:
             lambda: self._facts(stage, settings),
             checkpoint_every=seconds,
             workers=self.session.workers,
+            defaults={
+                "network": defaults(getattr(self.config.networks, stage)),
+                **defaults(getattr(self.config, stage)),
+            },
         )
 
     def _trainer(self, stage: str) -> StageTrainer:
@@ -140,7 +144,7 @@ class FirstPersonTraining:
             "hardware": self.session.runtime.describe(),
             "data": self.footage.describe(),
             "training": settings,
-            **({} if self.init is None else {"init": self.init.config.provenance.get(FILES[stage], {})}),
+            **({} if self.init is None else {"init": origin_of(self.init, FILES[stage])}),
         }
 
     def _describe(self, folder: Path, newest: dict[str, Any]) -> None:
@@ -172,8 +176,7 @@ class FirstPersonTraining:
         return replace(preset, dynamics=dynamics, upsampler=preset.upsampler if two_stages else None)
 
     def _known_provenance(self, stage: str) -> dict[str, Any]:
-        path = self.session.out / stage / "provenance.yaml"
-        return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return read_provenance(self.session.out / stage)
 
 
 def _shaping(config: StageConfig) -> dict[str, Any]:

@@ -24,8 +24,14 @@ def suite(
         str | None, typer.Option(metavar="IDS", help="GPUs to use, such as 0,1 [default: all].", show_default=False)
     ] = None,
     per_device: Annotated[
-        int, typer.Option(min=1, help="Runs at once on each GPU, or on the CPU where there is none.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Runs at once on each GPU, or on the CPU where there is none [default: 1]; a Ray cluster without GPUs "
+            "makes one on each of its CPU cores.",
+            show_default=False,
+        ),
+    ] = None,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -63,7 +69,7 @@ def suite(
     Runtime.choose("cpu" if ray is not None else device, dtype, compile=False)  # says now what every run would
     planned = plan(out, games, seeds, Options(preset, tuple(settings or ()), config, device, dtype))
     if ray is None:
-        place = Machine(slots_of_this_machine(device, gpus, per_device))
+        place = Machine(slots_of_this_machine(device, gpus, per_device or 1))
     else:
         place = Cluster(ray, device, per_device)
     conduct(planned, out, place, retries, make_console())

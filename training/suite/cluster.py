@@ -19,15 +19,21 @@ class Cluster:
     A run whose machine or worker dies is started again on another and continues from its last checkpoint.
     """
 
-    def __init__(self, address: str, device: str, per_device: int) -> None:
+    def __init__(self, address: str, device: str, per_device: int | None) -> None:
         """``address``: of a running cluster, ``auto`` for the one of this machine, ``local`` to start one here.
 
-        Raises ``UsageError`` where Ray is not installed, ``DiamondError`` where the cluster is not there.
+        ``per_device``: runs at once on each GPU, or CPU cores to begin a ``local`` cluster with; None: 1. Raises
+        ``UsageError`` where Ray is not installed or ``per_device`` would have no effect, ``DiamondError`` where the
+        cluster is not there.
         """
-        self._ray = _connected(address, per_device)
+        self._ray = _connected(address, per_device or 1)
         resources = self._ray.cluster_resources()
         self._machines = sum(node["Alive"] for node in self._ray.nodes())
         on_gpus = device.partition(":")[0] != "cpu" and resources.get("GPU", 0) > 0
+        if not on_gpus and per_device is not None and address != LOCAL:
+            self._ray.shutdown()
+            raise UsageError("--per-device is for GPUs: of its CPUs a Ray cluster offers cores, and each makes one run")
+        per_device = per_device or 1
         self._needs = {"num_gpus": 1 / per_device, "num_cpus": 0} if on_gpus else {"num_cpus": 1}
         self._devices = f"{resources['GPU']:g} GPUs" if on_gpus else f"{resources.get('CPU', 0):g} CPU cores"
         self.slots = max(1, int(resources["GPU"] * per_device if on_gpus else resources.get("CPU", 0)))

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from diamond_engine.actions import ATARI_GAMES, AtariGame, atari_game
+from diamond_engine.configs import defaults
 from training.atari import algorithm_config, run_settings
 from training.evaluation.suite import FINAL, read_final
 from training.run import CONFIG, check_continues
@@ -80,7 +81,7 @@ class SuiteRun:
         for line in reversed(lines):
             try:
                 return int(json.loads(line)["epoch"])
-            except (ValueError, KeyError, TypeError):  # half a line: at the start of the tail, or being written
+            except Exception:  # half a line: at the start of the tail, or being written
                 continue
         return None
 
@@ -123,6 +124,6 @@ def plan(out: Path, games: str, seeds: int, options: Options) -> Plan:
         for seed in range(seeds):
             run = SuiteRun(game, seed, out.resolve() / game.name / f"seed_{seed}")
             if run.begun:
-                check_continues(run.folder, run_settings(game, seed, None, config))
+                check_continues(run.folder, run_settings(game, seed, None, config), defaults(config))
             runs.append(run)
     return Plan(tuple(runs), options)

@@ -81,6 +81,10 @@ def test_suite_reproduces_the_paper(tmp_path: Path) -> None:
     assert found == [1.459, 0.373, 0.641, 0.480, 11]
     assert report["iqm_low"] < report["iqm"] < report["iqm_high"]
     assert {"games": 26, "missing_games": 0, "runs": 130, "improvement_over_DIAMOND": 0.5}.items() <= report.items()
+    assert (round(report["DreamerV3_mean"], 3), report["DreamerV3_mean_stated"]) == (1.130, 1.097)
+    assert "DreamerV3: the scores of Table 1, which are rounded, give the mean 1.130; the paper states 1.097" in (
+        " ".join(result.stdout.split())
+    )
 
 
 def test_suite_reads_runs_and_names_unfinished_ones(tmp_path: Path) -> None:
@@ -95,7 +99,8 @@ def test_suite_reads_runs_and_names_unfinished_ones(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "s.json").read_text())
     assert {"games": 1, "missing_games": 25, "unfinished": 1, "mean": 1, "mean_low": None}.items() <= report.items()
     assert len(list((tmp_path / "plots").glob("*.png"))) == 4
-    assert_one_line_error(run("suite", "nowhere", cwd=tmp_path), 1, "no such folder or file of scores: nowhere")
+    assert "DreamerV3:" not in result.stdout  # the paper states means of all games
+    assert_one_line_error(run("suite", "nowhere", cwd=tmp_path), 2, "no such folder or file of scores: nowhere")
 
 
 def test_agent_scores_whole_games(world_folder: Path, tmp_path: Path) -> None:
@@ -134,16 +139,26 @@ def test_wrong_usage_is_one_line_and_exit_code_2(world_folder: Path, tmp_path: P
     assert_one_line_error(twice, 2, "every world once")
     weights = run("drift", "atari/Breakout", world_folder, "--weights", world_folder, cwd=tmp_path)
     assert_one_line_error(weights, 2, "--weights goes with one world")
+    assert_one_line_error(run("inspect", ".", cwd=tmp_path), 2, "no episodes in")
     zero = run("agent", world_folder, "--episodes", 0, cwd=tmp_path)
     assert zero.returncode == 2
     assert "--episodes" in zero.stderr
+
+
+def test_options_without_effect_are_refused(world_folder: Path, first_person_folder: Path, tmp_path: Path) -> None:
+    for name, world, option, words in (
+        ("fidelity", world_folder, ("--data", "."), "--data is for first-person worlds"),
+        ("play", world_folder, ("--data", "."), "--data is for first-person worlds"),
+        ("fidelity", first_person_folder, ("--policy-epsilon", 1), "--policy-epsilon is for Atari worlds"),
+        ("play", first_person_folder, ("--data", ".", "--events", 3), "--events is for Atari worlds"),
+    ):
+        assert_one_line_error(run(name, world, *option, cwd=tmp_path), 2, words)
 
 
 def test_failures_are_one_line_and_exit_code_1(world_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     report = run("agent", world_folder, "--episodes", 1, "--max-steps", 1, "--report", "file/a.json", cwd=tmp_path)
     assert_one_line_error(report, 1, "file")
-    assert_one_line_error(run("inspect", ".", cwd=tmp_path), 1, "no episodes in")
 
 
 def test_ctrl_c_is_one_line_and_leaves_nothing_behind(world_folder: Path, tmp_path: Path) -> None:

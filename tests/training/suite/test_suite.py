@@ -9,11 +9,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import copytree, rmtree
+from types import SimpleNamespace
 
 import pytest
 
+from diamond_engine.errors import UsageError
 from tests.training.runs import TINY_ASSIGNMENTS, metrics_of, run
 from training.evaluation.suite import read_suite
+from training.suite import cluster
 
 GAMES = "Breakout,Pong,Boxing,Freeway"
 OFTEN = "checkpoint_minutes=0.003"
@@ -178,6 +181,19 @@ def test_wrong_usage_is_one_line(undisturbed: tuple[Path, str], arguments: list[
     assert code == 2
     assert message in said
     assert said.count("\n") == 1
+
+
+def test_runs_on_a_device_are_refused_where_a_cluster_computes_on_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = SimpleNamespace(
+        cluster_resources=lambda: {"CPU": 4.0}, nodes=lambda: [{"Alive": True}], shutdown=lambda: None
+    )
+    monkeypatch.setattr(cluster, "_connected", lambda address, workers: connection)
+    with pytest.raises(UsageError, match="--per-device is for GPUs"):
+        cluster.Cluster("auto", "auto", 2)
+    assert cluster.Cluster("auto", "auto", None).slots == 4
+    assert cluster.Cluster("local", "auto", 2).slots == 4  # begun with as many cores as runs
+    connection.cluster_resources = lambda: {"CPU": 4.0, "GPU": 2.0}
+    assert cluster.Cluster("auto", "auto", 3).slots == 6
 
 
 def test_a_missing_cluster_is_one_line(tmp_path: Path) -> None:

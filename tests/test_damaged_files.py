@@ -1,0 +1,28 @@
+"""A few inputs of the campaign of damaged files; the rest: ``python -m tests.damaged_files``."""
+
+import shutil
+import sys
+from pathlib import Path
+from subprocess import run
+
+import pytest
+
+from tests.damaged_files import kinds
+
+INPUTS = 140
+
+
+def test_a_good_file_of_every_kind_is_read(tmp_path: Path) -> None:
+    for number, kind in enumerate(kinds(tmp_path)):
+        copy = tmp_path / f"copy {number}"
+        shutil.copytree(kind.good, copy)
+        kind.use(copy)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_damaged_files_end_in_the_projects_errors_alone(seed: int) -> None:
+    """In a process of its own: a crash, and the memory it took, are its."""
+    command = [sys.executable, "-m", "tests.damaged_files", "--inputs", str(INPUTS), "--seed", str(seed)]
+    done = run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    assert f"{INPUTS} inputs" in done.stdout
