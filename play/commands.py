@@ -151,6 +151,67 @@ _add_first_person("doom", "Play Doom dreamed by a world model.")
 
 
 @app.command()
+def serve(
+    world: Annotated[str | None, typer.Argument(help="Such as atari/Breakout, doom, or the folder of a world.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs the token in the link.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+    players: Annotated[int, typer.Option(help="How many play, each a dream of their own; all others watch.")] = 1,
+    agent: Annotated[bool, typer.Option("--agent", help="The agent plays first; M hands control over.")] = False,
+    follow: FollowRecording = False,
+    real: Annotated[bool, typer.Option("--real", help="Start in the real emulator; Tab switches.")] = False,
+    static: Annotated[
+        Path | None, typer.Option(help="Serve this exported site instead, with the headers that let it use threads.")
+    ] = None,
+    weights: Weights = None,
+    preset: Preset = None,
+    steps: Steps = None,
+    upsampler_steps: UpsamplerSteps = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    compiled: Compile = True,
+    seed: Seed = 0,
+    spawn: Annotated[int | None, typer.Option(help="Number of the start context; Enter goes to the next.")] = None,
+    horizon: Annotated[int | None, typer.Option(help="Steps after which a dream ends.")] = None,
+    record: Record = None,
+) -> None:
+    """Play in a browser: the session runs here, a page shows it. Needs diamond-engine[web].
+
+    The first who opens the link plays, others watch. On an address that other machines reach, the link holds a token.
+    """
+    from diamond_engine.errors import UsageError
+    from play.options import Options, named
+    from play.view import Origin, Player
+    from play.web.serving import Address, serve, serve_site
+
+    address = Address(host, port)
+    if static is not None:
+        return serve_site(static, address, Console())
+    if world is None:
+        raise UsageError("serve what? A world such as atari/Breakout, or an exported site by --static")
+    name, folder = named(world)
+    first_person = not name.startswith("atari/")
+    options = Options(
+        world=name,
+        weights=weights or folder,
+        preset=preset,
+        steps=steps,
+        upsampler_steps=upsampler_steps,
+        device=device,
+        dtype=dtype,
+        compile=compiled,
+        seed=seed,
+        spawn=0 if first_person and spawn is None else spawn,
+        horizon=horizon or (1000 if first_person else 50),
+        player=Player.RECORDED if follow else Player.AGENT if agent else Player.PERSON,
+        origin=Origin.EMULATOR if real else Origin.DREAM,
+        record=record,
+    )
+    return serve(options, address, players, Console())
+
+
+@app.command()
 def replay(
     path: Annotated[Path, typer.Argument(help="A recording: the MP4 or the .session.npz beside it.")],
     weights: Weights = None,

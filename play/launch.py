@@ -57,7 +57,7 @@ def play(options: Options, outputs: Outputs, console: Console) -> None:
 
 def _run(options: Options, outputs: Outputs, writer: VideoWriter | None, console: Console) -> Report | None:
     on_frame = writer.write if writer is not None else lambda frame: None
-    session = SessionThread(partial(_load, options), options.seed, limit=outputs.frames, on_frame=on_frame)
+    session = SessionThread(partial(load, options), options.seed, limit=outputs.frames, on_frame=on_frame)
     session.start()
     try:
         if outputs.headless and outputs.frames is not None:
@@ -70,8 +70,8 @@ def _run(options: Options, outputs: Outputs, writer: VideoWriter | None, console
     return session.report
 
 
-def _load(options: Options, progress: Callable[[str], None]) -> Session:
-    """Runs on the session thread, so that the window is open while torch is imported."""
+def load(options: Options, progress: Callable[[str], None]) -> Session:
+    """Loads a session on its own thread, so that there is something to see while torch is imported."""
     progress("loading torch")
     from play.stage import load_session
 

@@ -62,6 +62,21 @@ class Outputs:
     """JSON of how it ran."""
 
 
+def named(world: str) -> tuple[str, str | None]:
+    """The name of a world, and its weights where ``world`` is a folder: then the name is the one it states.
+
+    Raises ``DiamondError`` where the folder holds no world.
+    """
+    folder = Path(world)
+    if world in MANIFEST or bundled_folder(world) is not None or not folder.is_dir():
+        return world, None
+    from diamond_engine.configs import read_config
+    from diamond_engine.worlds import WorldConfig, world_folder
+
+    folder = world_folder(folder)
+    return read_config(WorldConfig, folder / "world.yaml").name, str(folder)
+
+
 def check(options: Options, outputs: Outputs) -> None:
     """Raises ``UsageError`` or ``DiamondError`` for what can be seen to be wrong before anything is loaded."""
     genre_of(options.world)

@@ -107,6 +107,7 @@ class Session:
         self._opened: dict[Origin, Source] = {}
         self._recorder: Recorder | None = None
         self._single_step = False
+        self._stamp = 0
         self._message, self._message_until = "", 0
         self._begin(self._open(settings.origin))
 
@@ -126,6 +127,7 @@ class Session:
         Where better kernels are ready, it goes on by them; where the last episode is over, a new one starts first.
         """
         self._single_step = False
+        self._stamp = given.stamp
         self._take_over_kernels()
         if self._episode.over:
             self._begin(self._source)
@@ -170,6 +172,7 @@ class Session:
             frames=self.frames,
             frame_rate=self.stage.frame_rate,
             stage_ms=self.stage_ms,
+            stamp=self._stamp,
         )
 
     def close(self) -> None:
