@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from diamond_engine.errors import DiamondError
-from play.genres import file_name, genre_of
+from play.genres import file_name, genre_of, shown_from
 from play.headless import watch
 from play.options import Options, Outputs, check
 from play.report import Report, write_report
@@ -63,7 +63,7 @@ def _run(options: Options, outputs: Outputs, writer: VideoWriter | None, console
         if outputs.headless and outputs.frames is not None:
             watch(session, outputs.frames, console)
         else:
-            show(session, genre_of(options.world), options.sensitivity)
+            show(session, shown_from(genre_of(options.world), options.origin), options.sensitivity)
     finally:
         session.stop(PATIENCE_SECONDS)
     session.raise_error()

@@ -22,6 +22,8 @@ class Origin(StrEnum):
 
     DREAM = "dream"
     EMULATOR = "emulator"
+    BESIDE = "dream | real"
+    """Both, side by side, under the same actions."""
 
 
 @dataclass(frozen=True)

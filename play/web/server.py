@@ -48,6 +48,7 @@ class PlayServer:
         self.clients: set[Client] = set()
         self._files = {path: (_static(name), kind) for path, (name, kind) in PAGE.items()}
         self._silent: set[object] = set()
+        self._arriving = 0
         app = web.Application(client_max_size=1024)
         app.router.add_route("*", "/{path:.*}", self._serve)
         self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=self.limits.silent_seconds)
@@ -77,12 +78,17 @@ class PlayServer:
         """Called for every connection before anything of it is read."""
         server = self._runner.server
         assert server is not None
-        if len(server.connections) - len(self.clients) >= self.limits.connections:
+        if len(server.connections) + self._arriving - len(self.clients) >= self.limits.connections:
             return _Refused()
-        handler = server()
+        handler, loop = server(), asyncio.get_running_loop()
+        self._arriving += 1
+        loop.call_soon(self._arrived)  # about when the server counts it
         self._silent.add(handler)
-        asyncio.get_running_loop().call_later(self.limits.silent_seconds, self._hang_up_on, handler)
+        loop.call_later(self.limits.silent_seconds, self._hang_up_on, handler)
         return handler
+
+    def _arrived(self) -> None:
+        self._arriving -= 1
 
     def _hang_up_on(self, handler: Any) -> None:
         if handler in self._silent:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from diamond_engine.errors import DiamondError, UsageError
-from play.genres import genre_of
+from play.genres import genre_of, shown_from
 from play.launch import PATIENCE_SECONDS, load
 from play.options import Options, Outputs, check
 from play.runner import SessionThread
 from play.view import Player
 from play.web.gate import Gate
+from play.web.isolated import make_server
 
 if TYPE_CHECKING:
     from play.web.server import PlayServer
@@ -53,7 +54,8 @@ def serve(options: Options, address: Address, players: int, console: Console) ->
     except ModuleNotFoundError as error:
         raise DiamondError(MISSING) from error
     options = replace(options, player=options.player or Player.PERSON)
-    seats = [Seat(i, genre_of(options.world), partial(_session, options, i)) for i in range(players)]
+    genre = shown_from(genre_of(options.world), options.origin)
+    seats = [Seat(i, genre, partial(_session, options, i)) for i in range(players)]
     server = PlayServer(seats, Gate.at(address.host))
     try:
         asyncio.run(_run(server, address, console))
@@ -74,10 +76,8 @@ async def _run(server: PlayServer, address: Address, console: Console) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     port = await server.start(address.port)
-    name = f"[{address.host}]" if ":" in address.host else address.host
-    console.print(
-        f"playing at http://{name}:{port}{server.gate.prefix} (Ctrl-C stops)", highlight=False, soft_wrap=True
-    )
+    link = _link(address.host, port).rstrip("/") + server.gate.prefix
+    console.print(f"playing at {link} (Ctrl-C stops)", highlight=False, soft_wrap=True)
     ends = [asyncio.create_task(event.wait()) for event in (stopping, *(seat.ended for seat in server.seats))]
     try:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -94,5 +94,14 @@ def _session(options: Options, number: int, on_view: Callable[[], None]) -> Sess
 
 
 def serve_site(folder: Path, address: Address, console: Console) -> None:
-    """Serves an exported site until Ctrl-C."""
-    raise NotImplementedError
+    """Serves an exported site until Ctrl-C. Raises ``DiamondError`` where the folder holds none."""
+    if not (folder / "index.html").is_file() or not (folder / "world.json").is_file():
+        raise DiamondError(f"{folder} is no exported site: make one with 'diamond-play export WORLD --out {folder}'")
+    with make_server(folder, address.host, address.port) as server:
+        console.print(f"serving {folder} at {_link(address.host, server.server_port)}", highlight=False, soft_wrap=True)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
+
+
+def _link(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

@@ -105,10 +105,11 @@ def test_commands_come_only_so_often() -> None:
         {"axis": 0, "value": 5},
         {"pad": -1, "down": True},
         {"hat": [7, 0]},
+        {"n": 10**2000},
         {"command": "rm -rf"},
         {"command": "__class__"},
     ],
-    ids=str,
+    ids=lambda message: str(message)[:40],
 )
 def test_what_no_page_sends_is_refused(message: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="no such message"):
