@@ -202,9 +202,9 @@ def _store_in_half(model: Any) -> None:
         values = numpy_helper.to_array(tensor)
         if tensor.data_type != TensorProto.FLOAT or values.size < SMALL_TENSOR:
             continue
-        name = f"{tensor.name}_half"
-        graph.initializer[i].CopyFrom(numpy_helper.from_array(values.astype(np.float16), name))
-        casts.append(helper.make_node("Cast", [name], [tensor.name], to=TensorProto.FLOAT))
+        name, half = tensor.name, f"{tensor.name}_half"
+        graph.initializer[i].CopyFrom(numpy_helper.from_array(values.astype(np.float16), half))
+        casts.append(helper.make_node("Cast", [half], [name], to=TensorProto.FLOAT))
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
