@@ -71,11 +71,21 @@ class Site:
     """Files of onnxruntime-web by name."""
 
 
+def check_exporter() -> None:
+    """Raises ``DiamondError`` where what torch's exporter needs is not installed."""
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise DiamondError(MISSING) from error
+
+
 def export(world: World, site: Site, folder: Path, progress: Callable[[str], None]) -> int:
     """Writes the site and returns its size in bytes. ``index.html`` comes last: half a site is never taken for one.
 
-    Raises ``DiamondError`` for a world without start contexts, one of DDPM, and where the exporter is not installed.
+    Raises ``DiamondError`` for a world without start contexts, one of DDPM, and as ``check_exporter`` does.
     """
+    check_exporter()
     spawns = _checked(world)
     genre = genre_of(world.config.name)
     networks = {name: _network_file(name, call, folder, progress) for name, call in _calls(world).items()}
@@ -157,11 +167,8 @@ def _network_file(
 
 
 def _write_onnx(path: Path, module: nn.Module, inputs: dict[str, torch.Tensor], outputs: tuple[str, ...]) -> None:
-    try:
-        import onnx
-        import onnxscript  # noqa: F401  (torch's exporter needs it)
-    except ModuleNotFoundError as error:
-        raise DiamondError(MISSING) from error
+    import onnx
+
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it would tell of operators that nothing here has
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")

@@ -10,7 +10,7 @@ from rich.console import Console
 from diamond_engine.errors import DiamondError, UsageError
 from play.options import Options, Outputs, check
 from play.stage import LoadedWorld
-from play.web.export import Site, export
+from play.web.export import Site, check_exporter, export
 from play.web.runtime import runtime_files
 
 WORLD = "world.json"
@@ -30,6 +30,7 @@ def export_world(options: Options, folder: Path, runtime: Path | None, console: 
     def tell(line: str) -> None:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
+    check_exporter()
     files = runtime_files(runtime, tell)
     loaded = LoadedWorld.load(_on_the_cpu(options), tell)
     (folder / "index.html").unlink(missing_ok=True)

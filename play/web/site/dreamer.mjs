@@ -130,7 +130,7 @@ function show(action, real) {
 function hear(message) {
   const command = message.command ?? latch.hear(message);
   if (command) return obey(command);
-  if (!latch.idle && player !== "you" && !("axis" in message)) {
+  if (!latch.idle && player !== "you") {
     player = "you";
     over ||= beside !== null;
     beside = null;

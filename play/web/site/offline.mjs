@@ -1,4 +1,5 @@
-// A service worker: keeps the small files of the site, and answers for them and for what networks.mjs has kept.
+// A service worker: keeps the small files of the site, and answers for them where the network does not. (The large
+// ones networks.mjs keeps by itself, under the same version.)
 // It also isolates the page from others, where the server does not: only then may WebAssembly use threads.
 const version = new URL(location).searchParams.get("version");
 const ISOLATION = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
@@ -20,7 +21,8 @@ async function forgetOthers() {
 }
 
 async function answer(request) {
-  const response = (await caches.match(request, { ignoreSearch: true })) ?? (await fetch(request));
+  const response = await fetch(request).catch(() => caches.match(request, { ignoreSearch: true }));
+  if (!response) return Response.error();
   const headers = new Headers(response.headers);
   for (const [name, value] of Object.entries(ISOLATION)) headers.set(name, value);
   return new Response(response.body, { status: response.status, statusText: response.statusText, headers });

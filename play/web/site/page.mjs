@@ -96,9 +96,9 @@ function report() {
   }, null, 1);
 }
 
-/** The worker of offline.mjs answers from the cache from the next visit on. */
+/** From the next visit on offline.mjs answers where the network does not. */
 function keepForOffline({ version }) {
-  navigator.serviceWorker?.register(`offline.mjs?version=${version}`, { type: "module" }).catch(() => {});
+  navigator.serviceWorker?.register(`offline.mjs?version=${version}`).catch(() => {});
 }
 
 at("report").onclick = (event) => {

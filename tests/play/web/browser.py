@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-PATIENCE = 120.0
+PATIENCE = 600.0
 FLAGS = (
     "--headless",
     "--no-sandbox",
