@@ -80,6 +80,7 @@ async function begin() {
     const { frames, actions, full_res, recorded } = spawns;
     await dream.start({ frames: frames[chosen], actions: actions[chosen].map(stored), full_res: full_res?.[chosen] });
     dream.recorded = recorded?.[chosen].map(stored);
+    dream.real = null;
   }
 }
 
@@ -94,22 +95,22 @@ async function play() {
 
 async function step() {
   if (over) await begin();
-  const real = beside === null ? null : dream.real.frames[dream.steps];
+  const real = dream.real?.frames[dream.steps] ?? null;
   const action = await chosen();
   await dream.step(action);
   ends.push(performance.now());
   ends.splice(0, ends.length - RECENT);
   show(action, real);
-  if (beside === null) over ||= dream.ended || dream.steps >= world.horizon;
+  if (!dream.real) over ||= dream.ended || dream.steps >= world.horizon;
   else if (dream.steps >= dream.real.frames.length) {
-    beside += 1;
+    if (beside !== null) beside += 1;
     over = true;
   }
 }
 
 async function chosen() {
   const { pressed, motion } = latch.read();
-  if (beside !== null) return dream.real.actions[dream.steps];
+  if (dream.real) return dream.real.actions[dream.steps];
   if (player === "agent") return dream.agentAction();
   if (player === "recorded player" && dream.steps < (dream.recorded?.length ?? 0)) return dream.recorded[dream.steps];
   return actionOf(world.actions, pressed, motion);
@@ -119,7 +120,7 @@ function show(action, real) {
   const pixels = pixelsOf(dream.shown);
   const rate = ends.length > 1 ? (1000 * (ends.length - 1)) / (ends.at(-1) - ends[0]) : 0;
   const status = {
-    player: beside !== null ? "recorded player" : player, step: dream.steps, horizon: world.horizon, rate,
+    player: dream.real ? "recorded player" : player, step: dream.steps, horizon: world.horizon, rate,
     total: world.judge ? dream.total : null, milliseconds: dream.milliseconds, backend, note,
     threads: backend === "wasm" ? threadsHere() : null, action: world.actions.names?.[action] ?? "", loaded: loadedAt,
   };

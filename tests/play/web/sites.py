@@ -62,7 +62,10 @@ def hosted(folder: Path) -> Iterator[str]:
 
 
 def small_world() -> World:
-    """A tiny world of the small architecture: patches of 2×2 pixels, frames told about the newest one."""
+    """A tiny world of the small architecture: patches of 2×2 pixels, frames told about the newest one.
+
+    Its weights are small, so that a difference of one level does not grow from frame to frame, and of 16 bits.
+    """
     world = tiny_world()
     inner = replace(world.config.denoiser.inner_model, patch_size=2)
     config = replace(world.config, denoiser=replace(world.config.denoiser, inner_model=inner, about_newest=True))
@@ -72,7 +75,8 @@ def small_world() -> World:
         assert network is not None
         for parameter in network.parameters():
             if not parameter.any():
-                torch.nn.init.normal_(parameter, std=0.1)
+                torch.nn.init.normal_(parameter, std=0.01)
+            parameter.data = parameter.data.half().float()
     return replace(world, config=config, denoiser=denoiser)
 
 

@@ -99,9 +99,9 @@ def compared(browser: Browser, world: World, site: Path, preset: str) -> np.ndar
 def test_the_small_architecture_dreams_what_torch_dreams(
     browser: Browser, small: World, small_site: Path, preset: str
 ) -> None:
-    """Weights are stored in 16 bits: the tolerance is that of rounding them, over 50 frames of a closed loop."""
+    """Over 50 frames of a closed loop; the order of sums differs, and with it now and then a level."""
     difference = compared(browser, small, small_site, preset)
-    assert difference[0].max() <= 2
+    assert difference[0].max() <= 1
     assert (difference > 2).mean() < 0.01
 
 
