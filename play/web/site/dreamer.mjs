@@ -93,6 +93,7 @@ async function play() {
   }
 }
 
+/** One frame. A command that comes while it is drawn waits for the next dream. */
 async function step() {
   if (over) await begin();
   const real = dream.real?.frames[dream.steps] ?? null;
