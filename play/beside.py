@@ -73,9 +73,9 @@ class Beside:
         beginning = begin_game(self._emulator, self._length, start.seed)
         options = {"frames": beginning.frames[None], "actions": beginning.actions[None]}
         obs, _ = self._env.reset(start.seed, options)
-        self._real, self._over = beginning.frames[-1], False
-        dreamed = to_numpy(obs[0])
-        return Opening(side_by_side(dreamed, self._real), dreamed=dreamed)
+        real, dreamed = beginning.frames[-1], to_numpy(obs[0])
+        self._real, self._over = real, False
+        return Opening(side_by_side(dreamed, real), dreamed=dreamed)
 
     def step(self, action: Action) -> Transition:
         """See ``Source.step``."""
