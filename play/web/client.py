@@ -58,8 +58,7 @@ class Client:
     async def run(self) -> None:
         """Sends and receives until the page is gone or has to go."""
         assert self.seat is not None
-        await self._socket.send_str(json.dumps(_greeting(self.seat)))
-        sending = asyncio.create_task(self._send())
+        sending = asyncio.create_task(self._send(self.seat))
         try:
             await self._receive()
         finally:
@@ -73,7 +72,8 @@ class Client:
         """Closes the connection and says why."""
         await self._socket.close(code=code, message=reason.encode(), drain=False)
 
-    async def _send(self) -> None:
+    async def _send(self, first: Seat) -> None:
+        await self._socket.send_str(json.dumps(_greeting(first)))
         while True:
             await self._new.wait()
             self._new.clear()

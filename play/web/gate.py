@@ -55,7 +55,8 @@ class Gate:
     def within(self, path: str) -> str | None:
         """The rest of a path that begins with the right prefix; None for all others."""
         start, rest = path[: len(self.prefix)], path[len(self.prefix) :]
-        return rest if hmac.compare_digest(start.encode(), self.prefix.encode()) else None
+        given = start.encode(errors="surrogatepass")
+        return rest if hmac.compare_digest(given, self.prefix.encode()) else None
 
     def knows_host(self, host: str | None) -> bool:
         """Whether ``Host`` names this server: on loopback a foreign name is that of a page that tries to get in."""

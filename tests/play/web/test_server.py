@@ -2,6 +2,7 @@
 
 import asyncio
 import socket as sockets
+import struct
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -310,6 +311,23 @@ def test_half_open_connections_are_closed(world_folder: Path) -> None:
     limits = Limits(silent_seconds=1.0, heartbeat_seconds=2.0)
     with served(real_breakout(world_folder, FRAME_RATE), limits=limits) as running:
         run(lambda: played_on(running, lambda: bad(running)))
+
+
+def test_one_who_goes_at_once_leaves_nobody_in_the_seat(running: Served) -> None:
+    async def scenario() -> None:
+        for _ in range(20):
+            connection = sockets.create_connection(("127.0.0.1", running.port))
+            connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(upgrade(running.port))
+            connection.close()  # without good-bye
+        async with visiting(running) as player:
+            await player.until(lambda header: "free" in player.news)
+            if not player.news["plays"]:
+                await player.until(lambda header: player.news["free"])
+                await player.send(play=True)
+            await player.until(lambda header: player.news["plays"])
+
+    run(scenario)
 
 
 def upgrade(port: int) -> bytes:
