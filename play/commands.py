@@ -52,6 +52,10 @@ Sensitivity = Annotated[float, typer.Option(help="How far the mouse turns the vi
 Record = Annotated[
     Path | None, typer.Option(help="Record from the start: this MP4, and beside it a file for 'replay'.")
 ]
+Real = Annotated[bool, typer.Option("--real", help="Start in the real emulator; Tab switches.")]
+BesideReal = Annotated[
+    bool, typer.Option("--beside", help="Show the real emulator's frame beside the dream's, under the same actions.")
+]
 Headless = Annotated[bool, typer.Option("--headless", help="No window.")]
 Frames = Annotated[int | None, typer.Option(help="Stop after so many frames (headless: those of 20 s).")]
 Video = Annotated[Path | None, typer.Option(help="Write an MP4 of the whole session.")]
@@ -62,7 +66,8 @@ Report = Annotated[Path | None, typer.Option(help="Write a JSON report of speed 
 def atari(
     game: Annotated[str, typer.Argument(help="One of the 26 games of Atari 100k, such as Breakout.")],
     agent: Annotated[bool, typer.Option("--agent", help="The agent plays first; M hands control over.")] = False,
-    real: Annotated[bool, typer.Option("--real", help="Start in the real emulator; Tab switches.")] = False,
+    real: Real = False,
+    beside: BesideReal = False,
     weights: Weights = None,
     preset: Preset = None,
     steps: Steps = None,
@@ -85,8 +90,8 @@ def atari(
     """
     from diamond_engine.actions import atari_game
     from play.launch import play
-    from play.options import Options, Outputs
-    from play.view import Origin, Player
+    from play.options import Options, Outputs, origin_of
+    from play.view import Player
 
     options = Options(
         world=f"atari/{atari_game(game).name}",
@@ -99,7 +104,7 @@ def atari(
         seed=seed,
         horizon=horizon,
         player=Player.AGENT if agent else None,
-        origin=Origin.EMULATOR if real else Origin.DREAM,
+        origin=origin_of(real, beside),
         record=record,
     )
     play(options, Outputs(headless, frames, video, report), Console())
@@ -153,6 +158,100 @@ def _add_first_person(world: str, summary: str) -> None:
 
 _add_first_person("csgo", "Play Counter-Strike (Dust II) dreamed by the published world model.")
 _add_first_person("doom", "Play Doom dreamed by a world model.")
+
+
+@app.command()
+def serve(
+    world: Annotated[str | None, typer.Argument(help="Such as atari/Breakout, doom, or the folder of a world.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs the token in the link.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+    players: Annotated[int, typer.Option(help="How many play, each a dream of their own; all others watch.")] = 1,
+    agent: Annotated[bool, typer.Option("--agent", help="The agent plays first; M hands control over.")] = False,
+    follow: FollowRecording = False,
+    real: Real = False,
+    beside: BesideReal = False,
+    static: Annotated[
+        Path | None, typer.Option(help="Serve this exported site instead, with the headers that let it use threads.")
+    ] = None,
+    weights: Weights = None,
+    preset: Preset = None,
+    steps: Steps = None,
+    upsampler_steps: UpsamplerSteps = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    compiled: Compile = True,
+    seed: Seed = 0,
+    spawn: Annotated[int | None, typer.Option(help="Number of the start context; Enter goes to the next.")] = None,
+    horizon: Annotated[int | None, typer.Option(help="Steps after which a dream ends.")] = None,
+    record: Record = None,
+) -> None:
+    """Play in a browser: the session runs here, a page shows it. Needs diamond-engine[web].
+
+    The first who opens the link plays, others watch. On an address that other machines reach, the link holds a token.
+    """
+    from diamond_engine.errors import UsageError
+    from play.options import Options, named, origin_of
+    from play.view import Player
+    from play.web.serving import Address, serve, serve_site
+
+    address = Address(host, port)
+    if static is not None:
+        return serve_site(static, address, Console())
+    if world is None:
+        raise UsageError("serve what? A world such as atari/Breakout, or an exported site by --static")
+    name, folder = named(world)
+    first_person = not name.startswith("atari/")
+    options = Options(
+        world=name,
+        weights=weights or folder,
+        preset=preset,
+        steps=steps,
+        upsampler_steps=upsampler_steps,
+        device=device,
+        dtype=dtype,
+        compile=compiled,
+        seed=seed,
+        spawn=0 if first_person and spawn is None else spawn,
+        horizon=horizon or (1000 if first_person else 50),
+        player=Player.RECORDED if follow else Player.AGENT if agent else Player.PERSON,
+        origin=origin_of(real, beside),
+        record=record,
+    )
+    return serve(options, address, players, Console())
+
+
+@app.command()
+def export(
+    world: Annotated[str, typer.Argument(help="Such as atari/Breakout, doom, or the folder of a world.")],
+    out: Annotated[Path, typer.Option(help="Folder for the site; any web server can serve it.")],
+    weights: Weights = None,
+    preset: Preset = None,
+    steps: Steps = None,
+    upsampler_steps: UpsamplerSteps = None,
+    horizon: Annotated[int | None, typer.Option(help="Steps after which a dream ends.")] = None,
+    runtime: Annotated[
+        Path | None, typer.Option(help="onnxruntime-web, unpacked (default: from npm, once, into the cache).")
+    ] = None,
+) -> None:
+    """Write a page that dreams in the visitor's browser, with no server behind it. Needs diamond-engine[web].
+
+    It runs by WebGPU where there is, else by WebAssembly, and offline after the first visit.
+    """
+    from play.options import Options, named
+    from play.web.exporting import export_world
+
+    name, folder = named(world)
+    options = Options(
+        world=name,
+        weights=weights or folder,
+        preset=preset,
+        steps=steps,
+        upsampler_steps=upsampler_steps,
+        horizon=horizon or (50 if name.startswith("atari/") else 1000),
+    )
+    export_world(options, out, runtime, Console())
 
 
 @app.command()

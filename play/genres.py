@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from diamond_engine.actions import atari_game
 from diamond_engine.errors import UsageError
 from play.actions import ActionSpace, AtariActions, FirstPersonActions
 from play.bindings import Keymap
 from play.keymaps import DOOM, FIRST_PERSON, JOYSTICK
+from play.view import Origin
 
 ATARI = "atari/"
+BESIDE_GAP = 2
+"""Black pixels between a dream and the real game beside it."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,14 @@ def genre_of(world: str) -> Genre:
         title, frame_rate, keymap = FIRST_PERSON_WORLDS[world]
         return Genre(title, keymap, FirstPersonActions(), (280, 150), 3, frame_rate, 100)
     raise UsageError(f"unknown world {world!r}: 'diamond-play list' shows those there are")
+
+
+def shown_from(genre: Genre, origin: Origin) -> Genre:
+    """The genre with the frames of a source: two games side by side need a wider window."""
+    if origin is not Origin.BESIDE:
+        return genre
+    width, height = genre.frame_size
+    return replace(genre, frame_size=(2 * width + BESIDE_GAP, height), scale=genre.scale * 3 // 5)
 
 
 FIRST_PERSON_WORLDS = {"csgo": ("CS:GO", 16.0, FIRST_PERSON), "doom": ("Doom", 17.5, DOOM)}

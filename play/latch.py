@@ -18,6 +18,8 @@ class Input:
     """Buttons down now or tapped since, in the order pressed, each once."""
     motion: Motion = (0.0, 0.0)
     """The sum of all motion since."""
+    stamp: int = 0
+    """The newest stamp, of whatever came before this was read."""
 
 
 class InputLatch:
@@ -34,6 +36,7 @@ class InputLatch:
         self._heard: dict[tuple[Hashable, str], bool] = {}  # in the order pressed; whether it was read already
         self._motion: Motion = (0.0, 0.0)
         self._tilts: dict[Hashable, Motion] = {}
+        self._stamp = 0
 
     def press(self, switch: Hashable, button: str) -> None:
         """A switch went down and stands for ``button`` until it is released."""
@@ -59,6 +62,11 @@ class InputLatch:
         with self._lock:
             self._tilts[switch] = (right, down)
 
+    def stamp(self, number: int) -> None:
+        """Numbers what came so far, so that one can tell which step has read it."""
+        with self._lock:
+            self._stamp = number
+
     def release_all(self) -> None:
         """Lets go of everything: the window lost the keyboard or a gamepad was unplugged."""
         with self._lock:
@@ -73,7 +81,8 @@ class InputLatch:
             moves = (self._motion, *self._tilts.values())
             self._heard = {(s, button): True for s, button in self._heard if self._held.get(s) == button}
             self._motion = (0.0, 0.0)
-        return Input(pressed, (sum(right for right, _ in moves), sum(down for _, down in moves)))
+            stamp = self._stamp
+        return Input(pressed, (sum(right for right, _ in moves), sum(down for _, down in moves)), stamp)
 
     def _let_go(self, switch: Hashable) -> None:
         """What was read already is over; what was not is a tap and stays until it is."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from diamond_engine.errors import DiamondError
-from play.genres import file_name, genre_of
+from play.genres import file_name, genre_of, shown_from
 from play.headless import watch
 from play.options import Options, Outputs, check
 from play.report import Report, write_report
@@ -57,21 +57,21 @@ def play(options: Options, outputs: Outputs, console: Console) -> None:
 
 def _run(options: Options, outputs: Outputs, writer: VideoWriter | None, console: Console) -> Report | None:
     on_frame = writer.write if writer is not None else lambda frame: None
-    session = SessionThread(partial(_load, options), options.seed, limit=outputs.frames, on_frame=on_frame)
+    session = SessionThread(partial(load, options), options.seed, limit=outputs.frames, on_frame=on_frame)
     session.start()
     try:
         if outputs.headless and outputs.frames is not None:
             watch(session, outputs.frames, console)
         else:
-            show(session, genre_of(options.world), options.sensitivity)
+            show(session, shown_from(genre_of(options.world), options.origin), options.sensitivity)
     finally:
         session.stop(PATIENCE_SECONDS)
     session.raise_error()
     return session.report
 
 
-def _load(options: Options, progress: Callable[[str], None]) -> Session:
-    """Runs on the session thread, so that the window is open while torch is imported."""
+def load(options: Options, progress: Callable[[str], None]) -> Session:
+    """Loads a session on its own thread, so that there is something to see while torch is imported."""
     progress("loading torch")
     from play.stage import load_session
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diamond_engine.errors import UsageError
+from play.actions import AtariActions
 from play.genres import genre_of
 from play.view import Origin, Player
 from weights import bundled_folder
@@ -62,9 +63,33 @@ class Outputs:
     """JSON of how it ran."""
 
 
+def origin_of(real: bool, beside: bool) -> Origin:
+    """The first source by what was asked for. Raises ``UsageError`` where both were."""
+    if real and beside:
+        raise UsageError("--real or --beside: one of them")
+    return Origin.EMULATOR if real else Origin.BESIDE if beside else Origin.DREAM
+
+
+def named(world: str) -> tuple[str, str | None]:
+    """The name of a world, and its weights where ``world`` is a folder: then the name is the one it states.
+
+    Raises ``DiamondError`` where the folder holds no world.
+    """
+    folder = Path(world)
+    if world in MANIFEST or bundled_folder(world) is not None or not folder.is_dir():
+        return world, None
+    from diamond_engine.configs import read_config
+    from diamond_engine.worlds import WorldConfig, world_folder
+
+    folder = world_folder(folder)
+    return read_config(WorldConfig, folder / "world.yaml").name, str(folder)
+
+
 def check(options: Options, outputs: Outputs) -> None:
-    """Raises ``UsageError`` for what can be seen to be wrong before anything is loaded."""
-    genre_of(options.world)
+    """Raises ``UsageError`` or ``DiamondError`` for what can be seen to be wrong before anything is loaded."""
+    genre = genre_of(options.world)
+    if options.origin is not Origin.DREAM and not isinstance(genre.actions, AtariActions):
+        raise UsageError(f"{genre.title} has no emulator here: --real and --beside are for Atari games")
     check_exists(options.world, options.weights)
     counts = {
         "frames": outputs.frames,

@@ -56,7 +56,8 @@ class Pacer:
 class SessionThread:
     """Runs one session on a thread of its own until stopped, or until ``limit`` frames were played.
 
-    ``on_frame`` is called there with every frame played, uint8 ``(H, W, 3)``.
+    ``on_frame`` is called there with every frame played, uint8 ``(H, W, 3)``, and ``on_view`` when there is something
+    else to see, or nothing more.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class SessionThread:
         *,
         limit: int | None = None,
         on_frame: Callable[[NDArray[np.uint8]], None] = lambda frame: None,
+        on_view: Callable[[], None] = lambda: None,
     ) -> None:
         self.latch = InputLatch()
         self.view: Loading | Snapshot = Loading("starting")
@@ -73,7 +75,8 @@ class SessionThread:
         self.report: Report | None = None
         """Set at the end, if anything was played."""
         self.finished = threading.Event()
-        self._load, self._seed, self._limit, self._on_frame = load, seed, limit, on_frame
+        self._load, self._seed, self._limit = load, seed, limit
+        self._on_frame, self._on_view = on_frame, on_view
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._error: BaseException | None = None
@@ -112,11 +115,13 @@ class SessionThread:
             self._error = error
         finally:
             self.finished.set()
+            self._on_view()
 
     def _show_progress(self, line: str) -> None:
         if self._stopping.is_set():
             raise _StopError
         self.view = Loading(line)
+        self._on_view()
 
     def _play(self, session: Session) -> None:
         pacer, meter = Pacer(session.stage.frame_rate), Meter(session.stage.frame_rate)
@@ -147,3 +152,4 @@ class SessionThread:
     def _publish(self, session: Session, meter: Meter) -> None:
         step_ms = meter.step_ms[-1] if meter.step_ms else 0.0
         self.view = replace(session.snapshot(), fps=meter.recent_fps, step_ms=step_ms)
+        self._on_view()

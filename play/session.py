@@ -30,6 +30,8 @@ class Episode:
     """The newest frame, ``(H, W, 3)`` RGB."""
     low_res: Frame | None
     """The same before upsampling, where the source has it."""
+    dreamed: Frame | None
+    """The part of it that a world model drew, where it shows more."""
     log: EpisodeLog
     """How it came about."""
     action: Action
@@ -45,6 +47,11 @@ class Episode:
     def step(self) -> int:
         """Steps played."""
         return len(self.log.actions)
+
+    @property
+    def acted_on(self) -> Frame:
+        """What a stand-in sees of it, ``(H, W, 3)`` RGB."""
+        return self.frame if self.dreamed is None else self.dreamed
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,8 @@ class Session:
         self._opened: dict[Origin, Source] = {}
         self._recorder: Recorder | None = None
         self._single_step = False
+        self._stamp = 0
+        self._dreaming = Origin.BESIDE if settings.origin is Origin.BESIDE else Origin.DREAM
         self._message, self._message_until = "", 0
         self._begin(self._open(settings.origin))
 
@@ -126,13 +135,14 @@ class Session:
         Where better kernels are ready, it goes on by them; where the last episode is over, a new one starts first.
         """
         self._single_step = False
+        self._stamp = given.stamp
         self._take_over_kernels()
         if self._episode.over:
             self._begin(self._source)
         episode = self._episode
         episode.action = self._choose(given)
         transition = self._source.step(episode.action)
-        episode.frame, episode.low_res = transition.frame, transition.low_res
+        episode.frame, episode.low_res, episode.dreamed = transition.frame, transition.low_res, transition.dreamed
         episode.total += transition.reward
         episode.stage_ms = transition.stage_ms
         episode.log.append(episode.action, transition.frame)
@@ -170,6 +180,7 @@ class Session:
             frames=self.frames,
             frame_rate=self.stage.frame_rate,
             stage_ms=self.stage_ms,
+            stamp=self._stamp,
         )
 
     def close(self) -> None:
@@ -198,7 +209,7 @@ class Session:
         if self.player is Player.PERSON or stand_in is None:
             return self.stage.actions.action(given)
         if stand_in.ready(episode.step):
-            return stand_in.act(episode.frame, episode.step)
+            return stand_in.act(episode.acted_on, episode.step)
         self.player = Player.PERSON
         self._say("nothing was recorded here: you play")
         return self.stage.actions.action(given)
@@ -206,7 +217,7 @@ class Session:
     def _judge(self, transition: Transition) -> None:
         """Decides whether the episode is over: by its rules, at the horizon of a dream, or with the stand-in's part."""
         episode, stand_in = self._episode, self.stage.stand_in
-        beyond = self._source.origin is Origin.DREAM and episode.step >= self.horizon
+        beyond = self._source.origin is not Origin.EMULATOR and episode.step >= self.horizon
         played_out = self.player is not Player.PERSON and stand_in is not None and not stand_in.ready(episode.step)
         episode.over = transition.ended or transition.truncated or beyond or played_out
         outcome = f", return {episode.total:g}" if self.stage.has_rewards else ""
@@ -222,7 +233,7 @@ class Session:
         opening = source.reset(start)
         self._source = source
         log = EpisodeLog.starting(source.origin, start, opening.frame, self.runtime.compiled)
-        self._episode = Episode(opening, opening.frame, opening.low_res, log, self.stage.actions.idle)
+        self._episode = Episode(opening, opening.frame, opening.low_res, opening.dreamed, log, self.stage.actions.idle)
         self._next = start.next(source.spawns)
         if self.stage.stand_in is not None:
             self.stage.stand_in.begin(opening)
@@ -275,7 +286,7 @@ class Session:
         self._say(f"dreams last {steps} steps")
 
     def _switch_source(self) -> None:
-        origin = Origin.EMULATOR if self._source.origin is Origin.DREAM else Origin.DREAM
+        origin = self._dreaming if self._source.origin is Origin.EMULATOR else Origin.EMULATOR
         if origin not in self.stage.sources:
             self._say("this world has no emulator to switch to")
             return

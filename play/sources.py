@@ -51,6 +51,8 @@ class Opening:
     """The same before upsampling, ``(h, w, 3)`` RGB, where the source has it."""
     recorded: tuple[Action, ...] = ()
     """What a recorded player did from here, entry t at step t; empty where that is not known."""
+    dreamed: Frame | None = None
+    """The part of the frame that a world model drew, where the frame shows more."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Transition:
     """The frame before upsampling, ``(h, w, 3)`` RGB, where the source has it."""
     stage_ms: Mapping[str, float] = field(default_factory=dict)
     """Milliseconds by stage of the world model, in order; empty in the emulator."""
+    dreamed: Frame | None = None
+    """The part of the frame that a world model drew, where the frame shows more."""
 
 
 class Source(Protocol):
@@ -172,9 +176,7 @@ class Emulator:
     spawns = 0
 
     def __init__(self, game: AtariGame) -> None:
-        if not has_rom(game):
-            raise DiamondError(f"the installed ale-py has no ROM of {game.name}: pip install --upgrade ale-py")
-        self._emulator = AtariEmulator(game)
+        self._emulator = open_emulator(game)
 
     def reset(self, start: Start) -> Opening:
         """See ``Source.reset``."""
@@ -193,3 +195,10 @@ class Emulator:
     def close(self) -> None:
         """See ``Source.close``."""
         self._emulator.close()
+
+
+def open_emulator(game: AtariGame) -> AtariEmulator:
+    """One copy of a real game. Raises ``DiamondError`` where the emulator lacks it."""
+    if not has_rom(game):
+        raise DiamondError(f"the installed ale-py has no ROM of {game.name}: pip install --upgrade ale-py")
+    return AtariEmulator(game)

@@ -12,6 +12,7 @@ from diamond_engine import World, load_world
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.runtime import Runtime, Upgrade, choose_at_once
 from diamond_engine.worlds import Preset
+from play.beside import Beside
 from play.genres import file_name, genre_of
 from play.options import Options, check_exists
 from play.recording import Header, Recorder
@@ -64,6 +65,7 @@ class LoadedWorld:
         openers: dict[Origin, Callable[[Runtime], Source]] = {Origin.DREAM: partial(Dream, self.world, self.preset)}
         if self.world.config.game is not None:
             openers[Origin.EMULATOR] = lambda runtime: Emulator(self.world.game)
+            openers[Origin.BESIDE] = partial(Beside, self.world, self.preset)
         return openers
 
 

@@ -22,6 +22,8 @@ class Origin(StrEnum):
 
     DREAM = "dream"
     EMULATOR = "emulator"
+    BESIDE = "dream | real"
+    """Both, side by side, under the same actions."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ class Snapshot:
     """Milliseconds of the last step by stage of the world model, where it has more than one."""
     fps: float = 0.0
     """Frames a second over the last second, 0 before there are two."""
+    stamp: int = 0
+    """The newest stamp of the input that the frame answers."""
     step_ms: float = 0.0
     """Milliseconds that the last step took: agent, world model, and the frame's way back."""
 
@@ -100,3 +104,8 @@ class Snapshot:
     def action(self) -> str:
         """The last action in words."""
         return self.gesture.words
+
+    @property
+    def person_moves(self) -> bool:
+        """Whether a person is moving in it now."""
+        return self.player is Player.PERSON and not self.paused

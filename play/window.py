@@ -13,7 +13,7 @@ from play.genres import Genre
 from play.hud import Hud, Looks, window_size
 from play.pointer import Pointer
 from play.runner import SessionThread
-from play.view import Command, Loading, Player, Snapshot
+from play.view import Command, Loading, Snapshot
 
 DISPLAY_RATE = 60
 DOTS_RATE = 3
@@ -96,7 +96,7 @@ class Window:
         elif event.type == pygame.JOYDEVICEREMOVED:
             self._pads.pop(event.instance_id, None)
         view = self.session.view
-        moves = isinstance(view, Snapshot) and view.player is Player.PERSON and not view.paused
+        moves = isinstance(view, Snapshot) and view.person_moves
         self.pointer.handle(event, self.session.latch, moves)
         command = self._keymap.translate(event, self.session.latch, moves or isinstance(view, Loading))
         if isinstance(command, Command):
