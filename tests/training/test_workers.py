@@ -30,12 +30,16 @@ UPDATES = 20
 GENTLE = OptimiserConfig(warmup_steps=1)
 """Larger steps let the rounding of sums grow: the order of adding differs."""
 TRAIN = """
-import sys
 from pathlib import Path
+import typer
 from tests.training.test_workers import train
 from training import command
 from training.workers import Workers
-command.run(lambda: train(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), Workers.of_environment()))
+app = typer.Typer()
+@app.command()
+def main(data: Path, out: Path, updates: int) -> None:
+    train(data, out, updates, Workers.of_environment())
+command.run(app)
 """
 
 
