@@ -132,7 +132,7 @@ function show(action, real) {
 function hear(message) {
   const command = message.command ?? latch.hear(message);
   if (command) return obey(command);
-  if (!latch.idle && player !== "you") {
+  if (!latch.idle && (player !== "you" || beside !== null)) {
     player = "you";
     over ||= beside !== null;
     beside = null;
