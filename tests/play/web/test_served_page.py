@@ -48,7 +48,7 @@ def test_a_held_key_moves_the_dreamed_paddle_and_a_second_page_watches(browser: 
             page.key(key, True)
             page.until(f"(({PADDLE}) ?? 28) {place}")
             page.key(key, False)
-        page.until("document.querySelector('[data-label^=\"input to picture\"]')")
+        page.until("document.querySelector('[data-label^=\"input to picture\"]') !== null")
         other = browser.page(link)
         other.until("document.getElementById('role').textContent === 'you watch, 1 watches'")
         other.until("document.getElementById('picture').dataset.frame >= 2")
