@@ -67,9 +67,11 @@ class PlayServer:
         return self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Tells every client and closes everything but the sessions."""
-        if self._server is not None:
-            self._server.close()
+        """Tells every client and closes everything but the sessions; once."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._server = None
         farewells = [client.stop(WSCloseCode.GOING_AWAY, "the server has stopped") for client in self.clients]
         await asyncio.wait_for(asyncio.gather(*farewells, return_exceptions=True), SHUTDOWN_SECONDS)
         await self._runner.cleanup()

@@ -140,7 +140,7 @@ def test_memory_stays_where_it_is(world_folder: Path) -> None:
             assert process.memory_info().rss - before < 8 * 2**20
             assert not stuck.socket.closed
 
-    with served(real_breakout(world_folder, frame_rate=2000.0)) as running:
+    with served(real_breakout(world_folder, frame_rate=300.0)) as running:
         run(lambda: scenario(running))
 
 
