@@ -95,8 +95,12 @@ def seen(window: Window) -> Snapshot:
 def test_a_held_key_is_the_action_until_it_is_released(window: Window) -> None:
     press(pygame.K_d)
     until(lambda: seen(window).action == "RIGHT", window.update)
+    step = seen(window).step
+    until(lambda: seen(window).step >= step + 5, window.update)
+    assert seen(window).action == "RIGHT"
     press(pygame.K_d, down=False)
     until(lambda: seen(window).action == "NOOP", window.update)
+    assert seen(window).player is Player.PERSON
 
 
 def test_commands_reach_the_session(window: Window) -> None:
@@ -108,6 +112,8 @@ def test_commands_reach_the_session(window: Window) -> None:
     until(lambda: seen(window).origin is Origin.EMULATOR, window.update)
     tap(pygame.K_UP)
     until(lambda: seen(window).horizon == 10**6 + 5, window.update)
+    last = seen(window)
+    assert (last.player, last.paused, last.origin) == (Player.AGENT, True, Origin.EMULATOR)
     before = seen(window).frames
     tap(pygame.K_e)
     until(lambda: seen(window).frames == before + 1, window.update)
@@ -235,6 +241,7 @@ def test_clicks_and_keys_become_the_action(first_person: Window) -> None:
     button(pygame.BUTTON_RIGHT, down=False)
     press(pygame.K_w, down=False)
     until(lambda: seen(first_person).action == "nothing", first_person.update)
+    assert seen(first_person).gesture.pressed == set()
 
 
 def test_m_hands_over_to_the_recorded_human_and_enter_goes_to_the_next_spawn(first_person: Window) -> None:

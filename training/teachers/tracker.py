@@ -5,6 +5,8 @@ Shapes: B games, C channels, H height, W width.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,7 +15,7 @@ from torch import Tensor
 from diamond_engine.frames import to_uint8
 
 
-class Tracker:
+class Tracker(ABC):
     """Reads one colour channel of the frames and moves a paddle along its line; a game's player chooses what to do."""
 
     channel: int
@@ -44,9 +46,9 @@ class Tracker:
             if mask is None or bool(mask[i]):
                 self._balls[i] = None
 
+    @abstractmethod
     def _choose(self, i: int, image: NDArray[np.uint8]) -> int:
         """The action in game i, given its channel ``(H, W)``."""
-        raise NotImplementedError
 
     def _aim_anew(self, i: int) -> None:
         self._aims[i] = self._rng.uniform(-self.spread, self.spread)

@@ -161,4 +161,6 @@ def test_a_held_key_moves_the_paddle(browser: Browser, breakout_site: Path) -> N
             page.key(key, True)
             page.until(f"(({PADDLE}) ?? 28) {place}")
             page.key(key, False)
+        assert told(page, "who plays") == "you"
+        assert not page.errors
         page.close()

@@ -76,6 +76,7 @@ def test_a_killed_server_is_noticed_and_a_new_one_found(browser: Browser, world_
         page.until("document.getElementById('notice').textContent === ''")
         page.key("KeyD", True)
         page.until("document.querySelector('[data-label=action]').textContent === 'RIGHT'")
+        assert page.evaluate("document.getElementById('role').textContent") == "you play, 0 watch"
         page.close()
 
 

@@ -26,6 +26,11 @@ def running(world_folder: Path) -> Iterator[Served]:
         yield running
 
 
+CODES = aiohttp.WSCloseCode
+REFUSALS = {CODES.UNSUPPORTED_DATA, CODES.INVALID_TEXT, CODES.POLICY_VIOLATION, CODES.MESSAGE_TOO_BIG, 1006}
+"""Codes of connections that the server closes for what was sent; 1006: the code itself was lost with it."""
+
+
 @asynccontextmanager
 async def visiting(running: Served, **headers: str) -> AsyncIterator[Visitor]:
     """A client that has connected as the page does."""
@@ -95,6 +100,7 @@ def test_a_player_who_leaves_lets_go_and_makes_room(running: Served) -> None:
             await other.until(lambda header: row(header, "action") == "NOOP")
             await other.send(play=True)
             await other.until(lambda header: other.news["plays"])
+            assert len(running.server.clients) == 1
 
     run(scenario)
 
@@ -244,6 +250,7 @@ def test_rubbish_ends_the_connection_of_its_sender_alone(running: Served, messag
                 )
             while not villain.socket.closed:
                 await villain.socket.receive(PATIENCE)
+            assert villain.socket.close_code in REFUSALS
 
     run(lambda: played_on(running, bad))
 
@@ -256,7 +263,7 @@ def test_a_flood_of_messages_ends_the_connection_of_its_sender_alone(running: Se
                     await villain.send(shown=1)
             while not villain.socket.closed:
                 await villain.socket.receive(PATIENCE)
-            assert villain.socket.close_code in (aiohttp.WSCloseCode.POLICY_VIOLATION, 1006)
+            assert villain.socket.close_code in (CODES.POLICY_VIOLATION, 1006)
 
     run(lambda: played_on(running, bad))
 
@@ -326,6 +333,8 @@ def test_one_who_goes_at_once_leaves_nobody_in_the_seat(running: Served) -> None
                 await player.until(lambda header: player.news["free"])
                 await player.send(play=True)
             await player.until(lambda header: player.news["plays"])
+            await player.until(lambda header: player.news["watching"] == 0)
+            assert len(running.server.clients) == 1
 
     run(scenario)
 
