@@ -12,9 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from diamond_engine.diffusion import (
@@ -22,7 +20,6 @@ from diamond_engine.diffusion import (
     Denoiser,
     DenoiserConfig,
     SamplerConfig,
-    SamplerLevels,
     Segment,
     SigmaDistribution,
     UniformSteps,
@@ -157,7 +154,8 @@ class DenoiserTrainer:
             segment, noise = self._seen(batch), partial(self._draw_noise, part)
             if cfg.crop_size > 0:  # there is one part
                 noise = self._draw_unshared_noise
-            errors = None if self._priorities is None else partial(self._note_errors, batch.places)
+            priorities = self._priorities
+            errors = None if priorities is None else partial(priorities.note, self._levels, batch.places)
             yield (
                 denoiser_loss(
                     self.denoiser, segment, self._levels, noise, cfg.motion_weight, errors=errors, weigh=self._weights
@@ -176,13 +174,6 @@ class DenoiserTrainer:
         height, width = batch.obs.shape[-2:]
         count = max(1, len(batch.obs) * size**2 // (height * width))
         return Segment(batch.obs[:count], batch.act[:count], batch.is_frame[:count])
-
-    def _note_errors(self, places: NDArray[np.int64], sigma: Tensor, errors: Tensor) -> None:
-        """Of the segments at the first level of the sampler, where it is decided what a frame shows."""
-        assert isinstance(self._levels, SamplerLevels)
-        assert self._priorities is not None
-        first = self._levels.is_first(sigma).cpu().numpy()
-        self._priorities.update(places[: len(first)][first], errors.float().cpu().numpy()[first])
 
     def _draw_noise(self, part: slice, shape: tuple[int, ...]) -> Tensor:
         return self._draw_unshared_noise((self.cfg.batch_size, *shape[1:]))[part]

@@ -12,6 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
+from diamond_engine.diffusion import SamplerLevels
+from diamond_engine.diffusion.levels import NoiseLevels
 
 EXPONENT = 1.0
 """α of prioritised replay: how much more often frames of a larger error are drawn."""
@@ -56,6 +60,13 @@ class Priorities:
         frames = np.searchsorted(cumulative[:-1], rng.random(count) * cumulative[-1], side="right")
         episodes = np.searchsorted(self._first, frames, side="right") - 1
         return np.stack((episodes, frames - self._first[episodes] - self._context_length), axis=1)
+
+    def note(self, levels: NoiseLevels, places: NDArray[np.int64], sigma: Tensor, errors: Tensor) -> None:
+        """Notes the errors ``(B,)`` of those of the segments at ``places`` ``(B, 2)`` whose noise level ``(B,)`` is the
+        sampler's first, where it is decided what a frame shows. ``levels`` must be ``SamplerLevels``."""
+        assert isinstance(levels, SamplerLevels)
+        first = levels.is_first(sigma).cpu().numpy()
+        self.update(places[: len(first)][first], errors.float().cpu().numpy()[first])
 
     def update(self, places: NDArray[np.int64], errors: NDArray[np.float32]) -> None:
         """Notes the errors ``(B,)`` of the segments at places ``(B, 2)``, as ``draw`` returns them.

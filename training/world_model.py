@@ -45,7 +45,7 @@ DENOISER_SIZES: dict[str, dict[str, Any]] = {
 """Sizes of the denoiser by name: what differs from the paper's. ``small`` is for CPUs."""
 SIGMA_CHANGE = 0.1
 """σ_data of what changes between two frames: most pixels do not."""
-SMALL_SAMPLER = SamplerConfig(sigma_min=0.2, full_noise=True)
+SMALL_SAMPLER = SamplerConfig(sigma_min=0.2)
 """Of the small denoiser: levels at which a ball of a few pixels is told from the places where it might be."""
 SPAWNS = 64
 STEPS_LEFT_AT_SPAWN = 16

@@ -57,14 +57,6 @@ class SamplerConfig:
     """Scale of the churn noise."""
     s_cond: float = 0.0
     """Noise added to the context before every denoising step (CS:GO dynamics); it adds up over the steps."""
-    full_noise: bool = False
-    """Whether the first step leaves the noise of the next level. The published sampler starts from unit noise, not from
-    σ_max times it, so that it leaves a part of 1/σ_max. Where small things may be in one of several places, the
-    noise has to choose: with less they fade. Euler steps without churn alone."""
-
-    def __post_init__(self) -> None:
-        if self.full_noise and (self.order != 1 or self.s_churn > 0 or self.diffusion != EDM):
-            raise ValueError("full_noise is for Euler steps without churn")
 
     def schedule(self) -> list[float]:
         """The n + 1 noise levels, the last one 0."""
@@ -93,8 +85,7 @@ def sample(
     """Draws images of ``shape`` ``(B, C, H, W)`` given ``context`` ``(B, N, H, W)``, values in [-1, 1].
 
     ``on_step`` sees the start and the result of every step. The start is a unit normal draw, deliberately not scaled
-    by sigma_max: it drifts less (but see ``full_noise``). Noise levels are Python numbers: nothing here waits for the
-    device.
+    by sigma_max: it drifts less. Noise levels are Python numbers, so nothing here waits for the device.
     """
     if cfg.diffusion == DDPM:
         return _sample_ancestrally(denoise, noise, shape, context, cfg.schedule(), on_step)
@@ -102,17 +93,14 @@ def sample(
     if on_step is not None:
         on_step(x)
     sigma_cond = cfg.s_cond if cfg.s_cond > 0 else None
-    for index, (sigma, sigma_next) in enumerate(pairwise(cfg.schedule())):
+    for sigma, sigma_next in pairwise(cfg.schedule()):
         if sigma_cond is not None:
             context = _noised_context(context, noise, sigma_cond)
         gamma = cfg.churn(sigma)
         sigma_hat = sigma * (1 + gamma)
         if gamma > 0:
             x = x + noise(shape) * (cfg.s_noise * math.sqrt(sigma_hat**2 - sigma**2))
-        denoised = denoise(x, sigma, context, sigma_cond)
-        if cfg.full_noise and index == 0:
-            x = denoised + x * sigma  # where the step starts from had its start been scaled
-        slope = (x - denoised) / sigma_hat
+        slope = (x - denoise(x, sigma, context, sigma_cond)) / sigma_hat
         step = sigma_next - sigma_hat
         if cfg.order == 2 and sigma_next > 0:
             ahead = x + slope * step

@@ -105,21 +105,6 @@ class TestSampler:
         assert draws(s_churn=1.0) == 4
         assert draws(s_churn=1.0, s_tmin=1.0) == 2
 
-    def test_full_noise_leaves_what_the_next_level_says(self) -> None:
-        frame = torch.full((2, 3, 64, 64), 0.5)
-        published, full = (SamplerConfig(sigma_min=0.2, full_noise=full) for full in (False, True))
-        for cfg, share in ((published, 1 / published.sigma_max), (full, 1.0)):
-            seen: list[Tensor] = []
-            sample(Recorder(frame), Noise(), (2, 3, 64, 64), torch.zeros(2, 12, 64, 64), cfg, seen.append)
-            levels = cfg.schedule()
-            left = [(x - frame).std().item() for x in seen[1:]]
-            assert left == pytest.approx([level * share for level in levels[1:]], rel=0.3, abs=1e-6)
-
-    def test_full_noise_is_for_euler_steps(self) -> None:
-        for other in ({"order": 2}, {"s_churn": 1.0}, {"diffusion": "ddpm"}):
-            with pytest.raises(ValueError, match="Euler steps"):
-                SamplerConfig(full_noise=True, **other)  # type: ignore[arg-type]
-
     def test_context_noise_adds_up(self) -> None:
         denoise = Recorder(torch.zeros(SHAPE))
         context = torch.zeros(2, 12, 64, 64)

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from diamond_engine.diffusion import Denoiser, SamplerLevels, Segment, SigmaDistribution, denoiser_loss
+from diamond_engine.diffusion import Denoiser, Segment, SigmaDistribution, denoiser_loss
 from diamond_engine.diffusion.denoiser import Errors, Weigh
 from diamond_engine.diffusion.levels import sampler_levels
 from diamond_engine.diffusion.sampler import Noise
@@ -163,7 +164,8 @@ class StageTrainer:
     def _loss(self) -> tuple[Tensor, Metrics]:
         noise = self._noise_of(self._segments.next)
         segment = self._segments.draw(self.runtime.device)
-        errors = None if self._priorities is None else self._note_errors
+        priorities = self._priorities
+        errors = None if priorities is None else partial(priorities.note, self._levels, self._segments.places)
         return self._denoiser_loss(segment, noise, errors, self._weights), {}
 
     def _denoiser_loss(
@@ -180,13 +182,6 @@ class StageTrainer:
             errors=errors,
             weigh=weigh,
         )
-
-    def _note_errors(self, sigma: Tensor, errors: Tensor) -> None:
-        """Of the segments drawn last that were at the first level of the sampler."""
-        assert isinstance(self._levels, SamplerLevels)
-        assert self._priorities is not None
-        first = self._levels.is_first(sigma).cpu().numpy()
-        self._priorities.update(self._segments.places[first], errors.float().cpu().numpy()[first])
 
     def _noise_of(self, batch: int) -> Callable[[tuple[int, ...]], Tensor]:
         """A source of noise that depends on the number of the batch alone, whichever process computes it."""

@@ -62,7 +62,7 @@ export function karrasSchedule({ num_steps_denoising: steps, sigma_min, sigma_ma
  * Draws a frame of `length` values given its context: Algorithm 2 of Karras et al. (2022).
  *
  * `denoise(x, level, context)` is D at the schedule's level of that index; `noise(length)` draws unit normal noise;
- * `sampler` is a SamplerConfig of the world. The start is not scaled by sigma_max: it drifts less (but see full_noise).
+ * `sampler` is a SamplerConfig of the world. The start is not scaled by sigma_max: it drifts less.
  */
 export async function sample(denoise, noise, length, context, sampler, onStep = () => {}) {
   const schedule = karrasSchedule(sampler);
@@ -73,9 +73,7 @@ export async function sample(denoise, noise, length, context, sampler, onStep = 
     if (sampler.s_cond > 0) context = noisedContext(context, noise, sampler.s_cond);
     const gamma = churn(sigma, sampler), raised = sigma * (1 + gamma), step = following - raised;
     if (gamma > 0) x = addScaled(x, noise(length), sampler.s_noise * Math.sqrt(raised ** 2 - sigma ** 2));
-    const clean = await denoise(x, level, context);
-    if (sampler.full_noise && level === 0) x = addScaled(clean, x, sigma);
-    let slope = slopeOf(x, clean, raised);
+    let slope = slopeOf(x, await denoise(x, level, context), raised);
     if (sampler.order === 2 && following > 0) {
       const ahead = addScaled(x, slope, step);
       const other = slopeOf(ahead, await denoise(ahead, level + 1, context), following);

@@ -137,30 +137,6 @@ def test_the_sampler_goes_the_way_of_the_vectors(family: str, name: str) -> None
         assert_same_frames(torch.tensor(answer["steps"]), group["trajectory"][0].flatten(1))
 
 
-@torch.no_grad()
-def test_full_noise_leaves_as_much_as_in_torch() -> None:
-    cfg, shape = SamplerConfig(sigma_min=0.2, full_noise=True), (1, 3, 4, 4)
-    generator = torch.Generator().manual_seed(0)
-    start, context = (torch.randn(s, generator=generator) for s in (shape, (1, 12, 4, 4)))
-    clean = [torch.randn(shape, generator=generator) for _ in range(3)]
-    left, steps = iter(clean), []
-    sample(lambda *_: next(left), lambda _: start, shape, context, cfg, steps.append)
-    answer = run(
-        SAMPLE,
-        {
-            "draws": [start.flatten().tolist()],
-            "clean": [frame.flatten().tolist() for frame in clean],
-            "context": context.flatten().tolist(),
-            "channels": 12,
-            "length": start.numel(),
-            "sampler": as_json(cfg),
-            "keep": False,
-        },
-    )
-    for found, expected in zip(answer["steps"], steps, strict=True):
-        assert_close(torch.tensor(found), expected.flatten(), 1e-5)
-
-
 def ask(
     denoise: Denoise, context: torch.Tensor, shape: tuple[int, ...], cfg: SamplerConfig, draws: Sequence[torch.Tensor]
 ) -> tuple[list[tuple[torch.Tensor, float, torch.Tensor]], list[torch.Tensor]]:
