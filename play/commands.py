@@ -192,7 +192,7 @@ def serve(
     The first who opens the link plays, others watch. On an address that other machines reach, the link holds a token.
     """
     from diamond_engine.errors import UsageError
-    from play.options import Options, named, origin_of
+    from play.options import Options, named, origin_of, usual_horizon
     from play.view import Player
     from play.web.serving import Address, serve, serve_site
 
@@ -214,7 +214,7 @@ def serve(
         compile=compiled,
         seed=seed,
         spawn=0 if first_person and spawn is None else spawn,
-        horizon=horizon or (1000 if first_person else 50),
+        horizon=usual_horizon(name) if horizon is None else horizon,
         player=Player.RECORDED if follow else Player.AGENT if agent else Player.PERSON,
         origin=origin_of(real, beside),
         record=record,
@@ -239,7 +239,7 @@ def export(
 
     It runs by WebGPU where there is, else by WebAssembly, and offline after the first visit.
     """
-    from play.options import Options, named
+    from play.options import Options, named, usual_horizon
     from play.web.exporting import export_world
 
     name, folder = named(world)
@@ -249,7 +249,7 @@ def export(
         preset=preset,
         steps=steps,
         upsampler_steps=upsampler_steps,
-        horizon=horizon or (50 if name.startswith("atari/") else 1000),
+        horizon=usual_horizon(name) if horizon is None else horizon,
     )
     export_world(options, out, runtime, Console())
 

@@ -70,6 +70,11 @@ def origin_of(real: bool, beside: bool) -> Origin:
     return Origin.EMULATOR if real else Origin.BESIDE if beside else Origin.DREAM
 
 
+def usual_horizon(world: str) -> int:
+    """Steps after which a dream ends, unless another number is asked for."""
+    return 50 if world.startswith("atari/") else 1000
+
+
 def named(world: str) -> tuple[str, str | None]:
     """The name of a world, and its weights where ``world`` is a folder: then the name is the one it states.
 
