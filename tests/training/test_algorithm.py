@@ -1,6 +1,7 @@
 """Algorithm 1 as a person runs it: from nothing to a world and a score, whatever stops it on the way."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -42,16 +43,21 @@ def _command(out: Path, *more: str) -> list[str]:
 
 def _start(until: str, out: Path, *more: str) -> "subprocess.Popen[str]":
     """A process that has said something."""
-    process = subprocess.Popen(_command(out, *more), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(_command(out, *more), stderr=subprocess.PIPE, text=True, env=_environment())
     assert process.stderr is not None
     assert any(until in line for line in process.stderr)
     return process
 
 
 def _finish(out: Path, *more: str) -> str:
-    result = subprocess.run(_command(out, *more), capture_output=True, text=True, check=False)
+    result = subprocess.run(_command(out, *more), capture_output=True, text=True, check=False, env=_environment())
     assert result.returncode == 0, result.stderr
     return result.stderr
+
+
+def _environment() -> dict[str, str]:
+    """That of this process, with as many threads as it has now: sums over another number differ in their last bit."""
+    return {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +169,7 @@ def test_a_lost_episode_is_named(straight: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     copytree(straight, run)
     (run / "episodes" / "episode_000000.h5").unlink()
-    result = subprocess.run(_command(run, OFTEN), capture_output=True, text=True, check=False)
+    result = subprocess.run(_command(run, OFTEN), capture_output=True, text=True, check=False, env=_environment())
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].startswith("error: ")
     assert "episodes of its run: put them back" in result.stderr
