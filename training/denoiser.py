@@ -79,10 +79,8 @@ def check_fits(cfg: DenoiserTrainingConfig, denoiser: DenoiserConfig, parts: int
         raise UsageError("drawing segments by priority needs a share of noise levels of the sampler (--sampler-share)")
     if cfg.sampler_share > 0 and denoiser.diffusion == DDPM:
         raise UsageError("ddpm has noise levels of its own: --sampler-share is for edm")
-    if cfg.crop_size > 0 and (cfg.autoregressive_steps > 0 or cfg.crop_size % crop_grid(denoiser.inner_model)):
-        raise UsageError(
-            f"crops are for --autoregressive-steps 0, and their side is a multiple of {crop_grid(denoiser.inner_model)}"
-        )
+    if cfg.crop_size % crop_grid(denoiser.inner_model):
+        raise UsageError(f"the side of a crop (--crop) is a multiple of {crop_grid(denoiser.inner_model)}")
     if parts > 1 and (cfg.priority_share > 0 or cfg.crop_size > 0 or cfg.balanced):
         raise UsageError("--priority-share, --balance and --crop are for one process and whole batches")
 
@@ -122,10 +120,11 @@ class DenoiserTrainer:
         self._ema = Ema(denoiser, cfg.ema_decay)
         self._export = export
         self._context_length = denoiser.cfg.inner_model.num_steps_conditioning
-        self._priorities = Priorities(folder, self._context_length) if cfg.priority_share > 0 else None
+        predicted = 1 + cfg.autoregressive_steps
+        self._priorities = Priorities(folder, self._context_length, predicted) if cfg.priority_share > 0 else None
         self._segments = SegmentStream(
             folder,
-            self._context_length + 1 + cfg.autoregressive_steps,
+            self._context_length + predicted,
             seed,
             age_weights=cfg.age_weights,
             before_start=not denoiser.cfg.about_newest,  # nothing is about a frame that is padding
@@ -170,7 +169,8 @@ class DenoiserTrainer:
             return segment
         if torch.rand((), generator=self._noise, device=self.runtime.device) >= self.cfg.whole_share:
             grid = crop_grid(self.denoiser.cfg.inner_model)
-            return crop_to_motion(replace(segment, mean_count=None), size, grid, self._context_length - 1, self._noise)
+            middle = self._context_length - 1 + self.cfg.autoregressive_steps // 2
+            return crop_to_motion(replace(segment, mean_count=None), size, grid, middle, self._noise)
         height, width = batch.obs.shape[-2:]
         count = max(1, len(batch.obs) * size**2 // (height * width))
         return Segment(batch.obs[:count], batch.act[:count], batch.is_frame[:count])

@@ -40,15 +40,17 @@ class Episodes(Protocol):
 class Priorities:
     """The newest known error of every frame as the one to predict; frames not seen yet count as the mean."""
 
-    def __init__(self, folder: Episodes, context_length: int) -> None:
+    def __init__(self, folder: Episodes, context_length: int, predicted: int = 1) -> None:
+        """``predicted``: frames of a segment after its context."""
         self._folder = folder
         self._context_length = context_length
+        self._predicted = predicted
         self._errors: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
         self._first: NDArray[np.int64] = np.zeros(1, dtype=np.int64)
         self._paths: list[str] = []
 
     def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-        """Episode index and first step of ``count`` segments ``(B, 2)``, by the error of the first frame after context.
+        """Episode index and first step of ``count`` segments ``(B, 2)``, by the error of any one of the predicted frames.
 
         The first step may lie before the episode's start.
         """
@@ -59,17 +61,19 @@ class Priorities:
         cumulative = weights.cumsum()
         frames = np.searchsorted(cumulative[:-1], rng.random(count) * cumulative[-1], side="right")
         episodes = np.searchsorted(self._first, frames, side="right") - 1
-        return np.stack((episodes, frames - self._first[episodes] - self._context_length), axis=1)
+        before = 0 if self._predicted == 1 else rng.integers(self._predicted, size=count)
+        return np.stack((episodes, frames - self._first[episodes] - self._context_length - before), axis=1)
 
-    def note(self, levels: NoiseLevels, places: NDArray[np.int64], sigma: Tensor, errors: Tensor) -> None:
-        """Notes the errors ``(B,)`` of those of the segments at ``places`` ``(B, 2)`` whose noise level ``(B,)`` is the
-        sampler's first, where it is decided what a frame shows. ``levels`` must be ``SamplerLevels``."""
+    def note(self, levels: NoiseLevels, places: NDArray[np.int64], step: int, sigma: Tensor, errors: Tensor) -> None:
+        """Notes the errors ``(B,)`` of the frames predicted after ``step`` others in the segments at ``places``
+        ``(B, 2)``, of those whose noise level ``(B,)`` is the sampler's first, where it is decided what a frame shows.
+        ``levels`` must be ``SamplerLevels``."""
         assert isinstance(levels, SamplerLevels)
         first = levels.is_first(sigma).cpu().numpy()
-        self.update(places[: len(first)][first], errors.float().cpu().numpy()[first])
+        self.update(places[: len(first)][first] + np.array([0, step]), errors.float().cpu().numpy()[first])
 
     def update(self, places: NDArray[np.int64], errors: NDArray[np.float32]) -> None:
-        """Notes the errors ``(B,)`` of the segments at places ``(B, 2)``, as ``draw`` returns them.
+        """Notes the errors ``(B,)`` of the first predicted frames of the segments at places ``(B, 2)``.
 
         Those of episodes that are too short for a context have no frame to predict and are passed over.
         """

@@ -70,11 +70,12 @@ class Segment:
     low_res: Tensor | None = None
     """For an upsampler: the low-resolution frames, float ``(B, T, C, H/k, W/k)``."""
     counts: Tensor | None = None
-    """Where errors count, ``(B, 1, H, W)``, 0 or 1; None: everywhere."""
+    """Where errors count, ``(B, 1, H, W)``, 0 or 1; None: everywhere. Elsewhere the context holds real frames alone."""
 
 
-Errors = Callable[[Tensor, Tensor], None]
-"""Is told the noise levels ``(B,)`` and the summed square errors near motion ``(B,)`` of the first predicted frames."""
+Errors = Callable[[int, Tensor, Tensor], None]
+"""Is told how many frames were predicted before these, their noise levels ``(B,)`` and summed square errors near motion
+``(B,)``."""
 
 
 Weigh = Callable[[Tensor, Tensor], Tensor]
@@ -231,8 +232,8 @@ def denoiser_loss(
         square_error = (output - target).square()
         if segment.counts is not None:
             square_error = square_error * segment.counts
-        if errors is not None and i == length:
-            errors(sigma, (square_error.detach() * near_motion(past[-2], past[-1])).flatten(1).sum(1))
+        if errors is not None:
+            errors(i - length, sigma, (square_error.detach() * near_motion(past[-2], past[-1])).flatten(1).sum(1))
         if motion_weight > 0:
             square_error = square_error * motion_weights(past[-2], past[-1], motion_weight)
         loss = square_error.flatten(1).mean(1) * segment.mask[:, i]
@@ -241,7 +242,8 @@ def denoiser_loss(
         count = segment.mask[:, i].sum() if segment.mean_count is None else segment.mean_count[i]
         losses.append(loss.sum() / count.clamp(min=LEAST_COUNT))
         if i + 1 < t:
-            frames[i] = denoiser.wrap(noisy, output, c)
+            drawn = denoiser.wrap(noisy, output, c)
+            frames[i] = drawn if segment.counts is None else torch.where(segment.counts > 0, drawn, target_frame)
     return torch.stack(losses).mean()
 
 

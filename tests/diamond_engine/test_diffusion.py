@@ -193,10 +193,23 @@ class TestDenoiser:
         for where in (None, counts):
             segment = Segment(obs, torch.zeros(2, 5).long(), torch.ones(2, 5, dtype=torch.bool), counts=where)
             denoiser_loss(
-                denoiser, segment, SigmaDistribution(), Noise(), errors=lambda sigma, errors: told.append(errors)
+                denoiser, segment, SigmaDistribution(), Noise(), errors=lambda step, sigma, errors: told.append(errors)
             )
         assert told[0][0] > 0
         assert told[0][1] == told[1][0] == told[1][1] == 0
+
+    def test_dreams_go_on_from_what_is_predicted_where_errors_count_and_from_real_frames_elsewhere(self) -> None:
+        denoiser = Denoiser(DenoiserConfig(inner_model=INNER))
+        contexts: list[Tensor] = []
+        denoiser.inner_model.register_forward_pre_hook(lambda module, inputs: contexts.append(inputs[3]))
+        obs = torch.rand(2, 6, 3, 32, 32) * 2 - 1
+        counts = torch.zeros(2, 1, 32, 32)
+        counts[..., 16:] = 1.0
+        segment = Segment(obs, torch.zeros(2, 6).long(), torch.ones(2, 6, dtype=torch.bool), counts=counts)
+        denoiser_loss(denoiser, segment, SigmaDistribution(), Noise())
+        newest = contexts[1][:, -3:] * denoiser.cfg.sigma_data
+        torch.testing.assert_close(newest[..., :16], obs[:, 4, ..., :16])
+        assert not torch.isclose(newest[..., 16:], obs[:, 4, ..., 16:], atol=1e-3).all(dim=(1, 2)).any()
 
     def test_offset_noise_shifts_whole_channels(self) -> None:
         x = torch.zeros(2, 3, 32, 32)

@@ -47,7 +47,7 @@ def focused_trainer(episodes: Path) -> DenoiserTrainer:
     torch.manual_seed(0)
     cfg = DenoiserTrainingConfig(
         batch_size=4,
-        autoregressive_steps=0,
+        autoregressive_steps=2,
         motion_weight=3.0,
         sampler_share=0.8,
         balanced=True,

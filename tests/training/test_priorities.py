@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from diamond_engine.diffusion import SamplerLevels
 from diamond_engine.episodes import Episode, EpisodeFolder
 from training.priorities import EXPONENT, FORGETTING, Priorities
 
@@ -81,3 +83,16 @@ def test_an_episode_without_a_whole_context_has_no_frame_to_predict(folder: Epis
     priorities = Priorities(folder, LENGTH)
     priorities.update(np.array([[1, 0], [2, 0]]), np.array([3.0, 5.0], np.float32))
     assert priorities.state_dict()["errors"].isnan().all()
+
+
+def test_a_frame_of_a_large_error_is_any_of_those_predicted(folder: EpisodeFolder) -> None:
+    priorities, levels = Priorities(folder, LENGTH, predicted=3), SamplerLevels()
+    everywhere = np.array([(0, step - LENGTH) for step in range(6)] + [(1, step - LENGTH) for step in range(4)])
+    priorities.update(everywhere, np.zeros(10, np.float32))
+    first = torch.full((2,), levels.sampler.sigma_max)
+    priorities.note(levels, np.array([[0, 1 - LENGTH], [1, -LENGTH]]), 2, first, torch.tensor([7.0, 0.0]))
+    assert priorities.state_dict()["errors"].tolist() == [0, 0, 0, 7, 0, 0, 0, 0, 0, 0]
+    drawn = priorities.draw(np.random.default_rng(0), 3000)
+    assert not drawn[:, 0].any()
+    counts = np.bincount(3 - LENGTH - drawn[:, 1], minlength=3) / 3000
+    assert counts == pytest.approx([1 / 3] * 3, abs=0.03)
