@@ -32,10 +32,141 @@ constexpr int64_t PLANES = 4;       // that pairs of pixels become
 constexpr int64_t MOST_PAIRS = 32;  // whose sums are kept in the cache
 constexpr int SPINS = 4096;  // before a waiting thread lets others run
 
+// ---- Vectors of 16 lanes ----
+
+template <typename Vector>
+constexpr bool is_two = false;
+
+#ifdef __AVX512F__
 typedef float Floats __attribute__((vector_size(64)));
 typedef uint32_t Words __attribute__((vector_size(64)));
 typedef int32_t Ints __attribute__((vector_size(64)));
 typedef uint16_t Halves __attribute__((vector_size(32)));
+
+inline Floats larger(Floats a, Floats b) { return (Floats)_mm512_max_ps((__m512)a, (__m512)b); }
+inline Floats smaller(Floats a, Floats b) { return (Floats)_mm512_min_ps((__m512)a, (__m512)b); }
+
+template <typename To, typename From>
+inline To converted(From from) {
+    return __builtin_convertvector(from, To);
+}
+#else
+// Two halves of a size that the processor has: GCC sends a wider vector through memory, 20 times as slow.
+template <typename Part>
+struct Two {
+    Part low, high;
+};
+
+template <typename Part>
+constexpr bool is_two<Two<Part>> = true;
+
+#define FOR_BOTH_HALVES(op)                                                                          \
+    template <typename Part>                                                                         \
+    inline Two<Part> operator op(const Two<Part>& a, const Two<Part>& b) {                           \
+        return {a.low op b.low, a.high op b.high};                                                   \
+    }                                                                                                \
+    template <typename Part, typename Scalar, typename = std::enable_if_t<!is_two<Scalar>>>          \
+    inline Two<Part> operator op(const Two<Part>& a, Scalar b) {                                     \
+        return {a.low op b, a.high op b};                                                            \
+    }                                                                                                \
+    template <typename Part, typename Scalar, typename = std::enable_if_t<!is_two<Scalar>>>          \
+    inline Two<Part> operator op(Scalar a, const Two<Part>& b) {                                     \
+        return {a op b.low, a op b.high};                                                            \
+    }
+FOR_BOTH_HALVES(+)
+FOR_BOTH_HALVES(-)
+FOR_BOTH_HALVES(*)
+FOR_BOTH_HALVES(/)
+FOR_BOTH_HALVES(<<)
+FOR_BOTH_HALVES(>>)
+FOR_BOTH_HALVES(&)
+#undef FOR_BOTH_HALVES
+
+template <typename Part>
+inline Two<Part> operator-(const Two<Part>& a) {
+    return {-a.low, -a.high};
+}
+
+template <typename Part>
+inline Two<Part>& operator+=(Two<Part>& a, const Two<Part>& b) {
+    return a = a + b;
+}
+
+#ifdef __AVX__
+constexpr int64_t NATIVE = 8;  // lanes of float
+#else
+constexpr int64_t NATIVE = 4;
+#endif
+
+template <typename Lane, int64_t COUNT>
+struct Divided {
+    typedef Two<typename Divided<Lane, COUNT / 2>::Vector> Vector;
+};
+template <typename Lane>
+struct Divided<Lane, NATIVE> {
+    typedef Lane Vector __attribute__((vector_size(NATIVE * sizeof(Lane))));
+};
+
+using Floats = Divided<float, LANES>::Vector;
+using Words = Divided<uint32_t, LANES>::Vector;
+using Ints = Divided<int32_t, LANES>::Vector;
+using Halves = Divided<uint16_t, LANES>::Vector;
+
+template <typename Vector>
+inline Vector larger(const Vector& a, const Vector& b) {
+    if constexpr (is_two<Vector>)
+        return {larger(a.low, b.low), larger(a.high, b.high)};
+    else
+        return a > b ? a : b;
+}
+
+template <typename Vector>
+inline Vector smaller(const Vector& a, const Vector& b) {
+    if constexpr (is_two<Vector>)
+        return {smaller(a.low, b.low), smaller(a.high, b.high)};
+    else
+        return a < b ? a : b;
+}
+
+template <typename To, typename From>
+inline To converted(const From& from) {
+    if constexpr (is_two<From>)
+        return {converted<decltype(To::low)>(from.low), converted<decltype(To::high)>(from.high)};
+    else
+        return __builtin_convertvector(from, To);
+}
+#endif
+
+template <typename Value>
+inline Value read(const void* from) {
+    if constexpr (is_two<Value>) {
+        typedef decltype(Value::low) Part;
+        return {read<Part>(from), read<Part>(static_cast<const char*>(from) + sizeof(Part))};
+    } else {
+        Value value;
+        std::memcpy(&value, from, sizeof value);
+        return value;
+    }
+}
+
+template <typename Value>
+inline void write(void* to, const Value& value) {
+    if constexpr (is_two<Value>) {
+        write(to, value.low);
+        write(static_cast<char*>(to) + sizeof value.low, value.high);
+    } else {
+        std::memcpy(to, &value, sizeof value);
+    }
+}
+
+// The same bits as another type.
+template <typename To, typename From>
+inline To as(const From& from) {
+    if constexpr (is_two<From>)
+        return {as<decltype(To::low)>(from.low), as<decltype(To::high)>(from.high)};
+    else
+        return (To)from;
+}
 
 // ---- The interface: these structs are mirrored by ctypes in kernels.py ----
 
@@ -82,15 +213,6 @@ struct Program {
 
 // ---- Elements ----
 
-template <typename Vector>
-inline Vector read(const void* from) {
-    Vector vector;
-    std::memcpy(&vector, from, sizeof vector);
-    return vector;
-}
-
-inline void write(void* to, Floats values) { std::memcpy(to, &values, sizeof values); }
-
 struct Float32 {
     static constexpr int PACKED = 1;  // input channels that one multiplication takes
     float value;
@@ -110,18 +232,18 @@ struct BFloat16 {
 #ifdef __AVX512F__
         const Words words = (Words)_mm512_cvtepu16_epi32(read<__m256i>(from));  // GCC 12 takes two halves for it
 #else
-        const Words words = __builtin_convertvector(read<Halves>(from), Words);
+        const Words words = converted<Words>(read<Halves>(from));
 #endif
-        return (Floats)(words << 16);
+        return as<Floats>(words << 16);
     }
     static void store(BFloat16* to, Floats values) {
 #ifdef __AVX512BF16__
         const __m256bh halves = _mm512_cvtneps_pbh((__m512)values);
 #else
-        const Words words = (Words)values;
-        const Halves halves = __builtin_convertvector((words + 0x7fff + ((words >> 16) & 1)) >> 16, Halves);
+        const Words words = as<Words>(values);
+        const Halves halves = converted<Halves>((words + 0x7fff + ((words >> 16) & 1)) >> 16);
 #endif
-        std::memcpy(to, &halves, sizeof halves);
+        write(to, halves);
     }
     static float single(const BFloat16* from) {
         const uint32_t word = static_cast<uint32_t>(from->bits) << 16;
@@ -138,18 +260,10 @@ struct BFloat16 {
         const Words pairs = read<Words>(weights);
         const uint32_t pair = read<uint32_t>(in);
         const Words low = Words{} + (pair << 16), high = Words{} + (pair & 0xffff0000u);
-        return sum + (Floats)low * (Floats)(pairs << 16) + (Floats)high * (Floats)(pairs & 0xffff0000u);
+        return sum + as<Floats>(low) * as<Floats>(pairs << 16) + as<Floats>(high) * as<Floats>(pairs & 0xffff0000u);
 #endif
     }
 };
-
-#ifdef __AVX512F__
-inline Floats larger(Floats a, Floats b) { return (Floats)_mm512_max_ps((__m512)a, (__m512)b); }
-inline Floats smaller(Floats a, Floats b) { return (Floats)_mm512_min_ps((__m512)a, (__m512)b); }
-#else
-inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
-inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
-#endif
 
 // e^x to a few ulp: 2^n, put into the exponent, times the exponential series of what is left (at most ln(2) / 2).
 inline Floats exponential(Floats x) {
@@ -165,7 +279,7 @@ inline Floats exponential(Floats x) {
 #ifdef __AVX512F__
     return (Floats)_mm512_scalef_ps((__m512)series, (__m512)n);
 #else
-    return (Floats)((Ints)series + (((Ints)shifted - 0x4b400000) << 23));
+    return as<Floats>(as<Ints>(series) + ((as<Ints>(shifted) - 0x4b400000) << 23));
 #endif
 }
 
@@ -187,8 +301,9 @@ inline float total(Floats values) {
 #ifdef __AVX512F__
     return _mm512_reduce_add_ps((__m512)values);
 #else
-    float sum = 0;
-    for (int64_t lane = 0; lane < LANES; ++lane) sum += values[lane];
+    float lanes[LANES], sum = 0;
+    write(lanes, values);
+    for (const float lane : lanes) sum += lane;
     return sum;
 #endif
 }
@@ -577,13 +692,13 @@ class Image {
             Floats sum{};
 #pragma GCC unroll 8
             for (int64_t d = 0; d < HEAD; ++d) sum += query[d] * read<Floats>(keys + d * padded + j);
-            for (int64_t lane = positions - j; lane < LANES; ++lane) sum[lane] = -INFINITY;
             write(scores + j, sum);
-            most = larger(most, sum);
+            for (int64_t beyond = positions; beyond < j + LANES; ++beyond) scores[beyond] = -INFINITY;
+            most = larger(most, read<Floats>(scores + j));
         }
-        float largest = most[0];
-        for (int64_t lane = 1; lane < LANES; ++lane) largest = std::max(largest, most[lane]);
-        return largest;
+        float lanes[LANES];
+        write(lanes, most);
+        return *std::max_element(lanes, lanes + LANES);
     }
 
     // The mean of values by the softmax of scores.
