@@ -7,6 +7,7 @@ import platform
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -19,13 +20,13 @@ from diamond_engine import WorldModelEnv
 from diamond_engine.actions import ATARI_GAMES, atari_game
 from diamond_engine.diffusion import Denoiser
 from diamond_engine.emulator import has_rom
-from diamond_engine.runtime import Runtime
+from diamond_engine.runtime import Runtime, ThreadChoice
 from diamond_engine.worlds import World, atari_world_config
 from play.machine import OtherPrograms, own_cores
 from play.window import DISPLAY_VARIABLES, has_display
 from weights import catalogue
 
-LEAST_SECONDS, LEAST_FRAMES = 3.0, 5
+LEAST_SECONDS, LEAST_FRAMES = 3.0, 15
 """A measurement lasts at least so long."""
 BUSY = 0.2
 """Share of the cores that other programs may take before a measurement says more of them than of this machine."""
@@ -65,32 +66,38 @@ def _idle_card(runtime: Runtime) -> str | None:
 
 
 def speed(runtime: Runtime) -> Finding:
-    """How many frames a second this machine dreams, unless other programs keep it from that meanwhile."""
+    """How many frames a second this machine dreams now, and who keeps it from more."""
     others, cores = OtherPrograms(), len(own_cores())
-    frames = _frames_per_second(runtime)
+    frames, threads = _frames_per_second(runtime)
     taken = others.cores()
+    shown = f"{frames:.0f}" if frames >= 10 else f"{frames:.1f}"
+    on = f" on {threads} thread{'s' * (threads > 1)}" if runtime.device.type == "cpu" else ""
+    state = f"about {shown} frames/s{on} (estimated: the paper's denoiser, 3 steps a frame)"
     if runtime.device.type == "cpu" and taken is not None and taken > BUSY * cores:
         busy = f"other programs take {taken:.1f} of {cores} cores (load {os.getloadavg()[0]:.1f})"
-        return Finding("speed", f"unknown: {busy}", f"{busy}: end them, or worlds play slowly; then ask again")
-    shown = f"{frames:.0f}" if frames >= 10 else f"{frames:.1f}"
-    return Finding("speed", f"about {shown} frames/s (estimated: the paper's denoiser, 3 steps a frame)")
+        return Finding("speed", f"{state}, beside other programs", f"{busy}: without them worlds play faster")
+    return Finding("speed", state)
 
 
-def _frames_per_second(runtime: Runtime) -> float:
-    """Times dreamed frames of an untrained denoiser: speed does not depend on what the weights are."""
+def _frames_per_second(runtime: Runtime) -> tuple[float, int]:
+    """Times dreamed frames of an untrained denoiser as play runs them, and says on how many threads: speed does not
+    depend on what the weights are."""
     config = atari_world_config(atari_game("Breakout"))
     env = WorldModelEnv(World(config, Denoiser(config.denoiser)), 1, runtime)
     length, height, width = config.denoiser.inner_model.num_steps_conditioning, config.frame_height, config.frame_width
     frames = torch.zeros((1, length, height, width, 3), dtype=torch.uint8).numpy()
     env.reset(options={"frames": frames, "actions": torch.zeros((1, length - 1), dtype=torch.int64).numpy()})
-    action = torch.zeros(1, dtype=torch.int64)
+    action, threads = torch.zeros(1, dtype=torch.int64), ThreadChoice()
     env.step(action)[0].cpu()
     seconds: list[float] = []
     while sum(seconds) < LEAST_SECONDS or len(seconds) < LEAST_FRAMES:
         began = time.perf_counter()
-        env.step(action)[0].cpu()  # waits for the device
+        with threads.step() if runtime.same_on_any_threads else nullcontext():
+            env.step(action)[0].cpu()  # waits for the device
         seconds.append(time.perf_counter() - began)
-    return 1 / median(seconds)
+    chosen = threads.count
+    threads.release()
+    return 1 / median(seconds[len(seconds) // 2 :]), chosen
 
 
 def _display() -> Finding:

@@ -6,12 +6,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from diamond_engine.runtime import ThreadChoice
 from play.latch import InputLatch
 from play.report import Meter, Report
 from play.view import Command, Loading, Snapshot
@@ -125,6 +127,7 @@ class SessionThread:
 
     def _play(self, session: Session) -> None:
         pacer, meter = Pacer(session.stage.frame_rate), Meter(session.stage.frame_rate)
+        threads = ThreadChoice()
         self._publish(session, meter)
         while not self._stopping.is_set() and session.frames != self._limit:
             if session.paused:
@@ -137,10 +140,12 @@ class SessionThread:
                 self._obey(session, self._commands.get())
             if session.due and not self._stopping.is_set():
                 began = time.perf_counter()
-                frame = session.advance(self.latch.read())
+                with threads.step() if session.runtime.same_on_any_threads else nullcontext():
+                    frame = session.advance(self.latch.read())
                 meter.add(began, session.stage_ms, session.runtime.compiled)
                 self._on_frame(frame)
             self._publish(session, meter)
+        threads.release()
         if session.frames > 0:
             self.report = meter.report(session, self._seed, pacer.misses)
 

@@ -50,7 +50,7 @@ class Priorities:
         self._paths: list[str] = []
 
     def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-        """Episode index and first step of ``count`` segments ``(B, 2)``, by the error of any one of the predicted frames.
+        """Episode index and first step of ``count`` segments ``(B, 2)``, by the error of any of the predicted frames.
 
         The first step may lie before the episode's start.
         """

@@ -4,6 +4,7 @@ from diamond_engine.runtime.building import kernels_are_built
 from diamond_engine.runtime.devices import available_devices, device_name, wait_for
 from diamond_engine.runtime.frames import FrameDenoiser
 from diamond_engine.runtime.owner import DTYPES, Runtime
+from diamond_engine.runtime.threads import ThreadChoice
 from diamond_engine.runtime.upgrade import Upgrade, choose_at_once
 from diamond_engine.runtime.whole_frame import Memory, OnStage, WholeFrame
 
@@ -13,6 +14,7 @@ __all__ = [
     "Memory",
     "OnStage",
     "Runtime",
+    "ThreadChoice",
     "Upgrade",
     "WholeFrame",
     "available_devices",

@@ -101,6 +101,11 @@ class Runtime:
         """Whether networks run on kernels built for this machine."""
         return self.kernels is not None
 
+    @property
+    def same_on_any_threads(self) -> bool:
+        """Whether what networks compute does not depend on how many threads share it, to the last bit."""
+        return self.kernels is not None and not self.only_norms
+
     def for_inference(self, network: Network) -> Network:
         """A copy of a network here, its weights in ``dtype``, channels-last, without gradients, rewritten to be fast.
 

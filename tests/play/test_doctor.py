@@ -35,18 +35,19 @@ def test_where_a_system_does_not_tell_nothing_is_counted(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("speed", "shown"), [(0.66, "about 0.7 frames/s"), (31.4, "about 31 frames/s")])
 def test_an_idle_machine_has_a_speed(speed: float, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_frames_per_second", lambda runtime: speed)
+    monkeypatch.setattr(doctor, "_frames_per_second", lambda runtime: (speed, 2))
     monkeypatch.setattr(OtherPrograms, "cores", lambda self: 0.01)
     finding = doctor.speed(Runtime.choose("cpu", compile=False))
-    assert finding.state.startswith(shown)
+    assert finding.state.startswith(f"{shown} on 2 threads (")
     assert finding.problem is None
 
 
-def test_a_busy_machine_is_named_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_machine_is_named_beside_its_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     cores = len(own_cores())
-    monkeypatch.setattr(doctor, "_frames_per_second", lambda runtime: 1.0)
+    monkeypatch.setattr(doctor, "_frames_per_second", lambda runtime: (12.0, 1))
     monkeypatch.setattr(OtherPrograms, "cores", lambda self: 0.9 * cores)
     finding = doctor.speed(Runtime.choose("cpu", compile=False))
-    assert finding.state.startswith(f"unknown: other programs take {0.9 * cores:.1f} of {cores} cores (load ")
+    assert finding.state.startswith("about 12 frames/s on 1 thread (")
+    assert finding.state.endswith(", beside other programs")
     assert finding.problem is not None
-    assert "frames/s" not in finding.state
+    assert finding.problem.startswith(f"other programs take {0.9 * cores:.1f} of {cores} cores (load ")
