@@ -18,6 +18,8 @@ CALLS_A_TURN = 3
 PEAK_SIZES = {"cpu": 2048}
 PEAK_SIZE = 8192
 """Rows and columns of the matrices, on any other device."""
+PEAK_SECONDS = 0.05
+"""A product that takes longer is large enough."""
 PEAK_ROUNDS = 5
 
 
@@ -71,15 +73,25 @@ def interleaved(
 
 
 def measured_peaks(device: torch.device, size: int | None = None) -> dict[str, float]:
-    """FLOP/s of a large square matrix product, by precision: the best of a few."""
+    """FLOP/s of a large square matrix product, by precision: the best of a few.
+
+    The matrices grow up to ``size``, unless a product takes too long: some processors only emulate bfloat16.
+    """
     size = size or PEAK_SIZES.get(device.type, PEAK_SIZE)
-    peaks: dict[str, float] = {}
-    for name, dtype in DTYPES.items():
-        matrix = torch.randn(size, size, device=device).to(dtype)
+    return {name: _peak(device, dtype, size) for name, dtype in DTYPES.items()}
+
+
+def _peak(device: torch.device, dtype: torch.dtype, size: int) -> float:
+    best = 0.0
+    for side in sorted({max(1, size // 16), max(1, size // 4), size}):
+        matrix = torch.randn(side, side, device=device).to(dtype)
 
         def product(matrix: torch.Tensor = matrix) -> torch.Tensor:
             return matrix @ matrix
 
         timed(product, device)
-        peaks[name] = 2 * size**3 / min(timed(product, device) for _ in range(PEAK_ROUNDS))
-    return peaks
+        seconds = min(timed(product, device) for _ in range(PEAK_ROUNDS))
+        best = max(best, 2 * side**3 / seconds)
+        if seconds > PEAK_SECONDS:
+            break
+    return best
