@@ -1,5 +1,7 @@
 """The same players in the dream and in the real game: how long they live and what they earn.
 
+A player's dreams start where its real lives did, before the ball is served: from other contexts, such as ones with the
+ball on its way to the bricks, a player who does nothing would earn more in the dream.
 A step limit cuts lives off, so that the lives that were seen to end are the short ones. Hence all steps (or rewards)
 over all ends, whoever they belong to, with a bootstrap over the lives. A step a player has after its last end counts.
 
@@ -15,11 +17,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from diamond_engine.agents import EpsilonPolicy, Policy
 from diamond_engine.emulator import AtariEmulator
 from diamond_engine.environment import BatchedEnv, EmulatorEnv
+from diamond_engine.frames import to_numpy
 from diamond_engine.imagination import WorldModelEnv
+from diamond_engine.spawns import Spawns
 from diamond_engine.worlds import World
 from training.collect import TRACKER_SPREAD
 from training.evaluation.aggregates import CONFIDENCE, RESAMPLES, Estimate
@@ -117,12 +122,13 @@ def players_of(world: World, how: Dreaming) -> dict[str, Callable[[], Policy]]:
 def measure_closed_loop(world: World, how: Dreaming, steps: int, show: Show = lambda done: None) -> ClosedLoop:
     """Every player plays ``steps`` steps, rounded up to ``num_envs`` games, on each side; ends reset a game.
 
-    The world must have a reward/end model and start contexts. ``show`` takes the frames dreamed so far.
+    The world must have a reward/end model. ``show`` takes the frames dreamed so far.
     """
     rng = np.random.default_rng(how.seed)
-    each = -(-steps // how.num_envs)
+    each = max(world.context_length, -(-steps // how.num_envs))
     makers = players_of(world, how)
-    dream = WorldModelEnv(world, how.num_envs, how.device, how.preset, how.seed, dtype=how.dtype)
+    starts = LifeStarts(world.context_length, how.seed)
+    dream = WorldModelEnv(world, how.num_envs, how.device, how.preset, how.seed, dtype=how.dtype, contexts=starts)
     players: list[Player] = []
     with closing(AtariEmulator(world.game, how.num_envs, end_on_life_loss=True)) as emulator:
         game = EmulatorEnv(emulator, torch.device("cpu"))
@@ -132,23 +138,72 @@ def measure_closed_loop(world: World, how: Dreaming, steps: int, show: Show = la
             def show_all(done: int, before: int = before) -> None:
                 show(before + done)
 
+            starts.forget()
+            real = play_loop(game, make(), each, held_out_seed(how.seed), starts=starts)
             dreamed = play_loop(dream, make(), each, how.seed, show_all)
-            real = play_loop(game, make(), each, held_out_seed(how.seed))
             players.append(Player(name, side_of(dreamed, rng), side_of(real, rng)))
     return compared(players)
 
 
-def play_loop(env: BatchedEnv, policy: Policy, steps: int, seed: int, show: Show = lambda done: None) -> Lives:
-    """Plays B games for so many steps each; a player forgets where a life ends or is cut off."""
+class LifeStarts:
+    """The first frames of real lives, one of them drawn for every dream: a ``ContextSource``."""
+
+    def __init__(self, length: int, seed: int) -> None:
+        """Contexts of ``length`` frames."""
+        self._length = length
+        self._rng = np.random.default_rng(seed)
+        self.forget()
+
+    def forget(self) -> None:
+        """Begins anew, for another player."""
+        self._lives: dict[int, tuple[list[NDArray[np.uint8]], list[int]]] = {}
+        self._whole: list[tuple[list[NDArray[np.uint8]], list[int]]] = []
+
+    def see(self, actions: Tensor | None, obs: Tensor, begins: Tensor) -> None:
+        """What actions ``(B,)`` led to, float ``(B, C, H, W)``, and where a life begins with it, bool ``(B,)``."""
+        frames = to_numpy(obs)
+        for i, frame in enumerate(frames):
+            if begins[i]:
+                self._lives[i] = [frame], []
+            elif i in self._lives and actions is not None:
+                seen, taken = self._lives[i]
+                seen.append(frame)
+                taken.append(int(actions[i]))
+                if len(seen) == self._length:
+                    self._whole.append(self._lives.pop(i))
+
+    def draw(self, count: int) -> Spawns:
+        """See ``ContextSource.draw``."""
+        chosen = [self._whole[i] for i in self._rng.integers(len(self._whole), size=count)]
+        return Spawns(np.array([frames for frames, _ in chosen]), np.array([actions for _, actions in chosen]))
+
+
+def play_loop(
+    env: BatchedEnv,
+    policy: Policy,
+    steps: int,
+    seed: int,
+    show: Show = lambda done: None,
+    starts: LifeStarts | None = None,
+) -> Lives:
+    """Plays B games for so many steps each; a player forgets where a life ends or is cut off.
+
+    ``starts`` sees the beginning of every life.
+    """
     obs, _ = env.reset(seed)
     count = env.num_envs
+    if starts is not None:
+        starts.see(None, obs, torch.ones(count, dtype=torch.bool))
     under_way = np.zeros((count, 3))
     lives: list[tuple[Floats, bool]] = []
     for step in range(1, steps + 1):
-        obs, rewards, ends, truncs, _ = env.step(policy.act(obs))
+        actions = policy.act(obs)
+        obs, rewards, ends, truncs, _ = env.step(actions)
         signs = np.sign(rewards.cpu().numpy())
         under_way += np.stack((np.ones(count), signs > 0, signs < 0), axis=1)
         done = (ends | truncs).cpu()
+        if starts is not None:
+            starts.see(actions, obs, done)
         for i in np.flatnonzero(done.numpy()):
             lives.append((under_way[i].copy(), bool(ends[i])))
             under_way[i] = 0

@@ -39,7 +39,7 @@ from training.evaluation.ball_events import (
     turning_points,
 )
 from training.evaluation.cli import app
-from training.evaluation.closed_loop import Lives, Player, compared, play_loop, players_of, ratio, side_of
+from training.evaluation.closed_loop import LifeStarts, Lives, Player, compared, play_loop, players_of, ratio, side_of
 from training.evaluation.dreams import Dreaming, dream, dream_steps
 from training.evaluation.held_out import record_side_by_side
 from training.evaluation.metrics import Share, gradient_energy, rank_correlation
@@ -208,6 +208,26 @@ def test_the_loop_counts_every_step_and_end_of_the_real_game() -> None:
     assert lives.ended.sum() == sum(step.terminated.sum() for step in steps) > 1
     assert lives.gained.sum() == sum((step.rewards > 0).sum() for step in steps) > 0
     assert lives.lost.sum() == 0
+
+
+def test_dreams_start_where_the_players_real_lives_did() -> None:
+    game, starts = atari_game("Breakout"), LifeStarts(CONTEXT, seed=0)
+    with closing(AtariEmulator(game, 2, end_on_life_loss=True)) as emulator:
+        lives = play_loop(EmulatorEnv(emulator, torch.device("cpu")), RandomPolicy(4, 2), 150, 11, starts=starts)
+    with closing(AtariEmulator(game, 2, seed=11, end_on_life_loss=True)) as emulator:
+        first = emulator.reset().copy()
+        policy, blank = RandomPolicy(4, seed=2), torch.zeros(2)
+        actions = [policy.act(blank).numpy() for _ in range(CONTEXT - 1)]
+        frames = np.stack([first, *(emulator.step(taken).frames.copy() for taken in actions)], axis=1)
+    drawn = starts.draw(200)
+    found = {(a.tobytes(), b.tobytes()) for a, b in zip(drawn.frames, drawn.actions, strict=True)}
+    assert len(found) == (lives.steps >= CONTEXT - 1).sum() > 2
+    for i in range(2):
+        assert (frames[i].tobytes(), np.stack(actions, axis=1)[i].astype(np.int64).tobytes()) in found
+    starts.forget()
+    starts.see(None, torch.zeros(2, 3, 64, 64), torch.ones(2, dtype=torch.bool))
+    with pytest.raises(ValueError, match="high <= 0"):
+        starts.draw(1)
 
 
 def test_ranks_need_three_players_and_ends_on_both_sides() -> None:
