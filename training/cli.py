@@ -17,24 +17,30 @@ from diamond_engine.errors import UsageError
 from diamond_engine.runtime import DTYPES, Runtime
 from diamond_engine.worlds import COMPONENTS, write_world
 from training import command
-from training.actor_critic import ActorCriticTrainingConfig
-from training.agent import MODEL_FREE, SIZES, AgentTraining
-from training.assemble import assemble, with_default_preset, with_reward_end
-from training.atari import AtariTraining, algorithm_config
-from training.collect import RANDOM, Mixture, collect_mixture
-from training.data import GameEpisodes
-from training.denoiser import DenoiserTrainingConfig
-from training.doom.cli import record
+from training.algorithm.agent import MODEL_FREE, SIZES, AgentTraining
+from training.algorithm.atari import AtariTraining, algorithm_config
+from training.algorithm.replay import EVERY_STEP_ALIKE
+from training.algorithm.world_model import (
+    DENOISER_SIZES,
+    REWARD_END_SIZES,
+    Component,
+    WorldModelTraining,
+    world_architecture,
+)
+from training.components.actor_critic import ActorCriticTrainingConfig
+from training.components.assemble import assemble, with_default_preset, with_reward_end
+from training.components.denoiser import DenoiserTrainingConfig
+from training.components.reward_end import RewardEndTrainingConfig
+from training.data.collect import RANDOM, Mixture, collect_mixture
+from training.data.episodes import GameEpisodes
+from training.data.scripted import TRACKER
 from training.first_person.cli import csgo, csgo_data, import_videos
-from training.progress import make_console
-from training.replay import EVERY_STEP_ALIKE
-from training.reward_end import RewardEndTrainingConfig
-from training.run import Session
+from training.recorders.doom.cli import record
+from training.runs.progress import make_console
+from training.runs.session import Session
+from training.runs.trained import find_agent, find_world
+from training.runs.workers import ALONE, Workers
 from training.suite.cli import suite
-from training.teachers import TRACKER
-from training.trained import find_agent, find_world
-from training.workers import ALONE, Workers
-from training.world_model import DENOISER_SIZES, REWARD_END_SIZES, Component, WorldModelTraining, world_architecture
 
 PROGRAM = "diamond-train"
 

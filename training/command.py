@@ -13,7 +13,7 @@ import typer
 
 from diamond_engine.command_line import EXIT_FAILED, EXIT_SIGINT, EXIT_USAGE, run_app
 from diamond_engine.errors import DiamondError, UsageError
-from training.run import Interrupted
+from training.runs.signals import Interrupted
 
 RETRY_SECONDS = 0.05
 

@@ -20,9 +20,9 @@ from diamond_engine.runtime import Runtime
 from diamond_engine.worlds import as_ddpm
 from tests.conftest import tiny_config
 from training import cli
-from training.denoiser import DenoiserTrainer, DenoiserTrainingConfig
-from training.optimisation import OptimiserConfig
-from training.reward_end import RewardEndTrainer, RewardEndTrainingConfig
+from training.components.denoiser import DenoiserTrainer, DenoiserTrainingConfig
+from training.components.optimisation import OptimiserConfig
+from training.components.reward_end import RewardEndTrainer, RewardEndTrainingConfig
 
 RUNTIME = Runtime.choose("cpu", "float32")
 QUICK = OptimiserConfig(learning_rate=3e-3, warmup_steps=1)

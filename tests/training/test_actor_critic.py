@@ -15,8 +15,8 @@ from diamond_engine.networks import ActorCritic
 from diamond_engine.runtime import Runtime
 from tests.conftest import tiny_config, tiny_world
 from tests.training.runs import RUNTIME, no_export
-from training.actor_critic import ActorCriticTrainer, ActorCriticTrainingConfig
-from training.optimisation import OptimiserConfig
+from training.components.actor_critic import ActorCriticTrainer, ActorCriticTrainingConfig
+from training.components.optimisation import OptimiserConfig
 
 LUCKY = 2
 

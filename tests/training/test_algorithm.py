@@ -21,12 +21,12 @@ from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.worlds import atari_world_config
 from tests.conftest import collect_random
 from tests.training.runs import RUNTIME, TINY_ASSIGNMENTS, metrics_of
-from training.algorithm_config import Updates, UpdatesConfig
-from training.atari import AtariTraining, algorithm_config
-from training.data import GameEpisodes
-from training.experience import CollectionConfig
-from training.presets import PRESETS
-from training.run import Session
+from training.algorithm.atari import AtariTraining, algorithm_config
+from training.algorithm.config import Updates, UpdatesConfig
+from training.algorithm.experience import CollectionConfig
+from training.algorithm.presets import PRESETS
+from training.data.episodes import GameEpisodes
+from training.runs.session import Session
 
 BREAKOUT = atari_game("Breakout")
 KILLS = 4

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from diamond_engine.errors import DiamondError
-from training.checkpoints import Checkpoints
+from training.runs.checkpoints import Checkpoints
 
 
 def _saved(folder: Path, *steps: int) -> Checkpoints:

@@ -10,7 +10,7 @@ import errno, signal, time
 import typer
 from diamond_engine.errors import DiamondError, UsageError
 from training import command
-from training.run import Interrupted
+from training.runs.signals import Interrupted
 
 class Interrupting:
     def __del__(self):

@@ -13,9 +13,9 @@ from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.errors import UsageError
 from tests.conftest import tiny_config
 from tests.training.runs import MakeTrainer, ddpm_trainer, denoiser_trainer, focused_trainer, reward_end_trainer
-from training.data import SegmentStream
-from training.denoiser import DenoiserTrainingConfig, check_fits
-from training.reward_end import transitions
+from training.components.denoiser import DenoiserTrainingConfig, check_fits
+from training.components.reward_end import transitions
+from training.data.episodes import SegmentStream
 
 
 @pytest.fixture

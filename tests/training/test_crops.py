@@ -3,7 +3,7 @@
 import torch
 
 from diamond_engine.diffusion import Segment
-from training.crops import MARGIN, crop_to_motion
+from training.components.crops import MARGIN, crop_to_motion
 
 SIZE, GRID, NEWEST = 32, 8, 3
 

@@ -11,9 +11,9 @@ from diamond_engine.episodes import EpisodeFolder, SegmentBatch
 from diamond_engine.networks import RewardEndModel
 from tests.conftest import tiny_config
 from tests.training.runs import QUICK, RUNTIME, no_export
-from training.data import SegmentStream
-from training.dreamed_segments import DreamedSegments
-from training.reward_end import RewardEndTrainer, RewardEndTrainingConfig
+from training.components.reward_end import RewardEndTrainer, RewardEndTrainingConfig
+from training.data.dreamed_segments import DreamedSegments
+from training.data.episodes import SegmentStream
 
 LENGTH, CONTEXT = 9, 4
 

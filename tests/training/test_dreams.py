@@ -11,7 +11,7 @@ from diamond_engine.errors import DiamondError
 from diamond_engine.frames import from_numpy
 from tests.conftest import collect_random, tiny_world
 from tests.training.runs import RUNTIME
-from training.dreams import Dreams, ImaginationConfig
+from training.algorithm.dreams import Dreams, ImaginationConfig
 
 PAPER = (0.1, 0.1, 0.1, 0.7)
 

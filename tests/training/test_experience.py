@@ -13,8 +13,8 @@ from diamond_engine.errors import DiamondError
 from diamond_engine.networks import ActorCritic
 from tests.conftest import tiny_config
 from tests.training.runs import RUNTIME
-from training.experience import Experience
-from training.replay import Replay
+from training.algorithm.experience import Experience
+from training.algorithm.replay import Replay
 
 CACHE = 2**30
 

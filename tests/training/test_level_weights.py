@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.level_weights import LevelWeights
+from training.components.level_weights import LevelWeights
 
 HIGH, LOW = 5.0, 0.002
 

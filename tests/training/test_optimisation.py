@@ -8,7 +8,7 @@ from diamond_engine.diffusion import Denoiser
 from diamond_engine.networks import ActorCritic
 from tests.conftest import tiny_config
 from tests.training.runs import RUNTIME
-from training.optimisation import Ema, Optimiser, OptimiserConfig, parameter_groups
+from training.components.optimisation import Ema, Optimiser, OptimiserConfig, parameter_groups
 
 
 def _names_by_decay(network: nn.Module) -> dict[float, set[str]]:

@@ -8,7 +8,7 @@ import torch
 
 from diamond_engine.diffusion import SamplerLevels
 from diamond_engine.episodes import Episode, EpisodeFolder
-from training.priorities import EXPONENT, FORGETTING, Priorities
+from training.data.priorities import EXPONENT, FORGETTING, Priorities
 
 LENGTH = 4
 

@@ -1,7 +1,7 @@
 """What is said about time: measured pieces only, and "more than" while a kind of work is still unknown."""
 
-from training.progress import Pace
-from training.seeds import derived_seed
+from training.runs.progress import Pace
+from training.runs.seeds import derived_seed
 
 
 def test_pace_leaves_out_the_first_piece_of_a_kind() -> None:

@@ -11,9 +11,10 @@ from torch import Tensor
 from diamond_engine.configs import defaults, plain
 from diamond_engine.errors import DiamondError, UsageError
 from tests.training.runs import MakeTrainer, denoiser_trainer, metrics_of, reward_end_trainer
-from training.denoiser import DenoiserTrainingConfig
-from training.progress import make_console
-from training.run import Run, check_continues
+from training.components.denoiser import DenoiserTrainingConfig
+from training.runs.facts import check_continues
+from training.runs.progress import make_console
+from training.runs.run import Run
 
 
 def _run(folder: Path, **options: Any) -> Run:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from diamond_engine.errors import UsageError
-from training.optimisation import OptimiserConfig
-from training.settings import check_counts, configured
+from training.components.optimisation import OptimiserConfig
+from training.runs.settings import check_counts, configured
 
 
 @dataclass(frozen=True)

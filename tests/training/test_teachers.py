@@ -8,10 +8,10 @@ from diamond_engine.actions import atari_game
 from diamond_engine.emulator import AtariEmulator
 from diamond_engine.errors import UsageError
 from diamond_engine.frames import from_numpy
-from training.teachers import BreakoutTracker, PongTracker, teacher
-from training.teachers.breakout import find_ball, landing_column
-from training.teachers.geometry import reflected
-from training.teachers.pong import landing_row
+from training.data.scripted import BreakoutTracker, PongTracker, teacher
+from training.data.scripted.breakout import find_ball, landing_column
+from training.data.scripted.geometry import reflected
+from training.data.scripted.pong import landing_row
 
 
 def test_tracker_keeps_the_ball_in_play() -> None:

@@ -17,14 +17,14 @@ from diamond_engine.actions import atari_game
 from diamond_engine.errors import UsageError
 from tests.conftest import tiny_config
 from tests.training.runs import RUNTIME, metrics_of
-from training.data import GameEpisodes
-from training.denoiser import DenoiserTrainingConfig
-from training.optimisation import OptimiserConfig
-from training.progress import make_console
-from training.reward_end import RewardEndTrainingConfig
-from training.run import Session
-from training.workers import Workers
-from training.world_model import Component, WorldModelTraining
+from training.algorithm.world_model import Component, WorldModelTraining
+from training.components.denoiser import DenoiserTrainingConfig
+from training.components.optimisation import OptimiserConfig
+from training.components.reward_end import RewardEndTrainingConfig
+from training.data.episodes import GameEpisodes
+from training.runs.progress import make_console
+from training.runs.session import Session
+from training.runs.workers import Workers
 
 UPDATES = 20
 GENTLE = OptimiserConfig(warmup_steps=1)
@@ -34,7 +34,7 @@ from pathlib import Path
 import typer
 from tests.training.test_workers import train
 from training import command
-from training.workers import Workers
+from training.runs.workers import Workers
 app = typer.Typer()
 @app.command()
 def main(data: Path, out: Path, updates: int) -> None:

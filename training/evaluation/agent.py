@@ -12,7 +12,7 @@ from diamond_engine.actions import AtariGame
 from diamond_engine.agents import Policy
 from diamond_engine.emulator import AtariEmulator
 from diamond_engine.frames import from_numpy
-from training.progress import Show
+from training.runs.progress import Show
 
 
 @dataclass(frozen=True)

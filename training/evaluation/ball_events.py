@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from diamond_engine.episodes import Episode, EpisodeFolder, cut
 from diamond_engine.worlds import World
+from training.data.scripted.readers import Reader
 from training.evaluation.dreams import Dreaming, dream_steps
 from training.evaluation.metrics import Frames, Share
-from training.progress import Show
-from training.teachers.readers import Reader
+from training.runs.progress import Show
 
 MEASURED_STEPS = (1, 3, 6, 9, 12)
 """Steps after the context at which the dreamed ball is compared with the real one."""

@@ -24,7 +24,7 @@ from training.evaluation.dreams import Dreaming, dream, steps_label
 from training.evaluation.fidelity import Start
 from training.evaluation.metrics import WRONG_LEVELS, Frames, psnr, sharpness
 from training.evaluation.pictures import Image, Row, grid_picture
-from training.progress import Show
+from training.runs.progress import Show
 
 MARGIN = 2
 """Pixels around what moved that are measured as well."""

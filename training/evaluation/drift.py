@@ -29,7 +29,7 @@ from training.evaluation.dreams import Dreaming, dream_on, steps_label
 from training.evaluation.held_out import play_held_out
 from training.evaluation.metrics import Frames, PixelMoments
 from training.evaluation.pictures import Image, Row, grid_picture
-from training.progress import Show
+from training.runs.progress import Show
 
 FIRST_MARK = 10
 LEAD_IN = 20

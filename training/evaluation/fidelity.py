@@ -21,7 +21,7 @@ from diamond_engine.runtime import Runtime
 from diamond_engine.worlds import World
 from training.evaluation.dreams import Dreaming, dream
 from training.evaluation.metrics import Detection, Frames, psnr, wrong_pixel_ratio
-from training.progress import Show
+from training.runs.progress import Show
 
 MEASURED_STEPS = (1, 5, 15, 50)
 """Steps of a dream at which it is compared with the real game."""

@@ -39,7 +39,7 @@ from training.evaluation.pictures import Row, grid_picture, strip_picture, write
 from training.evaluation.reports import Report, shown, table_of
 from training.evaluation.response import MEASURED_STEPS, PROBES, Responses, measure_responses
 from training.first_person.footage import Footage, open_footage
-from training.progress import make_console, progress
+from training.runs.progress import make_console, progress
 
 Recordings = Annotated[
     Path | None,

@@ -22,7 +22,7 @@ from training.evaluation.dreams import Dreaming
 from training.evaluation.fidelity import HORIZON, MEASURED_STEPS
 from training.evaluation.metrics import Frames, psnr, wrong_pixel_ratio
 from training.first_person.footage import Footage
-from training.progress import Show
+from training.runs.progress import Show
 
 DYNAMICS, UPSAMPLER = "dynamics", "upsampler"
 """The stages, named as ``WorldModelEnv`` names them."""

@@ -17,7 +17,7 @@ from training.evaluation.denoising_steps import moving
 from training.evaluation.dreams import Dreaming, dream
 from training.evaluation.fidelity import Start
 from training.evaluation.metrics import Frames, wrong_pixels
-from training.progress import Show
+from training.runs.progress import Show
 
 MEASURED_STEPS = (1, 5, 15)
 """Steps of a dream at which it is compared."""

@@ -15,13 +15,13 @@ from diamond_engine.environment import BatchedEnv, EmulatorEnv
 from diamond_engine.frames import to_numpy
 from diamond_engine.imagination import WorldModelEnv
 from diamond_engine.worlds import World
-from training.collect import TRACKER_SPREAD
+from training.data.collect import TRACKER_SPREAD
+from training.data.scripted import teacher
+from training.data.scripted.readers import Position, Reader
 from training.evaluation.dreams import Dreaming
 from training.evaluation.held_out import held_out_seed
 from training.evaluation.metrics import Frames
-from training.progress import Show
-from training.teachers import teacher
-from training.teachers.readers import Position, Reader
+from training.runs.progress import Show
 
 DREAMS = 8
 """Long dreams side by side, at most."""

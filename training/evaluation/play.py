@@ -20,7 +20,9 @@ from diamond_engine.agents import EpsilonPolicy
 from diamond_engine.errors import UsageError
 from diamond_engine.imagination import WorldModelEnv
 from diamond_engine.worlds import World
-from training.collect import TRACKER_SPREAD
+from training.data.collect import TRACKER_SPREAD
+from training.data.scripted import teacher
+from training.data.scripted.readers import READERS
 from training.evaluation.ball_events import (
     HORIZON,
     KINDS,
@@ -38,9 +40,7 @@ from training.evaluation.one_ball import DREAMS, OneBall, measure_one_ball
 from training.evaluation.sharpness import MEASURED_STEPS as SHARPNESS_STEPS
 from training.evaluation.sharpness import Sharpness, measure_sharpness, places_as_far
 from training.first_person.footage import Footage
-from training.progress import Show
-from training.teachers import teacher
-from training.teachers.readers import READERS
+from training.runs.progress import Show
 
 EPSILON = 0.1
 """Chance of a random action in real games that are recorded, unless there is only random play."""

@@ -31,7 +31,7 @@ from training.evaluation.play import Playing, measure_play, planned_frames, seco
 from training.evaluation.play_reports import play_report, play_tables
 from training.evaluation.reports import Report, table_of
 from training.first_person.footage import open_footage
-from training.progress import duration, make_console, progress
+from training.runs.progress import duration, make_console, progress
 
 
 def play(

@@ -19,7 +19,7 @@ from training.evaluation.dreams import Dreaming
 from training.evaluation.footage import dream_stages, held_out_clips, mean_difference
 from training.evaluation.metrics import Frames
 from training.first_person.footage import Footage
-from training.progress import Show
+from training.runs.progress import Show
 
 STEPS = 10
 """Of every dream."""

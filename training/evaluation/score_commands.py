@@ -25,7 +25,7 @@ from training.evaluation.suite_reports import (
     stated_means,
     suite_report,
 )
-from training.progress import make_console, progress
+from training.runs.progress import make_console, progress
 
 PAPER = "paper"
 

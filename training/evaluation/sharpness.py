@@ -24,7 +24,7 @@ from training.evaluation.footage import (
 )
 from training.evaluation.metrics import gradient_energy
 from training.first_person.footage import Footage
-from training.progress import Show
+from training.runs.progress import Show
 
 MEASURED_STEPS = (1, 15, 50, 200)
 """Steps of a dream at which it is compared, as far as recordings last."""

@@ -55,7 +55,7 @@ from training.evaluation.reports import (
     judgement_table,
     table_of,
 )
-from training.progress import make_console, progress
+from training.runs.progress import make_console, progress
 
 AGENT_EPSILON = 0.1
 """Chance of a random action where an agent plays on and on: without any, it may wait for ever to fire."""

@@ -16,10 +16,10 @@ from training.first_person.footage import open_footage
 from training.first_person.prepare import Preparation, check
 from training.first_person.videos import VideoImport
 from training.first_person.world import FirstPersonTraining, chosen_stages
-from training.progress import make_console
-from training.run import Session
-from training.trained import find_world
-from training.workers import Workers
+from training.runs.progress import make_console
+from training.runs.session import Session
+from training.runs.trained import find_world
+from training.runs.workers import Workers
 
 csgo_data = typer.Typer(
     help="The CS:GO data set: download it, prepare it for training, check it.", no_args_is_help=True

@@ -9,7 +9,7 @@ import typer
 
 from diamond_engine.errors import UsageError
 from diamond_engine.runtime import Runtime
-from training.progress import make_console
+from training.runs.progress import make_console
 from training.suite.cluster import Cluster
 from training.suite.conduct import conduct
 from training.suite.machine import Machine, slots_of_this_machine

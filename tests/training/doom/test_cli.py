@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from training.doom.episode import read_facts
-from training.doom.recorder import BYTES_PER_FRAME
+from training.recorders.doom.episode import read_facts
+from training.recorders.doom.recorder import BYTES_PER_FRAME
 
 FRAMES = 40
 COMMAND = """
 import sys
 from functools import partial
 from training import cli
-from training.doom import cli as doom
+from training.recorders.doom import cli as doom
 doom.Recorder = partial(doom.Recorder, frames=int(sys.argv.pop()))  # of 1000 each would take minutes
 cli.main()
 """

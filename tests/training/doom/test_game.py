@@ -8,9 +8,9 @@ import pytest
 import vizdoom
 
 from diamond_engine.actions import CsgoAction
-from training.doom.explorer import turn_between
-from training.doom.game import Doom, View
-from training.doom.level import Cell
+from training.recorders.doom.explorer import turn_between
+from training.recorders.doom.game import Doom, View
+from training.recorders.doom.level import Cell
 
 FRAMES = 8
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.doom.level import HEADROOM, STEP, Cell, Level, Sector, place_of
+from training.recorders.doom.level import HEADROOM, STEP, Cell, Level, Sector, place_of
 
 HIGH = 128.0
 

@@ -10,8 +10,8 @@ import pytest
 
 from diamond_engine.actions import csgo
 from diamond_engine.errors import DiamondError, UsageError
-from training.doom.episode import episode_path, read_facts, record_episode
-from training.doom.recorder import Recorder
+from training.recorders.doom.episode import episode_path, read_facts, record_episode
+from training.recorders.doom.recorder import Recorder
 
 FRAMES = 40
 

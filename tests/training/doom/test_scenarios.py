@@ -9,12 +9,12 @@ import pytest
 
 from diamond_engine.actions import CsgoAction, csgo
 from tests.training.runs import run
-from training.doom.episode import episode_path, read_facts
-from training.doom.game import Doom, View
-from training.doom.gatherer import FLICKS, USELESS_KEYS, Gatherer
-from training.doom.recorder import Recorder
-from training.doom.scenarios import HURT
-from training.doom.style import Style
+from training.recorders.doom.episode import episode_path, read_facts
+from training.recorders.doom.game import Doom, View
+from training.recorders.doom.gatherer import FLICKS, USELESS_KEYS, Gatherer
+from training.recorders.doom.recorder import Recorder
+from training.recorders.doom.scenarios import HURT
+from training.recorders.doom.style import Style
 
 NAME = "health_gathering"
 FRAMES = 400

@@ -9,10 +9,10 @@ import pytest
 from diamond_engine.actions import csgo
 from diamond_engine.errors import UsageError
 from tests.training.doom.test_level import EAST, WEST, reaches, room, two_rooms
-from training.doom.episode import episode_path, read_facts
-from training.doom.recorder import Recorder
-from training.doom.style import Style
-from training.doom.wandering import FASTEST_TURN, SLOWEST_TURN, STEEPEST, TILT, Wandering
+from training.recorders.doom.episode import episode_path, read_facts
+from training.recorders.doom.recorder import Recorder
+from training.recorders.doom.style import Style
+from training.recorders.doom.wandering import FASTEST_TURN, SLOWEST_TURN, STEEPEST, TILT, Wandering
 
 FRAMES = 400
 STYLE = Style(reach=75, monsters=False, wander=0.7)

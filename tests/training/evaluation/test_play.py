@@ -24,6 +24,8 @@ from diamond_engine.worlds import World, write_world
 from tests.conftest import make_first_person_world
 from tests.training.evaluation.test_cli import assert_one_line_error, run
 from tests.training.first_person.recordings import write_recording
+from training.data.scripted import teacher
+from training.data.scripted.readers import READERS
 from training.evaluation.ball_events import (
     AHEAD,
     HORIZON,
@@ -48,8 +50,6 @@ from training.evaluation.one_ball import Watch
 from training.evaluation.play import Playing, measure_play, planned_frames
 from training.evaluation.sharpness import measure_sharpness, places_as_far
 from training.first_person.footage import open_footage
-from training.teachers import teacher
-from training.teachers.readers import READERS
 
 GAMES = ["Breakout", "Pong"]
 CONTEXT = 4

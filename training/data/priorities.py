@@ -1,0 +1,107 @@
+"""Which frames to learn from next: those that the model was wrong about (prioritised replay, Schaul et al., 2016).
+
+Shapes: B segments, N frames of all episodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diamond_engine.diffusion import SamplerLevels
+from diamond_engine.diffusion.levels import NoiseLevels
+
+EXPONENT = 1.0
+"""α of prioritised replay: how much more often frames of a larger error are drawn."""
+FORGETTING = 0.3
+"""By how much of the difference an error sinks toward a smaller one that is newer: a crop may not have shown it all."""
+
+
+class Episodes(Protocol):
+    """What has frames to predict: an ``EpisodeFolder``, or recordings to train on."""
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """Their files."""
+        ...
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Their steps: one less than frames."""
+        ...
+
+
+class Priorities:
+    """The newest known error of every frame as the one to predict; frames not seen yet count as the mean."""
+
+    def __init__(self, folder: Episodes, context_length: int, predicted: int = 1) -> None:
+        """``predicted``: frames of a segment after its context."""
+        self._folder = folder
+        self._context_length = context_length
+        self._predicted = predicted
+        self._errors: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+        self._first: NDArray[np.int64] = np.zeros(1, dtype=np.int64)
+        self._paths: list[str] = []
+
+    def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+        """Episode index and first step of ``count`` segments ``(B, 2)``, by the error of any of the predicted frames.
+
+        The first step may lie before the episode's start.
+        """
+        self._follow_folder()
+        seen = ~np.isnan(self._errors)
+        mean = self._errors[seen].mean() if seen.any() else 1.0
+        weights = np.where(seen, self._errors, mean).astype(np.float64) ** EXPONENT + 1e-9
+        cumulative = weights.cumsum()
+        frames = np.searchsorted(cumulative[:-1], rng.random(count) * cumulative[-1], side="right")
+        episodes = np.searchsorted(self._first, frames, side="right") - 1
+        before = 0 if self._predicted == 1 else rng.integers(self._predicted, size=count)
+        return np.stack((episodes, frames - self._first[episodes] - self._context_length - before), axis=1)
+
+    def note(self, levels: NoiseLevels, places: NDArray[np.int64], step: int, sigma: Tensor, errors: Tensor) -> None:
+        """Notes the errors ``(B,)`` of the frames predicted after ``step`` others in the segments at ``places``
+        ``(B, 2)``, of those whose noise level ``(B,)`` is the sampler's first, where it is decided what a frame shows.
+        ``levels`` must be ``SamplerLevels``."""
+        assert isinstance(levels, SamplerLevels)
+        first = levels.is_first(sigma).cpu().numpy()
+        self.update(places[: len(first)][first] + np.array([0, step]), errors.float().cpu().numpy()[first])
+
+    def update(self, places: NDArray[np.int64], errors: NDArray[np.float32]) -> None:
+        """Notes the errors ``(B,)`` of the first predicted frames of the segments at places ``(B, 2)``.
+
+        Those of episodes that are too short for a context have no frame to predict and are passed over.
+        """
+        self._follow_folder()
+        frames = self._first[places[:, 0]] + places[:, 1] + self._context_length
+        inside = frames < self._first[places[:, 0] + 1]
+        frames, errors = frames[inside], errors[inside]
+        old = self._errors[frames]
+        sunk = old + FORGETTING * (errors - old)
+        self._errors[frames] = np.where(np.isnan(old) | (errors > old), errors, sunk)
+
+    def _follow_folder(self) -> None:
+        """Gives every frame its place again after episodes were added or deleted."""
+        paths = [path.name for path in self._folder.paths]
+        if paths == self._paths:
+            return
+        known = dict(zip(self._paths, np.split(self._errors, self._first[1:-1]), strict=True)) if self._paths else {}
+        frames = self._folder.lengths + 1  # the final frame is one to predict too
+        unseen = (np.full(count, np.nan, dtype=np.float32) for count in frames)
+        errors = [known.get(path, blank) for path, blank in zip(paths, unseen, strict=True)]
+        self._paths, self._first = paths, np.concatenate(([0], frames.cumsum()))
+        self._errors = np.concatenate(errors) if errors else np.zeros(0, dtype=np.float32)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The errors, NaN where not known, and the episodes they belong to."""
+        return {"paths": self._paths, "first": self._first.tolist(), "errors": torch.from_numpy(self._errors.copy())}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues from ``state_dict()``."""
+        self._paths, self._errors = list(state["paths"]), state["errors"].numpy().copy()
+        self._first = np.asarray(state["first"], dtype=np.int64)
