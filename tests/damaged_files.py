@@ -50,7 +50,7 @@ from tests.training.first_person.recordings import write_recording as write_csgo
 from tests.training.first_person.recordings import write_video
 from training.components.denoiser import DenoiserTrainingConfig
 from training.data.episodes import GameEpisodes
-from training.evaluation.suite import read_suite
+from training.evaluation.scores.suite import read_suite
 from training.first_person.footage import Prepared
 from training.first_person.prepare import prepare_one
 from training.first_person.recordings import open_recording

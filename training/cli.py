@@ -16,7 +16,6 @@ from diamond_engine.emulator import FRAME_SIZE
 from diamond_engine.errors import UsageError
 from diamond_engine.runtime import DTYPES, Runtime
 from diamond_engine.worlds import COMPONENTS, write_world
-from training import command
 from training.algorithm.agent import MODEL_FREE, SIZES, AgentTraining
 from training.algorithm.atari import AtariTraining, algorithm_config
 from training.algorithm.replay import EVERY_STEP_ALIKE
@@ -36,6 +35,7 @@ from training.data.episodes import GameEpisodes
 from training.data.scripted import TRACKER
 from training.first_person.cli import csgo, csgo_data, import_videos
 from training.recorders.doom.cli import record
+from training.runs import command
 from training.runs.progress import make_console
 from training.runs.session import Session
 from training.runs.trained import find_agent, find_world

@@ -9,7 +9,7 @@ PROGRAM = """
 import errno, signal, time
 import typer
 from diamond_engine.errors import DiamondError, UsageError
-from training import command
+from training.runs import command
 from training.runs.signals import Interrupted
 
 class Interrupting:

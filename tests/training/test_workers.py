@@ -33,7 +33,7 @@ TRAIN = """
 from pathlib import Path
 import typer
 from tests.training.test_workers import train
-from training import command
+from training.runs import command
 from training.runs.workers import Workers
 app = typer.Typer()
 @app.command()

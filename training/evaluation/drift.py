@@ -28,7 +28,7 @@ from diamond_engine.worlds import World
 from training.evaluation.dreams import Dreaming, dream_on, steps_label
 from training.evaluation.held_out import play_held_out
 from training.evaluation.metrics import Frames, PixelMoments
-from training.evaluation.pictures import Image, Row, grid_picture
+from training.evaluation.reports.pictures import Image, Row, grid_picture
 from training.runs.progress import Show
 
 FIRST_MARK = 10

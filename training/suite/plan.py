@@ -10,7 +10,7 @@ from pathlib import Path
 from diamond_engine.actions import ATARI_GAMES, AtariGame, atari_game
 from diamond_engine.configs import defaults
 from training.algorithm.atari import algorithm_config, run_settings
-from training.evaluation.suite import FINAL, read_final
+from training.evaluation.scores.suite import FINAL, read_final
 from training.runs.facts import CONFIG, check_continues
 
 METRICS = "metrics.jsonl"

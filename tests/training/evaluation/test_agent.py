@@ -7,7 +7,7 @@ from torch import Tensor
 from diamond_engine.actions import atari_game
 from diamond_engine.agents import RandomPolicy
 from diamond_engine.emulator import AtariEmulator
-from training.evaluation.agent import play_games
+from training.evaluation.scores.agent import play_games
 
 BREAKOUT = atari_game("Breakout")
 

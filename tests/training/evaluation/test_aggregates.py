@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.evaluation.aggregates import (
+from training.evaluation.scores.aggregates import (
     AGGREGATES,
     Bootstrap,
     interquartile_mean,
@@ -14,7 +14,7 @@ from training.evaluation.aggregates import (
     share_above,
     superhuman,
 )
-from training.evaluation.benchmark import paper_scores, table1
+from training.evaluation.scores.benchmark import paper_scores, table1
 
 RUNS = [np.array([0.0, 4.0]), np.array([0.5, 0.7]), np.array([0.2, 0.2])]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from diamond_engine.actions import ATARI_GAMES
-from training.evaluation.benchmark import DIAMOND, paper_scores, table1
+from training.evaluation.scores.benchmark import DIAMOND, paper_scores, table1
 
 
 def test_all_games_of_the_benchmark_are_in_the_table() -> None:

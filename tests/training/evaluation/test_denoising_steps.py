@@ -8,16 +8,16 @@ import pytest
 
 from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.worlds import World
-from training.evaluation.denoising_steps import (
+from training.evaluation.dreams import Dreaming
+from training.evaluation.fidelity.denoising_steps import (
     MARGIN,
     PICTURED,
     compare_denoising_steps,
     comparison_picture,
     moving,
 )
-from training.evaluation.dreams import Dreaming
-from training.evaluation.fidelity import Start, draw_starts
-from training.evaluation.pictures import GAP, LABEL_HEIGHT, LABEL_WIDTH, SCALE
+from training.evaluation.fidelity.episodes import Start, draw_starts
+from training.evaluation.reports.pictures import GAP, LABEL_HEIGHT, LABEL_WIDTH, SCALE
 
 
 def test_moving_pixels_have_a_margin() -> None:

@@ -13,7 +13,7 @@ from diamond_engine.frames import from_numpy
 from diamond_engine.runtime import Runtime
 from diamond_engine.worlds import World
 from training.evaluation.dreams import Dreaming
-from training.evaluation.fidelity import (
+from training.evaluation.fidelity.episodes import (
     HORIZON,
     TRANSITIONS_AT_ONCE,
     Start,

@@ -5,7 +5,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from training.evaluation.pictures import GAP, LABEL_HEIGHT, LABEL_WIDTH, Row, grid_picture, strip_picture, write_png
+from training.evaluation.reports.pictures import (
+    GAP,
+    LABEL_HEIGHT,
+    LABEL_WIDTH,
+    Row,
+    grid_picture,
+    strip_picture,
+    write_png,
+)
 
 
 def test_real_frames_stand_above_dreamed_ones(tmp_path: Path) -> None:

@@ -26,7 +26,11 @@ from tests.training.evaluation.test_cli import assert_one_line_error, run
 from tests.training.first_person.recordings import write_recording
 from training.data.scripted import teacher
 from training.data.scripted.readers import READERS
-from training.evaluation.ball_events import (
+from training.evaluation.cli import app
+from training.evaluation.dreams import Dreaming, dream, dream_steps
+from training.evaluation.held_out import record_side_by_side
+from training.evaluation.metrics import Share, gradient_energy, rank_correlation
+from training.evaluation.play.ball_events import (
     AHEAD,
     HORIZON,
     KINDS,
@@ -40,15 +44,11 @@ from training.evaluation.ball_events import (
     judge_events,
     turning_points,
 )
-from training.evaluation.cli import app
-from training.evaluation.closed_loop import Lives, Player, compared, play_loop, players_of, ratio, side_of
-from training.evaluation.dreams import Dreaming, dream, dream_steps
-from training.evaluation.held_out import record_side_by_side
-from training.evaluation.metrics import Share, gradient_energy, rank_correlation
-from training.evaluation.moving_pixels import agreement, draw_moving_starts
-from training.evaluation.one_ball import Watch
-from training.evaluation.play import Playing, measure_play, planned_frames
-from training.evaluation.sharpness import measure_sharpness, places_as_far
+from training.evaluation.play.closed_loop import Lives, Player, compared, play_loop, players_of, ratio, side_of
+from training.evaluation.play.measurement import Playing, measure_play, planned_frames
+from training.evaluation.play.moving_pixels import agreement, draw_moving_starts
+from training.evaluation.play.one_ball import Watch
+from training.evaluation.play.sharpness import measure_sharpness, places_as_far
 from training.first_person.footage import open_footage
 
 GAMES = ["Breakout", "Pong"]

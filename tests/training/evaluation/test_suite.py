@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from diamond_engine.errors import DiamondError
-from training.evaluation.benchmark import DIAMOND, paper_scores
-from training.evaluation.plots import write_plots
-from training.evaluation.suite import measure_suite, read_suite
+from training.evaluation.reports.plots import write_plots
+from training.evaluation.scores.benchmark import DIAMOND, paper_scores
+from training.evaluation.scores.suite import measure_suite, read_suite
 
 
 def finish(folder: Path, game: str, seed: int, scores: list[float]) -> None:

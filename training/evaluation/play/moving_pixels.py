@@ -13,9 +13,9 @@ import numpy as np
 from diamond_engine.episodes import EpisodeFolder, cut
 from diamond_engine.errors import DiamondError
 from diamond_engine.worlds import World
-from training.evaluation.denoising_steps import moving
 from training.evaluation.dreams import Dreaming, dream
-from training.evaluation.fidelity import Start
+from training.evaluation.fidelity.denoising_steps import moving
+from training.evaluation.fidelity.episodes import Start
 from training.evaluation.metrics import Frames, wrong_pixels
 from training.runs.progress import Show
 

@@ -23,10 +23,10 @@ from diamond_engine.imagination import WorldModelEnv
 from diamond_engine.worlds import World
 from training.data.collect import TRACKER_SPREAD
 from training.data.scripted import TRACKERS, teacher
-from training.evaluation.aggregates import CONFIDENCE, RESAMPLES, Estimate
 from training.evaluation.dreams import Dreaming
 from training.evaluation.held_out import held_out_policy, held_out_seed
 from training.evaluation.metrics import rank_correlation
+from training.evaluation.scores.aggregates import CONFIDENCE, RESAMPLES, Estimate
 from training.runs.progress import Show
 
 EPSILONS = (0.0, 0.1, 0.3)

@@ -17,8 +17,16 @@ import numpy as np
 
 from diamond_engine.damage import reading
 from diamond_engine.errors import DiamondError, UsageError
-from training.evaluation.aggregates import AGGREGATES, OF_GAME_MEANS, Bootstrap, Estimate, Floats, Runs, share_above
-from training.evaluation.benchmark import DIAMOND, paper_scores, table1
+from training.evaluation.scores.aggregates import (
+    AGGREGATES,
+    OF_GAME_MEANS,
+    Bootstrap,
+    Estimate,
+    Floats,
+    Runs,
+    share_above,
+)
+from training.evaluation.scores.benchmark import DIAMOND, paper_scores, table1
 
 FINAL = "final.json"
 CONFIG = "config.yaml"

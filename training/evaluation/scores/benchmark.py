@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-PAPER = files("training.evaluation") / "paper"
+PAPER = files("training.evaluation.scores") / "paper"
 DIAMOND = "DIAMOND"
 STATED_MEANS = {"DreamerV3": 1.097}
 """Mean human-normalised scores that the paper states and that the scores of its Table 1 do not give."""

@@ -19,7 +19,7 @@ from diamond_engine.runtime import Runtime
 from diamond_engine.spawns import Spawns
 from diamond_engine.worlds import World
 from training.evaluation.dreams import Dreaming
-from training.evaluation.fidelity import HORIZON, MEASURED_STEPS
+from training.evaluation.fidelity.episodes import HORIZON, MEASURED_STEPS
 from training.evaluation.metrics import Frames, psnr, wrong_pixel_ratio
 from training.first_person.footage import Footage
 from training.runs.progress import Show

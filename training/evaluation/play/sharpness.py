@@ -12,7 +12,7 @@ import numpy as np
 
 from diamond_engine.worlds import World
 from training.evaluation.dreams import Dreaming
-from training.evaluation.footage import (
+from training.evaluation.fidelity.footage import (
     DYNAMICS,
     UPSAMPLER,
     Place,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from training.evaluation.aggregates import Estimate
-from training.evaluation.ball_events import EventFidelity
-from training.evaluation.closed_loop import FEWEST_TO_RANK, ClosedLoop, Side
 from training.evaluation.metrics import Share
-from training.evaluation.moving_pixels import MovingPixels
-from training.evaluation.one_ball import OneBall
-from training.evaluation.play import Play
-from training.evaluation.reports import Report, shown
-from training.evaluation.sharpness import Sharpness
+from training.evaluation.play.ball_events import EventFidelity
+from training.evaluation.play.closed_loop import FEWEST_TO_RANK, ClosedLoop, Side
+from training.evaluation.play.measurement import Play
+from training.evaluation.play.moving_pixels import MovingPixels
+from training.evaluation.play.one_ball import OneBall
+from training.evaluation.play.sharpness import Sharpness
+from training.evaluation.reports.report import Report, shown
+from training.evaluation.scores.aggregates import Estimate
 
 PER = 1000
 """Steps for which rewards are shown to a person."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from training.evaluation.aggregates import AGGREGATES, Estimate
-from training.evaluation.benchmark import DIAMOND, STATED_MEANS, table1
-from training.evaluation.reports import Report, shown
-from training.evaluation.suite import PROFILE_THRESHOLDS, SuiteResult, SuiteScores
+from training.evaluation.reports.report import Report, shown
+from training.evaluation.scores.aggregates import AGGREGATES, Estimate
+from training.evaluation.scores.benchmark import DIAMOND, STATED_MEANS, table1
+from training.evaluation.scores.suite import PROFILE_THRESHOLDS, SuiteResult, SuiteScores
 
 REPORTED_THRESHOLDS = (0.1, 0.5, 1.0, 2.0, 4.0)
 """Scores of the performance profile that a report holds."""

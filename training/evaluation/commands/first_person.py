@@ -14,15 +14,7 @@ from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.runtime import Runtime
 from diamond_engine.spawns import Spawns
 from diamond_engine.worlds import World
-from training.evaluation.dreams import Dreaming
-from training.evaluation.footage import (
-    StageFidelity,
-    contexts_at,
-    draw_places,
-    full_res_frames,
-    measure_footage,
-)
-from training.evaluation.options import (
+from training.evaluation.commands.options import (
     Device,
     Dtype,
     PicturePath,
@@ -35,8 +27,16 @@ from training.evaluation.options import (
     tell,
     where,
 )
-from training.evaluation.pictures import Row, grid_picture, strip_picture, write_png
-from training.evaluation.reports import Report, shown, table_of
+from training.evaluation.dreams import Dreaming
+from training.evaluation.fidelity.footage import (
+    StageFidelity,
+    contexts_at,
+    draw_places,
+    full_res_frames,
+    measure_footage,
+)
+from training.evaluation.reports.pictures import Row, grid_picture, strip_picture, write_png
+from training.evaluation.reports.report import Report, shown, table_of
 from training.evaluation.response import MEASURED_STEPS, PROBES, Responses, measure_responses
 from training.first_person.footage import Footage, open_footage
 from training.runs.progress import make_console, progress

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from diamond_engine.episodes import EpisodeFolder, cut
 from diamond_engine.worlds import World
 from training.evaluation.dreams import Dreaming, dream, steps_label
-from training.evaluation.fidelity import Start
+from training.evaluation.fidelity.episodes import Start
 from training.evaluation.metrics import WRONG_LEVELS, Frames, psnr, sharpness
-from training.evaluation.pictures import Image, Row, grid_picture
+from training.evaluation.reports.pictures import Image, Row, grid_picture
 from training.runs.progress import Show
 
 MARGIN = 2

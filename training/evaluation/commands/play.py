@@ -12,9 +12,8 @@ from diamond_engine.command_line import refuse
 from diamond_engine.errors import UsageError
 from diamond_engine.runtime import Runtime
 from diamond_engine.worlds import World
-from training.evaluation.dreams import Dreaming
-from training.evaluation.first_person_commands import Recordings
-from training.evaluation.options import (
+from training.evaluation.commands.first_person import Recordings
+from training.evaluation.commands.options import (
     Device,
     Dtype,
     NumEnvs,
@@ -27,9 +26,10 @@ from training.evaluation.options import (
     tell,
     where,
 )
-from training.evaluation.play import Playing, measure_play, planned_frames, seconds_a_frame, why_not
-from training.evaluation.play_reports import play_report, play_tables
-from training.evaluation.reports import Report, table_of
+from training.evaluation.dreams import Dreaming
+from training.evaluation.play.measurement import Playing, measure_play, planned_frames, seconds_a_frame, why_not
+from training.evaluation.reports.play import play_report, play_tables
+from training.evaluation.reports.report import Report, table_of
 from training.first_person.footage import open_footage
 from training.runs.progress import duration, make_console, progress
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from diamond_engine.errors import DiamondError
 from diamond_engine.files import atomic_path
-from training.evaluation.aggregates import Estimate
-from training.evaluation.benchmark import DIAMOND
-from training.evaluation.suite import PROFILE_THRESHOLDS, SuiteResult
+from training.evaluation.scores.aggregates import Estimate
+from training.evaluation.scores.benchmark import DIAMOND
+from training.evaluation.scores.suite import PROFILE_THRESHOLDS, SuiteResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -23,7 +23,9 @@ from diamond_engine.worlds import World
 from training.data.collect import TRACKER_SPREAD
 from training.data.scripted import teacher
 from training.data.scripted.readers import READERS
-from training.evaluation.ball_events import (
+from training.evaluation.dreams import Dreaming
+from training.evaluation.held_out import held_out_policy, held_out_seed, record_side_by_side
+from training.evaluation.play.ball_events import (
     HORIZON,
     KINDS,
     EventFidelity,
@@ -31,14 +33,12 @@ from training.evaluation.ball_events import (
     dream_events,
     judge_events,
 )
-from training.evaluation.closed_loop import ClosedLoop, measure_closed_loop, players_of
-from training.evaluation.dreams import Dreaming
-from training.evaluation.held_out import held_out_policy, held_out_seed, record_side_by_side
-from training.evaluation.moving_pixels import HORIZON as MOVING_HORIZON
-from training.evaluation.moving_pixels import MovingPixels, draw_moving_starts, measure_moving_pixels
-from training.evaluation.one_ball import DREAMS, OneBall, measure_one_ball
-from training.evaluation.sharpness import MEASURED_STEPS as SHARPNESS_STEPS
-from training.evaluation.sharpness import Sharpness, measure_sharpness, places_as_far
+from training.evaluation.play.closed_loop import ClosedLoop, measure_closed_loop, players_of
+from training.evaluation.play.moving_pixels import HORIZON as MOVING_HORIZON
+from training.evaluation.play.moving_pixels import MovingPixels, draw_moving_starts, measure_moving_pixels
+from training.evaluation.play.one_ball import DREAMS, OneBall, measure_one_ball
+from training.evaluation.play.sharpness import MEASURED_STEPS as SHARPNESS_STEPS
+from training.evaluation.play.sharpness import Sharpness, measure_sharpness, places_as_far
 from training.first_person.footage import Footage
 from training.runs.progress import Show
 

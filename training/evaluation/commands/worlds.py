@@ -11,20 +11,8 @@ import typer
 from diamond_engine import load_world
 from diamond_engine.errors import UsageError
 from diamond_engine.runtime import Runtime
-from training.evaluation.denoising_steps import compare_denoising_steps, comparison_picture
-from training.evaluation.dreams import Dreaming
-from training.evaluation.drift import (
-    Drifting,
-    check_comparable,
-    denoiser_calls,
-    drift_picture,
-    measure_drift,
-    play_real,
-)
-from training.evaluation.fidelity import draw_starts, measure_dreams, measure_judgement
-from training.evaluation.first_person_commands import Recordings, footage_fidelity
-from training.evaluation.held_out import POLICY_EPSILONS, collect_held_out, usable_epsilons
-from training.evaluation.options import (
+from training.evaluation.commands.first_person import Recordings, footage_fidelity
+from training.evaluation.commands.options import (
     PAPER_DENOISING_STEPS,
     DenoisingSteps,
     Device,
@@ -42,8 +30,20 @@ from training.evaluation.options import (
     tell,
     where,
 )
-from training.evaluation.pictures import strip_picture, write_png
-from training.evaluation.reports import (
+from training.evaluation.dreams import Dreaming
+from training.evaluation.drift import (
+    Drifting,
+    check_comparable,
+    denoiser_calls,
+    drift_picture,
+    measure_drift,
+    play_real,
+)
+from training.evaluation.fidelity.denoising_steps import compare_denoising_steps, comparison_picture
+from training.evaluation.fidelity.episodes import draw_starts, measure_dreams, measure_judgement
+from training.evaluation.held_out import POLICY_EPSILONS, collect_held_out, usable_epsilons
+from training.evaluation.reports.pictures import strip_picture, write_png
+from training.evaluation.reports.report import (
     Report,
     comparison_report,
     comparison_table,

@@ -13,13 +13,13 @@ from rich.table import Table
 
 from diamond_engine.actions import AtariGame
 from diamond_engine.files import write_text
-from training.evaluation.agent import Games
-from training.evaluation.benchmark import table1
-from training.evaluation.denoising_steps import Comparison
 from training.evaluation.drift import Drift
-from training.evaluation.fidelity import DreamFidelity, JudgementFidelity
+from training.evaluation.fidelity.denoising_steps import Comparison
+from training.evaluation.fidelity.episodes import DreamFidelity, JudgementFidelity
 from training.evaluation.inspection import EpisodeFacts, Inspection
 from training.evaluation.metrics import Detection
+from training.evaluation.scores.agent import Games
+from training.evaluation.scores.benchmark import table1
 
 Value = str | int | float | None
 Report = dict[str, Value]

@@ -10,21 +10,21 @@ import typer
 from diamond_engine import load_world
 from diamond_engine.command_line import EXIT_FAILED
 from diamond_engine.runtime import Runtime
-from training.evaluation.agent import play_games
-from training.evaluation.benchmark import paper_scores
+from training.evaluation.commands.options import Device, Dtype, ReportPath, Seed, Weights, WorldName, file, tell, where
 from training.evaluation.held_out import held_out_seed
 from training.evaluation.inspection import episode_paths, inspect_episodes
-from training.evaluation.options import Device, Dtype, ReportPath, Seed, Weights, WorldName, file, tell, where
-from training.evaluation.plots import write_plots
-from training.evaluation.reports import Report, agent_report, inspection_report, table_of
-from training.evaluation.suite import SuiteScores, measure_suite, read_suite
-from training.evaluation.suite_reports import (
+from training.evaluation.reports.plots import write_plots
+from training.evaluation.reports.report import Report, agent_report, inspection_report, table_of
+from training.evaluation.reports.suite import (
     aggregates_table,
     games_table,
     improvement_table,
     stated_means,
     suite_report,
 )
+from training.evaluation.scores.agent import play_games
+from training.evaluation.scores.benchmark import paper_scores
+from training.evaluation.scores.suite import SuiteScores, measure_suite, read_suite
 from training.runs.progress import make_console, progress
 
 PAPER = "paper"

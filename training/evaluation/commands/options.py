@@ -11,7 +11,7 @@ from rich.table import Table
 
 from diamond_engine.runtime import Runtime, device_name
 from training.evaluation.held_out import MAX_SEED, POLICY_EPSILONS
-from training.evaluation.reports import Report, write_report
+from training.evaluation.reports.report import Report, write_report
 
 WorldName = Annotated[str, typer.Argument(metavar="WORLD", help="A world such as atari/Breakout, or a world folder.")]
 Weights = Annotated[str | None, typer.Option(help="Weights to use: a world folder, a published .pt file, or 'hub'.")]
