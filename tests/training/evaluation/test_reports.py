@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.evaluation.reports.report import distinctive
+from training.evaluation.reports.drift import distinctive
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from rich.table import Table
 
 from diamond_engine import load_world
 from diamond_engine.errors import DiamondError, UsageError
@@ -19,6 +18,7 @@ from training.evaluation.commands.options import (
     Dtype,
     PicturePath,
     PresetName,
+    Recordings,
     ReportPath,
     Seed,
     Weights,
@@ -29,24 +29,18 @@ from training.evaluation.commands.options import (
 )
 from training.evaluation.dreams import Dreaming
 from training.evaluation.fidelity.footage import (
-    StageFidelity,
     contexts_at,
     draw_places,
     full_res_frames,
     measure_footage,
 )
-from training.evaluation.reports.pictures import Row, grid_picture, strip_picture, write_png
-from training.evaluation.reports.report import Report, shown, table_of
-from training.evaluation.response import MEASURED_STEPS, PROBES, Responses, measure_responses
+from training.evaluation.reports.fidelity import distance_report, distance_table
+from training.evaluation.reports.pictures import strip_picture, write_png
+from training.evaluation.reports.report import Report, table_of
+from training.evaluation.reports.response import response_picture, response_report, response_table
+from training.evaluation.response import PROBES, measure_responses
 from training.first_person.footage import Footage, open_footage
 from training.runs.progress import make_console, progress
-
-Recordings = Annotated[
-    Path | None,
-    typer.Option(
-        "--data", file_okay=False, help="First-person recordings: those held out of training are compared with."
-    ),
-]
 
 
 def footage_fidelity(
@@ -63,8 +57,8 @@ def footage_fidelity(
     last = [*stages.values()][-1]
     write_png(strip, strip_picture(last.real, last.dreamed))
     facts = {**facts, "data": str(data), "contexts": len(places)}
-    tell(table_of(facts), *(_distance_table(stage, result) for stage, result in stages.items()), f"picture: {strip}")
-    return {**facts, **_distance_report(stages)}
+    tell(table_of(facts), *(distance_table(stage, result) for stage, result in stages.items()), f"picture: {strip}")
+    return {**facts, **distance_report(stages)}
 
 
 def response(
@@ -103,7 +97,7 @@ def response(
     how = Dreaming(sampler, seed, contexts, device, dtype)
     with progress(console, "actions", len(PROBES)) as show:
         responses = measure_responses(world, starts, footage, how, show)
-    write_png(picture, _response_picture(responses))
+    write_png(picture, response_picture(responses))
     facts: Report = {
         "world": world.config.name,
         "weights": weights or world_name,
@@ -113,8 +107,8 @@ def response(
         "seed": seed,
         **where(Runtime.choose(device, dtype)),
     }
-    tell(table_of(facts), _response_table(responses), f"picture: {picture}")
-    file(report, {**facts, **_response_report(responses)})
+    tell(table_of(facts), response_table(responses), f"picture: {picture}")
+    file(report, {**facts, **response_report(responses)})
 
 
 def _starts(world: World, footage: Footage | None, count: int, seed: int) -> Spawns:
@@ -125,67 +119,3 @@ def _starts(world: World, footage: Footage | None, count: int, seed: int) -> Spa
     if world.spawns is None:
         raise DiamondError(f"{world.config.name} has no start contexts: give recordings with --data")
     return world.spawns.take(np.arange(count) % len(world.spawns))
-
-
-def _distance_report(stages: dict[str, StageFidelity]) -> Report:
-    """``dynamics_wrong_pixel_ratio_1``, ``dynamics_psnr_1``, and so on for every stage and measured step."""
-    report: Report = {}
-    for stage, result in stages.items():
-        for at in result.steps:
-            report[f"{stage}_wrong_pixel_ratio_{at.step}"] = at.wrong_pixel_ratio
-            report[f"{stage}_psnr_{at.step}"] = at.psnr
-            report[f"{stage}_mean_error_{at.step}"] = at.mean_error
-            report[f"{stage}_repeated_error_{at.step}"] = at.repeated_error
-    return report
-
-
-def _distance_table(stage: str, result: StageFidelity) -> Table:
-    table = Table(
-        "step",
-        "wrong-pixel ratio",
-        "PSNR (dB)",
-        "mean error (levels)",
-        "of a still picture",
-        title=f"frames of {stage}",
-    )
-    for at in result.steps:
-        values = (at.wrong_pixel_ratio, at.psnr, at.mean_error, at.repeated_error)
-        table.add_row(str(at.step), *map(shown, values))
-    return table
-
-
-def _response_report(responses: Responses) -> Report:
-    """``forward_difference_1``, ``forward_motion``, ``forward_right_way``, and so on for every action."""
-    report: Report = {}
-    for result in responses.responses:
-        name = result.probe.name.replace(" ", "_")
-        for step, difference in result.differences.items():
-            report[f"{name}_difference_{step}"] = difference
-        if result.probe.measure is not None:
-            report[f"{name}_motion"] = result.motion
-            report[f"{name}_right_way"] = result.agreement
-            report[f"{name}_real_motion"] = result.real_motion
-            report[f"{name}_real_right_way"] = result.real_agreement
-            report[f"{name}_real_pairs"] = result.real_pairs
-    return report
-
-
-def _response_table(responses: Responses) -> Table:
-    titles = [f"difference at {step}" for step in MEASURED_STEPS]
-    table = Table("action", *titles, "motion", "dreamed (%)", "right way", "real (%)", "right way", "pairs")
-    for result in responses.responses:
-        values = (result.motion, result.agreement, result.real_motion, result.real_agreement)
-        table.add_row(
-            result.probe.name,
-            *map(shown, result.differences.values()),
-            result.probe.measure or "–",
-            *map(shown, values),
-            str(result.real_pairs),
-        )
-    return table
-
-
-def _response_picture(responses: Responses) -> np.ndarray:
-    steps = (0, *MEASURED_STEPS)
-    rows = [Row(name, frames[[*steps]]) for name, frames in responses.pictures.items()]
-    return grid_picture(["context", *(f"step {step}" for step in MEASURED_STEPS)], rows)

@@ -36,6 +36,12 @@ NumEnvs = Annotated[int, typer.Option(min=1, help="Dreams side by side: more nee
 Seed = Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the games, the policies and the noise.")]
 Device = Annotated[str, typer.Option(help="Torch device to run on, or 'auto' for the fastest.")]
 Dtype = Annotated[str, typer.Option(help="Precision: auto, float32 or bfloat16.")]
+Recordings = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", file_okay=False, help="First-person recordings: those held out of training are compared with."
+    ),
+]
 ReportPath = Annotated[Path | None, typer.Option(dir_okay=False, help="Also write the result here, as flat JSON.")]
 PicturePath = Annotated[Path, typer.Option(dir_okay=False, help="Picture to write (PNG).")]
 

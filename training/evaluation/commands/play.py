@@ -12,12 +12,12 @@ from diamond_engine.command_line import refuse
 from diamond_engine.errors import UsageError
 from diamond_engine.runtime import Runtime
 from diamond_engine.worlds import World
-from training.evaluation.commands.first_person import Recordings
 from training.evaluation.commands.options import (
     Device,
     Dtype,
     NumEnvs,
     PresetName,
+    Recordings,
     ReportPath,
     Seed,
     Weights,

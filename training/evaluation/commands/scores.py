@@ -13,8 +13,9 @@ from diamond_engine.runtime import Runtime
 from training.evaluation.commands.options import Device, Dtype, ReportPath, Seed, Weights, WorldName, file, tell, where
 from training.evaluation.held_out import held_out_seed
 from training.evaluation.inspection import episode_paths, inspect_episodes
+from training.evaluation.reports.games import agent_report, inspection_report
 from training.evaluation.reports.plots import write_plots
-from training.evaluation.reports.report import Report, agent_report, inspection_report, table_of
+from training.evaluation.reports.report import Report, table_of
 from training.evaluation.reports.suite import (
     aggregates_table,
     games_table,

@@ -11,7 +11,7 @@ import typer
 from diamond_engine import load_world
 from diamond_engine.errors import UsageError
 from diamond_engine.runtime import Runtime
-from training.evaluation.commands.first_person import Recordings, footage_fidelity
+from training.evaluation.commands.first_person import footage_fidelity
 from training.evaluation.commands.options import (
     PAPER_DENOISING_STEPS,
     DenoisingSteps,
@@ -22,6 +22,7 @@ from training.evaluation.commands.options import (
     PicturePath,
     PolicyMix,
     PresetName,
+    Recordings,
     ReportPath,
     Seed,
     Weights,
@@ -31,30 +32,22 @@ from training.evaluation.commands.options import (
     where,
 )
 from training.evaluation.dreams import Dreaming
-from training.evaluation.drift import (
-    Drifting,
-    check_comparable,
-    denoiser_calls,
-    drift_picture,
-    measure_drift,
-    play_real,
-)
-from training.evaluation.fidelity.denoising_steps import compare_denoising_steps, comparison_picture
+from training.evaluation.drift import Drifting, check_comparable, denoiser_calls, measure_drift, play_real
+from training.evaluation.fidelity.denoising_steps import compare_denoising_steps
 from training.evaluation.fidelity.episodes import draw_starts, measure_dreams, measure_judgement
 from training.evaluation.held_out import POLICY_EPSILONS, collect_held_out, usable_epsilons
-from training.evaluation.reports.pictures import strip_picture, write_png
-from training.evaluation.reports.report import (
-    Report,
+from training.evaluation.reports.drift import drift_picture, drift_report, drift_table
+from training.evaluation.reports.fidelity import (
+    comparison_picture,
     comparison_report,
     comparison_table,
     dream_report,
     dream_table,
-    drift_report,
-    drift_table,
     judgement_report,
     judgement_table,
-    table_of,
 )
+from training.evaluation.reports.pictures import strip_picture, write_png
+from training.evaluation.reports.report import Report, table_of
 from training.runs.progress import make_console, progress
 
 AGENT_EPSILON = 0.1

@@ -20,15 +20,13 @@ from numpy.typing import NDArray
 
 from diamond_engine.episodes import EpisodeFolder, cut
 from diamond_engine.worlds import World
-from training.evaluation.dreams import Dreaming, dream, steps_label
+from training.evaluation.dreams import Dreaming, dream
 from training.evaluation.fidelity.episodes import Start
 from training.evaluation.metrics import WRONG_LEVELS, Frames, psnr, sharpness
-from training.evaluation.reports.pictures import Image, Row, grid_picture
 from training.runs.progress import Show
 
 MARGIN = 2
 """Pixels around what moved that are measured as well."""
-PICTURED = 10
 
 
 @dataclass(frozen=True)
@@ -118,12 +116,3 @@ def _measured(steps: int, frames: Frames, real: Frames, where: NDArray[np.bool_]
         spread=float(np.sqrt(frames.var(axis=1)[where].mean())) if where.any() else None,
         psnr=float(np.mean([psnr(draw, real) for draw in drawn])),
     )
-
-
-def comparison_picture(comparison: Comparison) -> Image:
-    """First draws side by side, for the contexts where fewest and most denoising steps differ most."""
-    fewest, most = (draws.frames[:, 0].astype(np.float64) for draws in (comparison.draws[0], comparison.draws[-1]))
-    chosen = np.argsort(-np.abs(fewest - most).mean(axis=(1, 2, 3)), kind="stable")[:PICTURED]
-    rows = [Row("before", comparison.newest[chosen]), Row("real", comparison.real[chosen])]
-    rows += [Row(steps_label(draws.denoising_steps), draws.frames[chosen, 0]) for draws in comparison.draws]
-    return grid_picture([f"#{place}" for place in chosen.tolist()], rows)
