@@ -15,7 +15,7 @@ from tests.conftest import tiny_config
 from tests.training.runs import MakeTrainer, ddpm_trainer, denoiser_trainer, focused_trainer, reward_end_trainer
 from training.components.denoiser import DenoiserTrainingConfig, check_fits
 from training.components.reward_end import transitions
-from training.data.episodes import SegmentStream
+from training.data.segments import SegmentStream
 
 
 @pytest.fixture

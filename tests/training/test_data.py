@@ -12,7 +12,8 @@ from diamond_engine.actions import atari_game
 from diamond_engine.episodes import Episode, EpisodeFolder
 from diamond_engine.errors import DiamondError, UsageError
 from tests.conftest import collect_random
-from training.data.episodes import EpisodeContexts, GameEpisodes, SegmentStream, Source
+from training.data.episodes import GameEpisodes, Source
+from training.data.segments import EpisodeContexts, SegmentStream
 
 BREAKOUT = atari_game("Breakout")
 

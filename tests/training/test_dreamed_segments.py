@@ -13,7 +13,7 @@ from tests.conftest import tiny_config
 from tests.training.runs import QUICK, RUNTIME, no_export
 from training.components.reward_end import RewardEndTrainer, RewardEndTrainingConfig
 from training.data.dreamed_segments import DreamedSegments
-from training.data.episodes import SegmentStream
+from training.data.segments import SegmentStream
 
 LENGTH, CONTEXT = 9, 4
 

@@ -19,11 +19,11 @@ from diamond_engine.networks import ActorCritic, ActorCriticConfig
 from diamond_engine.reinforcement import ActorCriticLossConfig
 from diamond_engine.worlds import World, write_world
 from training.algorithm.dreams import Dreams, ImaginationConfig
-from training.algorithm.replay import EVERY_STEP_ALIKE
 from training.components.actor_critic import ActorCriticTrainer, ActorCriticTrainingConfig
 from training.components.optimisation import OptimiserConfig
 from training.data.episodes import GameEpisodes
 from training.data.scripted import TRACKER, teacher
+from training.data.segments import EVERY_STEP_ALIKE
 from training.runs.run import Run
 from training.runs.session import Session
 

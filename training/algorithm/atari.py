@@ -13,9 +13,10 @@ from diamond_engine.errors import UsageError
 from training.algorithm.config import AlgorithmConfig
 from training.algorithm.loop import Algorithm1
 from training.algorithm.presets import PRESETS
-from training.algorithm.replay import EVERY_STEP_ALIKE, Replay
+from training.algorithm.replay import Replay
 from training.components.shapes import check_actor_critic, check_inner_model, check_reward_end
 from training.data.episodes import CACHE_BYTES, GameEpisodes
+from training.data.segments import EVERY_STEP_ALIKE
 from training.runs.run import Run
 from training.runs.session import Session
 from training.runs.settings import check_counts, configured

@@ -29,7 +29,7 @@ from training.algorithm.replay import Replay
 from training.components.actor_critic import ActorCriticTrainer
 from training.components.denoiser import DenoiserTrainer
 from training.components.reward_end import RewardEndTrainer
-from training.data.episodes import EpisodeContexts
+from training.data.segments import EpisodeContexts
 from training.evaluation.scores.agent import play_games
 from training.runs.procedure import Metrics, Work, updates_of
 from training.runs.seeds import derived_seed

@@ -7,9 +7,6 @@ from pathlib import Path
 from diamond_engine.episodes import Episode, EpisodeFolder, episode_name, write_episode
 from diamond_engine.errors import DiamondError
 
-EVERY_STEP_ALIKE = (1.0,)
-"""Age weights for episodes that do not grow: the paper favours the newest of those that an improving agent plays."""
-
 
 class Replay(EpisodeFolder):
     """Whole episodes and, as the last file, possibly the one under way, which is written anew as it grows."""

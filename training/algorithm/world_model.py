@@ -23,7 +23,8 @@ from diamond_engine.worlds import Preset, World, WorldConfig, as_ddpm, atari_wor
 from training.components.denoiser import DenoiserTrainer, DenoiserTrainingConfig
 from training.components.reward_end import RewardEndTrainer, RewardEndTrainingConfig
 from training.data.dreamed_segments import DreamedSegments
-from training.data.episodes import EpisodeContexts, GameEpisodes
+from training.data.episodes import GameEpisodes
+from training.data.segments import EpisodeContexts
 from training.runs.facts import read_provenance
 from training.runs.run import Run
 from training.runs.seeds import derived_seed

@@ -11,7 +11,7 @@ from diamond_engine.worlds import World
 from training.runs.trained import TrainedAgent
 
 
-def assemble(world: World, agent: TrainedAgent | None, notes: Mapping[str, str]) -> World:
+def assembled(world: World, agent: TrainedAgent | None, notes: Mapping[str, str]) -> World:
     """The world with another agent (its own where None) and with notes, such as a licence, in its provenance."""
     provenance = {**world.config.provenance, "assembled": date.today().isoformat(), **notes}
     if agent is None:

@@ -33,8 +33,8 @@ from diamond_engine.runtime import Runtime
 from training.components.crops import crop_to_motion
 from training.components.level_weights import LevelWeights
 from training.components.optimisation import Ema, Optimiser, OptimiserConfig
-from training.data.episodes import SegmentStream
 from training.data.priorities import Priorities
+from training.data.segments import SegmentStream
 from training.runs.procedure import Metrics
 from training.runs.workers import ALONE, Workers
 

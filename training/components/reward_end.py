@@ -18,7 +18,7 @@ from diamond_engine.networks.reward_end import RewardEndBatch, reward_end_loss
 from diamond_engine.runtime import Runtime
 from training.components.optimisation import Optimiser, OptimiserConfig
 from training.data.dreamed_segments import DreamedSegments
-from training.data.episodes import SegmentStream
+from training.data.segments import SegmentStream
 from training.runs.procedure import Metrics
 from training.runs.workers import ALONE, Workers
 

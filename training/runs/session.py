@@ -1,4 +1,4 @@
-"""What all commands that run something have in common."""
+"""Where and how a command runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.runs.workers import ALONE, Workers
 
 @dataclass(frozen=True)
 class Session:
-    """What all commands have in common."""
+    """What all commands that make something have in common."""
 
     out: Path
     """Folder to write to; what is there is continued."""
