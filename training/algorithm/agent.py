@@ -22,7 +22,7 @@ from training.algorithm.dreams import Dreams, ImaginationConfig
 from training.components.actor_critic import ActorCriticTrainer, ActorCriticTrainingConfig
 from training.components.optimisation import OptimiserConfig
 from training.data.episodes import GameEpisodes
-from training.data.scripted import TRACKER, teacher
+from training.data.scripted import TRACKER, scripted_policy
 from training.data.segments import EVERY_STEP_ALIKE
 from training.runs.run import Run
 from training.runs.session import Session
@@ -110,7 +110,7 @@ class AgentTraining:
             emulator.close()
 
     def _tutor(self) -> Policy | None:
-        return teacher(self.game, self.session.seed, spread=0.0) if self.config.kickstart_updates > 0 else None
+        return scripted_policy(self.game, self.session.seed, spread=0.0) if self.config.kickstart_updates > 0 else None
 
     def _network(self) -> ActorCritic:
         torch.manual_seed(self.session.seed)

@@ -19,7 +19,7 @@ from diamond_engine.emulator import AtariEmulator, EmulatorStep
 from diamond_engine.episodes import Episode, EpisodeFolder
 from diamond_engine.frames import from_numpy
 from training.data.episodes import GameEpisodes, Source
-from training.data.scripted import TRACKER, teacher
+from training.data.scripted import TRACKER, scripted_policy
 from training.runs.progress import progress
 from training.runs.session import Session
 from training.runs.signals import Interrupted, stop_signals
@@ -199,7 +199,7 @@ def _collector(mixture: Mixture, source: Source, before: int, session: Session) 
     if isinstance(mixture.player, TrainedAgent):
         policy = Agent(mixture.player.network, session.runtime, actions)
     elif mixture.player == TRACKER:
-        policy = teacher(mixture.game, actions, TRACKER_SPREAD)
+        policy = scripted_policy(mixture.game, actions, TRACKER_SPREAD)
     else:
         policy = RandomPolicy(len(mixture.game.actions), actions)
     epsilon = 1.0 if mixture.player == RANDOM else source.epsilon

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from diamond_engine.errors import UsageError
-from tests.training.runs import TINY_ASSIGNMENTS, metrics_of, run
+from tests.training.trainers import TINY_ASSIGNMENTS, metrics_of, run
 from training.evaluation.scores.suite import read_suite
 from training.suite import cluster
 

@@ -1,4 +1,4 @@
-"""The scripted player of Breakout.
+"""The scripted policy of Breakout.
 
 Shapes: H height, W width.
 """

@@ -1,4 +1,4 @@
-"""Where a ball is and where it will be: what scripted players read off the pixels.
+"""Where a ball is and where it will be: what scripted policies read off the pixels.
 
 Shapes: H height, W width.
 """

@@ -1,4 +1,4 @@
-"""The scripted player of Pong.
+"""The scripted policy of Pong.
 
 Shapes: H height, W width.
 """

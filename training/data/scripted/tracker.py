@@ -1,4 +1,4 @@
-"""What scripted players share: each game's ball, aim and glide, and pushes toward the aim.
+"""What scripted policies share: each game's ball, aim and glide, and pushes toward the aim.
 
 Shapes: B games, C channels, H height, W width.
 """

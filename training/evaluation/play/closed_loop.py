@@ -22,7 +22,7 @@ from diamond_engine.environment import BatchedEnv, EmulatorEnv
 from diamond_engine.imagination import WorldModelEnv
 from diamond_engine.worlds import World
 from training.data.collect import TRACKER_SPREAD
-from training.data.scripted import TRACKERS, teacher
+from training.data.scripted import TRACKERS, scripted_policy
 from training.evaluation.dreams import Dreaming
 from training.evaluation.held_out import held_out_policy, held_out_seed
 from training.evaluation.metrics import rank_correlation
@@ -106,7 +106,7 @@ def players_of(world: World, how: Dreaming) -> dict[str, Callable[[], Policy]]:
         name = f"agent epsilon {epsilon:g}" if epsilon else "agent"
         makers[name] = lambda epsilon=epsilon: held_out_policy(world, epsilon, how.seed, how.device, how.dtype)
     if game.name in TRACKERS:
-        makers["scripted player"] = lambda: teacher(game, how.seed, TRACKER_SPREAD)
+        makers["scripted player"] = lambda: scripted_policy(game, how.seed, TRACKER_SPREAD)
     makers["random"] = lambda: held_out_policy(world, 1.0, how.seed, how.device, how.dtype)
     makers[f"random held {HOLD}"] = lambda: EpsilonPolicy(
         held_out_policy(world, 1.0, how.seed, how.device, how.dtype), count, 1.0, how.seed + 1, HOLD

@@ -21,7 +21,7 @@ from diamond_engine.errors import UsageError
 from diamond_engine.imagination import WorldModelEnv
 from diamond_engine.worlds import World
 from training.data.collect import TRACKER_SPREAD
-from training.data.scripted import teacher
+from training.data.scripted import scripted_policy
 from training.data.scripted.readers import READERS
 from training.evaluation.dreams import Dreaming
 from training.evaluation.held_out import held_out_policy, held_out_seed, record_side_by_side
@@ -172,7 +172,7 @@ def _events(world: World, how: Dreaming, playing: Playing, stage: Stage) -> list
     game = world.game
     reader, kinds = READERS[game.name], KINDS[game.name]
     each = -(-playing.recorded // RECORDED_GAMES)
-    player = EpsilonPolicy(teacher(game, how.seed, TRACKER_SPREAD), len(game.actions), EPSILON, how.seed + 1)
+    player = EpsilonPolicy(scripted_policy(game, how.seed, TRACKER_SPREAD), len(game.actions), EPSILON, how.seed + 1)
     with TemporaryDirectory() as folder:
         with stage("recording the scripted player, steps", each * RECORDED_GAMES) as show:
             seed = held_out_seed(how.seed)

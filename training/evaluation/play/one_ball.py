@@ -16,7 +16,7 @@ from diamond_engine.frames import to_numpy
 from diamond_engine.imagination import WorldModelEnv
 from diamond_engine.worlds import World
 from training.data.collect import TRACKER_SPREAD
-from training.data.scripted import teacher
+from training.data.scripted import scripted_policy
 from training.data.scripted.readers import Position, Reader
 from training.evaluation.dreams import Dreaming
 from training.evaluation.held_out import held_out_seed
@@ -114,7 +114,7 @@ def _watched(
     world: World, env: BatchedEnv, reader: Reader, steps: int, seed: int, show: Show = lambda done: None
 ) -> Things:
     watch = Watch(reader, env.num_envs)
-    policy = teacher(world.game, 0, TRACKER_SPREAD)
+    policy = scripted_policy(world.game, 0, TRACKER_SPREAD)
     obs, _ = env.reset(seed)
     watch.begin(to_numpy(obs))
     for step in range(1, steps + 1):

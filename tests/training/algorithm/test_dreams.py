@@ -10,7 +10,7 @@ from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.errors import DiamondError
 from diamond_engine.frames import from_numpy
 from tests.conftest import collect_random, tiny_world
-from tests.training.runs import RUNTIME
+from tests.training.trainers import RUNTIME
 from training.algorithm.dreams import Dreams, ImaginationConfig
 
 PAPER = (0.1, 0.1, 0.1, 0.7)

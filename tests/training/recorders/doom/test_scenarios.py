@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from diamond_engine.actions import CsgoAction, csgo
-from tests.training.runs import run
+from tests.training.trainers import run
 from training.recorders.doom.episode import episode_path, read_facts
 from training.recorders.doom.game import Doom, View
 from training.recorders.doom.gatherer import FLICKS, USELESS_KEYS, Gatherer

@@ -24,7 +24,7 @@ from diamond_engine.worlds import World, write_world
 from tests.conftest import make_first_person_world
 from tests.training.evaluation.test_cli import assert_one_line_error, run
 from tests.training.first_person.recordings import write_recording
-from training.data.scripted import teacher
+from training.data.scripted import scripted_policy
 from training.data.scripted.readers import READERS
 from training.evaluation.cli import app
 from training.evaluation.dreams import Dreaming, dream, dream_steps
@@ -61,7 +61,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, EpisodeFolde
     folders: dict[str, EpisodeFolder] = {}
     for name in GAMES:
         game = atari_game(name)
-        player = EpsilonPolicy(teacher(game, 0, 1.5), len(game.actions), 0.3, seed=1)
+        player = EpsilonPolicy(scripted_policy(game, 0, 1.5), len(game.actions), 0.3, seed=1)
         folders[name] = record_side_by_side(game, player, tmp_path_factory.mktemp(name), 2, 300, seed=5)
     return folders
 

@@ -9,9 +9,9 @@ import pytest
 from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.worlds import World
 from training.evaluation.dreams import Dreaming
-from training.evaluation.fidelity.denoising_steps import MARGIN, PICTURED, compare_denoising_steps, moving
+from training.evaluation.fidelity.denoising_steps import MARGIN, compare_denoising_steps, moving
 from training.evaluation.fidelity.episodes import Start, draw_starts
-from training.evaluation.reports.fidelity import comparison_picture
+from training.evaluation.reports.fidelity import PICTURED, comparison_picture
 from training.evaluation.reports.pictures import GAP, LABEL_HEIGHT, LABEL_WIDTH, SCALE
 
 

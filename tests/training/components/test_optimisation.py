@@ -7,7 +7,7 @@ from torch import nn
 from diamond_engine.diffusion import Denoiser
 from diamond_engine.networks import ActorCritic
 from tests.conftest import tiny_config
-from tests.training.runs import RUNTIME
+from tests.training.trainers import RUNTIME
 from training.components.optimisation import Ema, Optimiser, OptimiserConfig, parameter_groups
 
 

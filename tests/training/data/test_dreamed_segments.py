@@ -10,7 +10,7 @@ from diamond_engine.diffusion import Denoiser, SamplerConfig
 from diamond_engine.episodes import EpisodeFolder, SegmentBatch
 from diamond_engine.networks import RewardEndModel
 from tests.conftest import tiny_config
-from tests.training.runs import QUICK, RUNTIME, no_export
+from tests.training.trainers import QUICK, RUNTIME, no_export
 from training.components.reward_end import RewardEndTrainer, RewardEndTrainingConfig
 from training.data.dreamed_segments import DreamedSegments
 from training.data.segments import SegmentStream

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diamond_engine.configs import defaults, plain
 from diamond_engine.errors import DiamondError, UsageError
-from tests.training.runs import MakeTrainer, denoiser_trainer, metrics_of, reward_end_trainer
+from tests.training.trainers import MakeTrainer, denoiser_trainer, metrics_of, reward_end_trainer
 from training.components.denoiser import DenoiserTrainingConfig
 from training.runs.facts import check_continues
 from training.runs.progress import make_console

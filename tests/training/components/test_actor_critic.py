@@ -14,7 +14,7 @@ from diamond_engine.imagination import WorldModelEnv
 from diamond_engine.networks import ActorCritic
 from diamond_engine.runtime import Runtime
 from tests.conftest import tiny_config, tiny_world
-from tests.training.runs import RUNTIME, no_export
+from tests.training.trainers import RUNTIME, no_export
 from training.components.actor_critic import ActorCriticTrainer, ActorCriticTrainingConfig
 from training.components.optimisation import OptimiserConfig
 

@@ -16,7 +16,7 @@ from diamond_engine import load_world
 from diamond_engine.actions import atari_game
 from diamond_engine.errors import UsageError
 from tests.conftest import tiny_config
-from tests.training.runs import RUNTIME, metrics_of
+from tests.training.trainers import RUNTIME, metrics_of
 from training.algorithm.world_model import Component, WorldModelTraining
 from training.components.denoiser import DenoiserTrainingConfig
 from training.components.optimisation import OptimiserConfig

@@ -8,7 +8,7 @@ import pytest
 
 from diamond_engine.actions import csgo
 from diamond_engine.errors import UsageError
-from tests.training.doom.test_level import EAST, WEST, reaches, room, two_rooms
+from tests.training.recorders.doom.test_level import EAST, WEST, reaches, room, two_rooms
 from training.recorders.doom.episode import episode_path, read_facts
 from training.recorders.doom.recorder import Recorder
 from training.recorders.doom.style import Style

@@ -12,7 +12,7 @@ import torch
 from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.errors import UsageError
 from tests.conftest import tiny_config
-from tests.training.runs import MakeTrainer, ddpm_trainer, denoiser_trainer, focused_trainer, reward_end_trainer
+from tests.training.trainers import MakeTrainer, ddpm_trainer, denoiser_trainer, focused_trainer, reward_end_trainer
 from training.components.denoiser import DenoiserTrainingConfig, check_fits
 from training.components.reward_end import transitions
 from training.data.segments import SegmentStream

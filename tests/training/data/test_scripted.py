@@ -8,7 +8,7 @@ from diamond_engine.actions import atari_game
 from diamond_engine.emulator import AtariEmulator
 from diamond_engine.errors import UsageError
 from diamond_engine.frames import from_numpy
-from training.data.scripted import BreakoutTracker, PongTracker, teacher
+from training.data.scripted import BreakoutTracker, PongTracker, scripted_policy
 from training.data.scripted.breakout import find_ball, landing_column
 from training.data.scripted.geometry import reflected
 from training.data.scripted.pong import landing_row
@@ -64,4 +64,4 @@ def test_what_moves_is_reflected_at_both_walls(position: float, where: float) ->
 
 def test_other_games_have_no_scripted_player() -> None:
     with pytest.raises(UsageError, match="no scripted player of Boxing, only of Breakout and Pong"):
-        teacher(atari_game("Boxing"), seed=0, spread=0.0)
+        scripted_policy(atari_game("Boxing"), seed=0, spread=0.0)

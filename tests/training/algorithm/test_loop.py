@@ -20,7 +20,7 @@ from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.worlds import atari_world_config
 from tests.conftest import collect_random
-from tests.training.runs import RUNTIME, TINY_ASSIGNMENTS, metrics_of
+from tests.training.trainers import RUNTIME, TINY_ASSIGNMENTS, metrics_of
 from training.algorithm.atari import AtariTraining, algorithm_config
 from training.algorithm.config import Updates, UpdatesConfig
 from training.algorithm.experience import CollectionConfig

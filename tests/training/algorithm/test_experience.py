@@ -12,7 +12,7 @@ from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.errors import DiamondError
 from diamond_engine.networks import ActorCritic
 from tests.conftest import tiny_config
-from tests.training.runs import RUNTIME
+from tests.training.trainers import RUNTIME
 from training.algorithm.experience import Experience
 from training.algorithm.replay import Replay
 
