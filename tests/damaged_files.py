@@ -63,6 +63,7 @@ from training.runs.metrics import MetricsLog
 from training.runs.progress import make_console
 from training.runs.run import Run
 from training.runs.settings import configured
+from weights import WeightsError
 from weights.checksums import check_checksums, write_checksums
 
 HANGS_AFTER = 60
@@ -440,7 +441,7 @@ def _use(kind: Kind, copy: Path, name: str, outcome: Outcome) -> None:
         with _hang_noticed():
             kind.use(copy)
         outcome.accepted[kind.name] += 1
-    except DiamondError as error:
+    except (DiamondError, WeightsError) as error:
         outcome.refused[kind.name] += 1
         if "\n" in str(error):
             outcome.failures.append(f"{name}: an error of several lines: {error!r}")
