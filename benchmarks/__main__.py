@@ -17,7 +17,7 @@ from benchmarks import options
 from benchmarks.output import show_json
 from diamond_engine.errors import UsageError
 from diamond_engine.files import write_text
-from training.command import run
+from training.runs.command import run
 
 app = typer.Typer(add_completion=False)
 ROOT = Path(__file__).parents[1]

@@ -22,7 +22,7 @@ from benchmarks.timing import Timing, interleaved, measured_peaks
 from benchmarks.worlds import world_to_time
 from diamond_engine.runtime import Runtime
 from diamond_engine.worlds import World
-from training.command import run
+from training.runs.command import run
 
 app = typer.Typer(add_completion=False)
 COLUMNS = ("work", "batch", "plain ms", "fast ms", "plain /s", "fast /s", "speedup", "of peak")

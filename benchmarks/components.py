@@ -15,9 +15,9 @@ from diamond_engine.episodes import Episode, EpisodeFolder, episode_name, write_
 from diamond_engine.imagination import WorldModelEnv
 from diamond_engine.runtime import Runtime
 from diamond_engine.worlds import World
-from training.actor_critic import ActorCriticTrainer, ActorCriticTrainingConfig
-from training.denoiser import DenoiserTrainer, DenoiserTrainingConfig
-from training.reward_end import RewardEndTrainer, RewardEndTrainingConfig
+from training.components.actor_critic import ActorCriticTrainer, ActorCriticTrainingConfig
+from training.components.denoiser import DenoiserTrainer, DenoiserTrainingConfig
+from training.components.reward_end import RewardEndTrainer, RewardEndTrainingConfig
 
 COMPONENTS = ("denoiser", "reward_end", "actor_critic")
 PLAIN, FAST = SIDES = ("plain", "fast")

@@ -22,10 +22,10 @@ from benchmarks import options
 from benchmarks.output import show_json, show_table, spread, times
 from benchmarks.timing import Timing, interleaved
 from diamond_engine.errors import UsageError
-from training.command import run
 from training.first_person.config import paper
 from training.first_person.footage import Footage, Originals, Prepared, Segments
 from training.first_person.shards import shrink
+from training.runs.command import run
 
 app = typer.Typer(add_completion=False)
 COLUMNS = ("frames", "from", "batch ms", "frames/s", "speedup", "updates/s possible", "headroom")

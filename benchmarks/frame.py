@@ -18,7 +18,7 @@ from benchmarks.timing import interleaved, measured_peaks
 from benchmarks.worlds import weights_bytes, world_to_time
 from diamond_engine.runtime import DTYPES, Runtime
 from diamond_engine.worlds import World
-from training.command import run
+from training.runs.command import run
 
 app = typer.Typer(add_completion=False)
 COLUMNS = ("world", "preset", "batch", "plain ms", "fast ms", "plain fps", "fast fps", "speedup", "GFLOP", "of peak")

@@ -30,7 +30,7 @@ from play.latch import Input
 from play.options import Options
 from play.session import Session
 from play.stage import load_session
-from training.command import run
+from training.runs.command import run
 
 app = typer.Typer(add_completion=False)
 MARKS = 20

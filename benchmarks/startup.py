@@ -20,7 +20,7 @@ from benchmarks import options
 from benchmarks.output import show_json, show_table
 from diamond_engine.cache import CACHE
 from diamond_engine.errors import DiamondError
-from training.command import run
+from training.runs.command import run
 
 app = typer.Typer(add_completion=False)
 ROOT = Path(__file__).parents[1]

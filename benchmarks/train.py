@@ -27,7 +27,7 @@ from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.runtime import Runtime
 from diamond_engine.runtime.devices import peak_memory
 from diamond_engine.worlds import World
-from training.command import run
+from training.runs.command import run
 
 app = typer.Typer(add_completion=False)
 COLUMNS = (

@@ -20,6 +20,7 @@ from diamond_engine.checkpoints import read_published
 from diamond_engine.diffusion import DenoiserConfig
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import remove_abandoned
+from diamond_engine.locating import is_published, located
 from diamond_engine.networks import InnerModelConfig
 from diamond_engine.spawns import Spawns, read_spawn_folders
 from diamond_engine.worlds import (
@@ -32,7 +33,7 @@ from diamond_engine.worlds import (
     world_folder,
     write_world,
 )
-from weights import Notice, check_published, locate
+from weights import Notice
 from weights.manifest import LICENCE, MANIFEST
 
 NAME = "csgo"
@@ -80,14 +81,14 @@ def load(weights: str | Path | None, dtype: torch.dtype, notice: Notice) -> Worl
     """
     if weights is None or weights == "hub":
         published = MANIFEST[NAME].checkpoint
-        return _converted(published.sha256 or NAME, dtype, lambda: _open(locate(NAME, notice=notice)), notice)
+        return _converted(published.sha256 or NAME, dtype, lambda: _open(located(NAME, notice=notice)), notice)
     path = Path(weights)
     if any((folder / "world.yaml").is_file() for folder in (path, path / "world")):
         return _first_person(read_world(world_folder(path), dtype=dtype), path)
     checkpoint = _checkpoint(path)
 
     def open_checked() -> World:
-        if not check_published(NAME, checkpoint):
+        if not is_published(NAME, checkpoint):
             notice(f"{checkpoint} is not the published checkpoint (another size): it is used as it is")
         return _open(checkpoint)
 

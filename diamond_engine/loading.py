@@ -12,6 +12,7 @@ from diamond_engine.actions import AtariGame, atari_game
 from diamond_engine.agents import Agent
 from diamond_engine.checkpoints import StateDict, built, read_published
 from diamond_engine.errors import DiamondError, UsageError
+from diamond_engine.locating import located
 from diamond_engine.networks import ActorCritic
 from diamond_engine.runtime import Runtime
 from diamond_engine.spawns import Spawns, collect_spawns
@@ -24,7 +25,7 @@ from diamond_engine.worlds import (
     read_world,
     world_folder,
 )
-from weights import Notice, bundled_folder, locate, to_stderr
+from weights import Notice, bundled_folder, to_stderr
 
 ATARI = "atari/"
 
@@ -97,13 +98,13 @@ def _find(name_or_path: str | Path, weights: str | Path | None) -> tuple[Path, A
     if isinstance(name_or_path, str) and name_or_path.startswith(ATARI):
         game = atari_game(name_or_path.removeprefix(ATARI))
         if weights is None or weights == "hub":
-            return locate(ATARI + game.name, hub_only=weights == "hub"), game
+            return located(ATARI + game.name, hub_only=weights == "hub"), game
         path = Path(weights)
         return world_folder(path) if path.is_dir() else path, game
     if weights is not None:
         raise UsageError(f"weights go with the name of a world, such as 'atari/Breakout', not with {name_or_path}")
     if isinstance(name_or_path, str) and bundled_folder(name_or_path) is not None:
-        return locate(name_or_path), None
+        return located(name_or_path), None
     return world_folder(Path(name_or_path)), None
 
 

@@ -176,4 +176,4 @@ DOOM = replace(
     FIRST_PERSON,
     bindings=tuple(replace(line, text=DOOM_TEXTS.get(line.text, line.text)) for line in FIRST_PERSON.bindings),
 )
-"""The same, with what the keys meant where Doom was recorded (``training.doom.controls``)."""
+"""The same, with what the keys meant where Doom was recorded (``training.recorders.doom.controls``)."""

@@ -23,7 +23,7 @@ from diamond_engine.networks import (
 )
 from diamond_engine.runtime.kernels import Kernels, KernelsUnavailableError, load_kernels
 from diamond_engine.worlds import Spawns, World, WorldConfig, atari_world_config, read_world, write_world
-from training.collect import Collector
+from training.data.collect import Collector
 
 
 def tiny_config(game: str) -> WorldConfig:

@@ -48,20 +48,22 @@ from tests.conftest import collect_random, make_first_person_world, tiny_world
 from tests.diamond_engine.published import write_published_csgo
 from tests.training.first_person.recordings import write_recording as write_csgo_recording
 from tests.training.first_person.recordings import write_video
-from training.checkpoints import Checkpoints
-from training.data import GameEpisodes
-from training.denoiser import DenoiserTrainingConfig
-from training.evaluation.suite import read_suite
+from training.components.denoiser import DenoiserTrainingConfig
+from training.data.episodes import GameEpisodes
+from training.evaluation.scores.suite import read_suite
 from training.first_person.footage import Prepared
 from training.first_person.prepare import prepare_one
 from training.first_person.recordings import open_recording
 from training.first_person.shards import Entry, Manifest, write_manifest
 from training.first_person.sources import find
 from training.first_person.videos import frames_at, read_log
-from training.metrics import MetricsLog
-from training.progress import make_console
-from training.run import Run, check_continues, read_provenance
-from training.settings import configured
+from training.runs.checkpoints import Checkpoints
+from training.runs.facts import check_continues, read_provenance
+from training.runs.metrics import MetricsLog
+from training.runs.progress import make_console
+from training.runs.run import Run
+from training.runs.settings import configured
+from weights import WeightsError
 from weights.checksums import check_checksums, write_checksums
 
 HANGS_AFTER = 60
@@ -439,7 +441,7 @@ def _use(kind: Kind, copy: Path, name: str, outcome: Outcome) -> None:
         with _hang_noticed():
             kind.use(copy)
         outcome.accepted[kind.name] += 1
-    except DiamondError as error:
+    except (DiamondError, WeightsError) as error:
         outcome.refused[kind.name] += 1
         if "\n" in str(error):
             outcome.failures.append(f"{name}: an error of several lines: {error!r}")

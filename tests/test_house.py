@@ -1,7 +1,8 @@
-"""The house rules that code can break: arrows between rooms, one owner of the device, no grab bags, no silence."""
+"""The house rules that code can break: arrows between and inside rooms, one owner of the device, no grab bags."""
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,38 @@ ALLOWED = {
     "play": {"play", "diamond_engine", "weights"},
     "training": {"training", "diamond_engine", "weights"},
     "diamond_engine": {"diamond_engine", "weights"},
-    "weights": {"weights", "diamond_engine.errors", "diamond_engine.files"},
+    "weights": {"weights"},
 }
-"""What a room may import of the house; arrows go down. Weights shares the library's errors and atomic writes."""
+"""What a room may import of the house; arrows go down."""
+INSIDE = {
+    "training": {
+        "entry": set(),
+        "cli": {"algorithm", "components", "data", "first_person", "recorders", "runs", "suite"},
+        "suite": {"algorithm", "evaluation", "runs", "entry"},
+        "algorithm": {"components", "data", "evaluation", "runs"},
+        "evaluation": {"first_person", "data", "runs"},
+        "first_person": {"components", "data", "runs"},
+        "components": {"data", "runs"},
+        "recorders": {"runs"},
+        "data": {"runs"},
+        "runs": set(),
+    },
+    "training.evaluation": {
+        "cli": {"commands"},
+        "commands": {"reports", "play", "response", "drift", "fidelity", "scores", "inspection", "held_out", "dreams"},
+        "reports": {"play", "response", "drift", "fidelity", "scores", "inspection", "dreams", "metrics"},
+        "play": {"fidelity", "scores", "held_out", "dreams", "metrics"},
+        "response": {"fidelity", "dreams", "metrics"},
+        "drift": {"held_out", "dreams", "metrics"},
+        "fidelity": {"dreams", "metrics"},
+        "scores": set(),
+        "inspection": set(),
+        "held_out": set(),
+        "dreams": {"metrics"},
+        "metrics": set(),
+    },
+}
+"""What the rooms inside a room may import of each other; arrows go down here, too."""
 MODULES = sorted(path.relative_to(ROOT) for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -23,15 +53,39 @@ def parse(module: Path) -> ast.Module:
     return ast.parse((ROOT / module).read_text(encoding="utf-8"))
 
 
-def imported(module: Path) -> Iterator[str]:
-    """Full names of all modules that a module imports, at its top or inside its functions."""
-    for node in ast.walk(parse(module)):
+def imported(module: Path, *, for_types: bool = True) -> Iterator[str]:
+    """Full names of all that a module imports, at its top or inside its functions."""
+    tree = parse(module)
+    passed_over = set() if for_types else annotations_alone(tree)
+    for node in ast.walk(tree):
+        if node in passed_over:
+            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: relative import in line {node.lineno}"
-            names = [alias.name for alias in node.names]
-            yield from (f"{node.module}.{name}" for name in names) if node.module in ROOMS else [f"{node.module}"]
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def annotations_alone(tree: ast.Module) -> set[ast.AST]:
+    """All that stands under ``if TYPE_CHECKING``."""
+    blocks = (node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    return {node for block in blocks for statement in block.body for node in ast.walk(statement)}
+
+
+def inside(package: str, *, for_types: bool) -> dict[str, set[str]]:
+    """The modules and packages right inside a package, each with those of its kind that it imports.
+
+    ``for_types``: also what is imported for annotations alone.
+    """
+    folder, depth = Path(*package.split(".")), package.count(".") + 1
+    modules = [module for module in MODULES if module.is_relative_to(folder) and module != folder / "__init__.py"]
+    arrows: dict[str, set[str]] = {module.with_suffix("").parts[depth]: set() for module in modules}
+    for module in modules:
+        room = module.with_suffix("").parts[depth]
+        names = (name.split(".") for name in imported(module, for_types=for_types) if within(name, {package}))
+        arrows[room] |= {name[depth] for name in names if len(name) > depth} & (arrows.keys() - {room})
+    return arrows
 
 
 def within(name: str, allowed: set[str]) -> bool:
@@ -46,6 +100,21 @@ def test_arrows_between_rooms_go_down(room: str) -> None:
         house = {name for name in imported(module) if within(name, set(ROOMS))}
         wrong = {name for name in house if not within(name, ALLOWED[room])}
         assert not wrong, f"{module} imports {', '.join(wrong)}"
+
+
+@pytest.mark.parametrize("package", INSIDE)
+def test_arrows_inside_a_room_go_down(package: str) -> None:
+    arrows = inside(package, for_types=True)
+    assert arrows.keys() == INSIDE[package].keys()
+    for room, allowed in INSIDE[package].items():
+        wrong = arrows[room] - allowed
+        assert not wrong, f"{package}.{room} imports {', '.join(wrong)}"
+
+
+@pytest.mark.parametrize("package", sorted({".".join(module.parent.parts) for module in MODULES}))
+def test_there_are_no_circles(package: str) -> None:
+    """What is imported for annotations alone is no arrow: it is not there when the program runs."""
+    TopologicalSorter(inside(package, for_types=False)).prepare()
 
 
 def docstrings(tree: ast.Module) -> set[int]:

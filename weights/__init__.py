@@ -2,12 +2,15 @@
 
 from weights.bundle import bundled_folder
 from weights.checksums import write_checksums
+from weights.errors import UnknownWorldError, WeightsError
 from weights.hub import Notice, to_stderr
 from weights.sources import Entry, catalogue, check_published, locate
 
 __all__ = [
     "Entry",
     "Notice",
+    "UnknownWorldError",
+    "WeightsError",
     "bundled_folder",
     "catalogue",
     "check_published",

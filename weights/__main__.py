@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from diamond_engine.errors import DiamondError
 from weights.checksums import write_checksums
+from weights.errors import WeightsError
 
 
 def main() -> None:
@@ -13,7 +13,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="the world folder, such as weights/bundled/atari/Breakout")
     try:
         print(write_checksums(parser.parse_args().folder))
-    except DiamondError as error:
+    except WeightsError as error:
         parser.exit(2, f"{error}\n")
 
 

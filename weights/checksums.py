@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from diamond_engine.errors import DiamondError, UsageError
-from diamond_engine.files import write_text
+from weights.errors import WeightsError
 
 CHECKSUMS = "SHA256SUMS"
 
@@ -20,17 +19,17 @@ def sha256(path: Path) -> str:
 def write_checksums(folder: Path) -> Path:
     """Writes ``SHA256SUMS`` (as ``sha256sum`` does) for the files of a world folder and returns its path.
 
-    Raises ``UsageError`` where the folder holds no world.
+    Raises ``WeightsError`` where the folder holds no world.
     """
     if not (folder / "world.yaml").is_file():
-        raise UsageError(f"{folder} holds no world.yaml: give the folder of a world")
-    path = folder / CHECKSUMS
-    write_text(path, "".join(f"{sha256(folder / name)}  {name}\n" for name in sorted(_files(folder))))
-    return path
+        raise WeightsError(f"{folder} holds no world.yaml: give the folder of a world")
+    path, temporary = folder / CHECKSUMS, folder / f".{CHECKSUMS}.part"
+    temporary.write_text("".join(f"{sha256(folder / name)}  {name}\n" for name in sorted(_files(folder))), "utf-8")
+    return temporary.replace(path)
 
 
 def check_checksums(folder: Path) -> None:
-    """Raises ``DiamondError`` naming the first file that is missing, altered, or not listed in ``SHA256SUMS``."""
+    """Raises ``WeightsError`` naming the first file that is missing, altered, or not listed in ``SHA256SUMS``."""
     stated = _read_checksums(folder / CHECKSUMS)
     found = _files(folder)
     for name in sorted(stated.keys() | found):
@@ -42,7 +41,7 @@ def check_checksums(folder: Path) -> None:
             problem = "was altered (its SHA-256 differs)"
         else:
             continue
-        raise DiamondError(f"bundled file {folder / name} {problem}: reinstall diamond-engine")
+        raise WeightsError(f"bundled file {folder / name} {problem}: reinstall diamond-engine")
 
 
 def _files(folder: Path) -> set[str]:
@@ -58,4 +57,4 @@ def _read_checksums(path: Path) -> dict[str, str]:
         rows = [line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line]
         return {name.removeprefix("*"): digest for digest, name in rows}
     except (OSError, ValueError) as error:
-        raise DiamondError(f"{path} is missing or damaged: reinstall diamond-engine") from error
+        raise WeightsError(f"{path} is missing or damaged: reinstall diamond-engine") from error

@@ -6,15 +6,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from diamond_engine.errors import DiamondError
 from weights.checksums import sha256
+from weights.errors import WeightsError
 from weights.manifest import HubFile
 
 Notice = Callable[[str], None]
 """Is told in one line what takes long, before it begins."""
 
 
-class UnreachableError(DiamondError):
+class UnreachableError(WeightsError):
     """A published file is neither in the cache nor to be had from the hub."""
 
 
@@ -35,7 +35,7 @@ def fetch(file: HubFile, before: Callable[[], None] | None = None) -> Path:
     """The file with its SHA-256 checked; downloads it, with a progress bar, where the cache lacks an intact copy.
 
     ``before`` is called when the hub has answered and a download begins. Raises ``UnreachableError`` where the file can
-    be neither found nor downloaded, ``DiamondError`` where it arrives damaged.
+    be neither found nor downloaded, ``WeightsError`` where it arrives damaged.
     """
     path = cached(file)
     if path is not None and _is_intact(file, path):
@@ -44,7 +44,7 @@ def fetch(file: HubFile, before: Callable[[], None] | None = None) -> Path:
     if sha256(path) != (file.sha256 or stated):
         if not path.is_symlink():
             path.unlink()  # without links in the cache nothing would tell later that this copy is damaged
-        raise DiamondError(f"{file.url} arrived damaged (its SHA-256 is not the published one): try again later")
+        raise WeightsError(f"{file.url} arrived damaged (its SHA-256 is not the published one): try again later")
     return path
 
 

@@ -9,10 +9,10 @@ from typing import Literal
 
 import yaml
 
-from diamond_engine.errors import DiamondError, UsageError
 from weights import hub
 from weights.bundle import bundled_folder, bundled_worlds
 from weights.checksums import check_checksums, sha256
+from weights.errors import UnknownWorldError, WeightsError
 from weights.hub import Notice, to_stderr
 from weights.manifest import LICENCE, MANIFEST, REPOSITORY, Published
 
@@ -49,34 +49,36 @@ def locate(name: str, *, hub_only: bool = False, notice: Notice = to_stderr) -> 
 
     What is returned was checked against its SHA-256. Where start contexts were published with a checkpoint they lie
     beside it as on the hub. ``notice`` is told the size and licence of a large download before it begins. Raises
-    ``UsageError`` for a world that nobody published, ``DiamondError`` where it is damaged or cannot be downloaded.
+    ``UnknownWorldError`` for a world that nobody published, ``WeightsError`` where it is damaged or out of reach.
     """
     folder = None if hub_only else bundled_folder(name)
     if folder is not None:
         check_checksums(folder)
         return folder
     if name not in MANIFEST:
-        raise UsageError(f"no world named {name!r} is bundled or published: 'diamond-play list' shows those there are")
+        raise UnknownWorldError(
+            f"no world named {name!r} is bundled or published: 'diamond-play list' shows those there are"
+        )
     published = MANIFEST[name]
     try:
         checkpoint = hub.fetch(published.checkpoint, partial(_announce, name, published, notice))
         for file in published.spawns:
             hub.fetch(file)
     except hub.UnreachableError as error:
-        raise DiamondError(f"{error}: {_by_other_means(published)}{_offline()}") from error
+        raise WeightsError(f"{error}: {_by_other_means(published)}{_offline()}") from error
     return checkpoint
 
 
 def check_published(name: str, path: Path) -> bool:
     """Whether a file given by a person is the published checkpoint; one of another size is another checkpoint.
 
-    Raises ``DiamondError`` where it has the published size but not the published SHA-256: it was altered or damaged.
+    Raises ``WeightsError`` where it has the published size but not the published SHA-256: it was altered or damaged.
     """
     file = MANIFEST[name].checkpoint
     if path.stat().st_size != file.size_bytes:
         return False
     if sha256(path) != file.sha256:
-        raise DiamondError(
+        raise WeightsError(
             f"{path} was altered or damaged (its SHA-256 is not the published one): get {file.url} again"
         )
     return True

@@ -16,12 +16,12 @@ from diamond_engine.actions import atari_game
 from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.runtime import Runtime
 from diamond_engine.worlds import write_world
-from training.data import GameEpisodes
-from training.denoiser import DenoiserTrainingConfig
-from training.progress import make_console
-from training.reward_end import RewardEndTrainingConfig
-from training.run import Session
-from training.world_model import Component, WorldModelTraining
+from training.algorithm.world_model import Component, WorldModelTraining
+from training.components.denoiser import DenoiserTrainingConfig
+from training.components.reward_end import RewardEndTrainingConfig
+from training.data.episodes import GameEpisodes
+from training.runs.progress import make_console
+from training.runs.session import Session
 
 COMMAND = [sys.executable, "-m", "training.cli"]
 

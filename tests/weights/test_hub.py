@@ -9,11 +9,10 @@ from tests.weights.hub_server import LocalHub, run_python
 
 CHECKPOINT = "atari_100k/models/PrivateEye.pt"
 LOCATE = """
-from diamond_engine.errors import DiamondError
-from weights import catalogue, locate
+from weights import WeightsError, catalogue, locate
 try:
     print(locate("atari/PrivateEye", hub_only=True))
-except DiamondError as error:
+except WeightsError as error:
     print("error:", error)
 print(next(entry.origin for entry in catalogue() if entry.name == "atari/PrivateEye"))
 """

@@ -9,8 +9,17 @@ import pytest
 
 from diamond_engine import load_agent, load_world
 from diamond_engine.actions import ATARI_GAMES
-from diamond_engine.errors import DiamondError, UsageError
-from weights import bundle, bundled_folder, catalogue, check_published, locate, write_checksums
+from diamond_engine.errors import DiamondError
+from weights import (
+    UnknownWorldError,
+    WeightsError,
+    bundle,
+    bundled_folder,
+    catalogue,
+    check_published,
+    locate,
+    write_checksums,
+)
 from weights.checksums import CHECKSUMS, check_checksums
 from weights.manifest import MANIFEST
 
@@ -74,14 +83,14 @@ def test_an_altered_bundled_file_is_refused(bundled: Path) -> None:
 
 def test_missing_and_additional_bundled_files_are_refused(bundled: Path) -> None:
     (bundled / "more.safetensors").touch()
-    with pytest.raises(DiamondError, match=r"more\.safetensors is not listed"):
+    with pytest.raises(WeightsError, match=r"more\.safetensors is not listed"):
         locate("atari/Breakout")
     (bundled / "more.safetensors").unlink()
     (bundled / "spawns.npz").unlink()
-    with pytest.raises(DiamondError, match=r"spawns\.npz is missing"):
+    with pytest.raises(WeightsError, match=r"spawns\.npz is missing"):
         locate("atari/Breakout")
     (bundled / CHECKSUMS).write_text("no checksums\nat all\nhere")
-    with pytest.raises(DiamondError, match=f"{CHECKSUMS} is missing or damaged"):
+    with pytest.raises(WeightsError, match=f"{CHECKSUMS} is missing or damaged"):
         locate("atari/Breakout")
 
 
@@ -100,7 +109,7 @@ def test_checksums_command(world_folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_world_nobody_published() -> None:
-    with pytest.raises(UsageError, match="diamond-play list"):
+    with pytest.raises(UnknownWorldError, match="diamond-play list"):
         locate("atari/Tetris")
 
 

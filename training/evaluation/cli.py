@@ -5,11 +5,11 @@ from __future__ import annotations
 import typer
 
 from diamond_engine.command_line import add_version
-from training import command
-from training.evaluation.first_person_commands import response
-from training.evaluation.play_commands import play
-from training.evaluation.score_commands import agent, inspect, suite
-from training.evaluation.world_commands import denoising_steps, drift, fidelity
+from training.evaluation.commands.first_person import response
+from training.evaluation.commands.play import play
+from training.evaluation.commands.scores import agent, inspect, suite
+from training.evaluation.commands.worlds import denoising_steps, drift, fidelity
+from training.runs import command
 
 PROGRAM = "diamond-eval"
 

@@ -28,8 +28,7 @@ from diamond_engine.worlds import World
 from training.evaluation.dreams import Dreaming, dream_on, steps_label
 from training.evaluation.held_out import play_held_out
 from training.evaluation.metrics import Frames, PixelMoments
-from training.evaluation.pictures import Image, Row, grid_picture
-from training.progress import Show
+from training.runs.progress import Show
 
 FIRST_MARK = 10
 LEAD_IN = 20
@@ -84,7 +83,7 @@ class Course:
     """``real``, or the number of denoising steps."""
     distances: tuple[float, ...]
     """``PixelMoments.distance`` to the other real games in every window, levels of 256."""
-    frames: Image
+    frames: Frames
     """The first game at every pictured step ``(K, H, W, 3)``."""
 
 
@@ -122,7 +121,7 @@ class _Recorder:
     def __init__(self, how: Drifting) -> None:
         self.moments = [PixelMoments() for _ in how.marks]
         self._how = how
-        self._shown: list[Image] = []
+        self._shown: list[Frames] = []
 
     def add(self, step: int, frames: Frames) -> None:
         self.moments[bisect_left(self._how.marks, step)].add(frames)
@@ -185,15 +184,3 @@ def check_comparable(worlds: Mapping[str, World]) -> None:
     """Raises ``UsageError`` for worlds of different games or context lengths."""
     if len({(world.game.name, world.context_length) for world in worlds.values()}) > 1:
         raise UsageError("worlds side by side must be of one game and take contexts of one length")
-
-
-def drift_picture(drift: Drift) -> Image:
-    """Real frames above dreamed ones, a row for every number of denoising steps; worlds side by side."""
-    columns = [f"t={step}" for step in drift.pictured]
-    return np.concatenate(
-        [
-            grid_picture(columns, [Row(course.label, course.frames) for course in (drift.real, *courses)], label)
-            for label, courses in drift.dreams.items()
-        ],
-        axis=1,
-    )

@@ -20,8 +20,8 @@ from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.errors import DiamondError
 from diamond_engine.frames import from_numpy
 from diamond_engine.worlds import World
-from training.collect import Collector
-from training.progress import Show
+from training.data.collect import Collector
+from training.runs.progress import Show
 
 HELD_OUT_SEEDS = 1_100_000_000
 """Emulator seeds from here on are for evaluation; training takes its below 2^30."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from diamond_engine.actions import ATARI_GAMES, csgo
 from diamond_engine.episodes import EPISODE_NAME, Episode, read_episode
 from diamond_engine.errors import DiamondError, UsageError
-from training.progress import Show
+from training.runs.progress import Show
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from diamond_engine.actions import CsgoAction, csgo
 from diamond_engine.spawns import Spawns
 from diamond_engine.worlds import World
 from training.evaluation.dreams import Dreaming
-from training.evaluation.footage import dream_stages, held_out_clips, mean_difference
+from training.evaluation.fidelity.footage import dream_stages, held_out_clips, mean_difference
 from training.evaluation.metrics import Frames
 from training.first_person.footage import Footage
-from training.progress import Show
+from training.runs.progress import Show
 
 STEPS = 10
 """Of every dream."""

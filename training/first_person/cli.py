@@ -16,10 +16,11 @@ from training.first_person.footage import open_footage
 from training.first_person.prepare import Preparation, check
 from training.first_person.videos import VideoImport
 from training.first_person.world import FirstPersonTraining, chosen_stages
-from training.progress import make_console
-from training.run import Session
-from training.trained import find_world
-from training.workers import Workers
+from training.runs.options import Device, Dtype, Out, Seed, TimeBudget, check_positive
+from training.runs.progress import make_console
+from training.runs.session import Session
+from training.runs.trained import find_world
+from training.runs.workers import Workers
 
 csgo_data = typer.Typer(
     help="The CS:GO data set: download it, prepare it for training, check it.", no_args_is_help=True
@@ -81,7 +82,7 @@ def csgo(
     data: Annotated[
         Path, typer.Option(file_okay=False, help="Prepared folder, or folder of recordings: CS:GO's or your own.")
     ],
-    out: Annotated[Path, typer.Option(file_okay=False, help="Folder to write to; a run that is there continues.")],
+    out: Out,
     components: Annotated[str, typer.Option(help="What to train: dynamics, upsampler, or both.")] = (
         "dynamics,upsampler"
     ),
@@ -93,13 +94,10 @@ def csgo(
     config: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Change settings by a YAML file.", show_default=False)
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
-    time_budget: Annotated[
-        float | None,
-        typer.Option(metavar="MINUTES", help="Save and stop after so long; run again to go on.", show_default=False),
-    ] = None,
-    device: Annotated[str, typer.Option(help="Torch device to compute on, or 'auto' for the fastest.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="Precision: auto, float32 or bfloat16.")] = "auto",
+    seed: Seed = 0,
+    time_budget: TimeBudget = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     init: Annotated[
         str | None, typer.Option(metavar="WORLD", help="Start from the weights of a world of the same networks.")
     ] = None,
@@ -121,8 +119,7 @@ def csgo(
     """
     stages = chosen_stages(components)
     chosen = first_person_config(preset, config, settings or [])
-    if time_budget is not None and not time_budget > 0:
-        raise UsageError(f"--time-budget must be more than 0, not {time_budget}")
+    check_positive(time_budget=time_budget)
     workers = Workers.of_environment()
     console = make_console(quiet=not workers.leads)
     footage = open_footage(data, console)
@@ -142,6 +139,5 @@ def import_videos(
     play.csv or play.jsonl beside play.mp4: rows of time, keys, mouse_x, mouse_y, left_click, right_click. See
     docs/own-game.md.
     """
-    if not frame_rate > 0:
-        raise UsageError(f"--frame-rate must be more than 0, not {frame_rate}")
+    check_positive(frame_rate=frame_rate)
     VideoImport(out, frame_rate).run(videos)

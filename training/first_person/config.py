@@ -10,10 +10,10 @@ from diamond_engine.counter_strike import csgo_world_config
 from diamond_engine.diffusion import DenoiserConfig
 from diamond_engine.errors import UsageError
 from diamond_engine.worlds import TWO_STAGE_PRESETS
+from training.components.optimisation import OptimiserConfig
+from training.components.shapes import check_inner_model
 from training.first_person.stage import StageConfig
-from training.optimisation import OptimiserConfig
-from training.settings import check_counts, configured
-from training.shapes import check_inner_model
+from training.runs.settings import check_counts, configured
 
 STAGES = ("dynamics", "upsampler")
 SAMPLERS = {

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from rich.console import Console
 
 from diamond_engine.errors import DiamondError
-from training.run import alone_in
+from training.runs.lock import alone_in
 from weights.checksums import sha256
 
 REPOSITORY = "TeaPearce/CounterStrike_Deathmatch"

@@ -25,6 +25,7 @@ from diamond_engine.diffusion import Segment
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.frames import to_float
 from diamond_engine.spawns import Spawns
+from training.data.priorities import Priorities
 from training.first_person.recordings import FACTOR, Recording, open_recording
 from training.first_person.shards import (
     JOURNAL,
@@ -37,8 +38,7 @@ from training.first_person.shards import (
     shrink,
 )
 from training.first_person.sources import find
-from training.priorities import Priorities
-from training.workers import ALONE, Workers
+from training.runs.workers import ALONE, Workers
 
 KEPT_OPEN = 256
 READERS = 2

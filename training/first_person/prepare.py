@@ -35,8 +35,9 @@ from training.first_person.shards import (
     write_shards,
 )
 from training.first_person.sources import Found, Place, find, natural
-from training.progress import make_console, progress
-from training.run import Interrupted, alone_in, stop_signals
+from training.runs.lock import alone_in
+from training.runs.progress import make_console, progress
+from training.runs.signals import Interrupted, stop_signals
 from weights.checksums import sha256
 
 POLL_SECONDS = 0.2

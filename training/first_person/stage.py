@@ -19,12 +19,13 @@ from diamond_engine.diffusion.levels import sampler_levels
 from diamond_engine.diffusion.sampler import Noise
 from diamond_engine.errors import UsageError
 from diamond_engine.runtime import Runtime
+from training.components.level_weights import LevelWeights
+from training.components.optimisation import Ema, Optimiser, OptimiserConfig
+from training.data.priorities import Priorities
 from training.first_person.footage import Footage, Segments, TrainedOn
-from training.level_weights import LevelWeights
-from training.optimisation import Ema, Metrics, Optimiser, OptimiserConfig
-from training.priorities import Priorities
-from training.seeds import derived_seed
-from training.workers import ALONE, Workers
+from training.runs.procedure import Metrics
+from training.runs.seeds import derived_seed
+from training.runs.workers import ALONE, Workers
 
 BYTES_PER_PARAMETER = 16
 """Weight, gradient and Adam's two moments."""

@@ -26,7 +26,7 @@ from rich.console import Console
 from diamond_engine.actions.csgo import CsgoAction, encode
 from diamond_engine.episodes import Episode, EpisodeFolder, open_episode
 from diamond_engine.errors import DiamondError, UsageError
-from training.progress import make_console
+from training.runs.progress import make_console
 
 PIECE = 1000
 """Frames of an episode."""

@@ -21,9 +21,11 @@ from training.first_person.config import PRESETS, SAMPLERS, FirstPersonConfig
 from training.first_person.footage import Footage, draw_spawns
 from training.first_person.recordings import FACTOR
 from training.first_person.stage import StageConfig, StageTrainer
-from training.progress import duration
-from training.run import Run, Session, read_provenance
-from training.trained import origin_of
+from training.runs.facts import read_provenance
+from training.runs.progress import duration
+from training.runs.run import Run
+from training.runs.session import Session
+from training.runs.trained import origin_of
 
 FILES = {"dynamics": "denoiser", "upsampler": "upsampler"}
 """What the stages are called in a world folder."""

@@ -16,6 +16,6 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    from training import cli
+    from training.entry import train
 
-    cli.main()
+    train()

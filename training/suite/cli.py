@@ -9,7 +9,8 @@ import typer
 
 from diamond_engine.errors import UsageError
 from diamond_engine.runtime import Runtime
-from training.progress import make_console
+from training.runs.options import Dtype
+from training.runs.progress import make_console
 from training.suite.cluster import Cluster
 from training.suite.conduct import conduct
 from training.suite.machine import Machine, slots_of_this_machine
@@ -51,7 +52,7 @@ def suite(
         typer.Option(dir_okay=False, help="Change settings of all runs by a YAML file.", show_default=False),
     ] = None,
     device: Annotated[str, typer.Option(help="Torch device of every run, or 'auto' for the fastest.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="Precision: auto, float32 or bfloat16.")] = "auto",
+    dtype: Dtype = "auto",
 ) -> None:
     """Run the benchmark: diamond-train atari for 26 games x 5 seeds, on all GPUs.
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from diamond_engine.errors import DiamondError
-from training.presets import PRESETS
-from training.run import Interrupted, alone_in, stop_signals
+from training.algorithm.presets import PRESETS
+from training.runs.lock import alone_in
+from training.runs.signals import Interrupted, stop_signals
 from training.suite.board import Board, shown_score
 from training.suite.jobs import LOG, Order, Outcome
 from training.suite.machine import Place

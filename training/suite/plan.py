@@ -9,9 +9,9 @@ from pathlib import Path
 
 from diamond_engine.actions import ATARI_GAMES, AtariGame, atari_game
 from diamond_engine.configs import defaults
-from training.atari import algorithm_config, run_settings
-from training.evaluation.suite import FINAL, read_final
-from training.run import CONFIG, check_continues
+from training.algorithm.atari import algorithm_config, run_settings
+from training.evaluation.scores.suite import FINAL, read_final
+from training.runs.facts import CONFIG, check_continues
 
 METRICS = "metrics.jsonl"
 TAIL_BYTES = 4096

@@ -8,14 +8,8 @@ import pytest
 from diamond_engine.errors import UsageError
 from diamond_engine.worlds import World
 from tests.conftest import tiny_world
-from training.evaluation.drift import (
-    Drifting,
-    check_comparable,
-    denoiser_calls,
-    drift_picture,
-    measure_drift,
-    play_real,
-)
+from training.evaluation.drift import Drifting, check_comparable, denoiser_calls, measure_drift, play_real
+from training.evaluation.reports.drift import drift_picture
 
 HOW = Drifting(steps=25, denoising_steps=(1, 2), dreams=2, real_games=4, epsilon=1.0, device="cpu", dtype="float32")
 

@@ -19,7 +19,7 @@ from diamond_engine.worlds import World, write_world
 from tests.training.evaluation.test_cli import assert_one_line_error, run
 from tests.training.first_person.recordings import arguments_of_training, good, write_recording
 from training.evaluation.dreams import Dreaming
-from training.evaluation.footage import (
+from training.evaluation.fidelity.footage import (
     DYNAMICS,
     HORIZON,
     UPSAMPLER,

@@ -8,7 +8,7 @@ import pytest
 from diamond_engine.episodes import Episode, read_episode, write_episode
 from diamond_engine.errors import DiamondError
 from training.evaluation.inspection import episode_paths, inspect_episodes
-from training.evaluation.reports import inspection_report
+from training.evaluation.reports.games import inspection_report
 
 
 def episode(actions: list[int], rewards: list[float], policy: str, game: str = "Breakout") -> Episode:

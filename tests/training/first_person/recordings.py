@@ -8,7 +8,7 @@ import numpy as np
 
 from diamond_engine.actions import csgo
 from diamond_engine.actions.csgo import CsgoAction
-from tests.training.runs import run
+from tests.training.trainers import run
 
 FRAMES = 14
 TINY = [

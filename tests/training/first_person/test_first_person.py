@@ -19,7 +19,7 @@ from diamond_engine import load_world
 from diamond_engine.actions import csgo
 from diamond_engine.episodes import EpisodeFolder
 from tests.training.first_person.recordings import arguments_of_training, good, write_recording, write_video
-from tests.training.runs import run
+from tests.training.trainers import run
 from training.first_person.footage import Originals, Prepared, Segments
 from training.first_person.shards import csgo_test_split, read_manifest, shard_path, shrink
 

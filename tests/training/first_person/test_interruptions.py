@@ -12,7 +12,7 @@ import torch
 
 from diamond_engine import load_world
 from tests.training.first_person.recordings import arguments_of_training, good, write_recording
-from tests.training.runs import metrics_of
+from tests.training.trainers import metrics_of
 from training.first_person.shards import JOURNAL
 
 RECORDINGS = 40

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from diamond_engine import WorldModelEnv, load_world
 from tests.training.first_person.recordings import arguments_of_training, good, write_recording
-from tests.training.runs import run
+from tests.training.trainers import run
+from training.data.priorities import Priorities
 from training.first_person.footage import Originals, Segments, TrainedOn
-from training.priorities import Priorities
 
 LENGTH, CONTEXT = 6, 4
 SMALL = [

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 import pytest
 
 from diamond_engine.errors import UsageError
-from tests.training.runs import TINY_ASSIGNMENTS, metrics_of, run
-from training.evaluation.suite import read_suite
+from tests.training.trainers import TINY_ASSIGNMENTS, metrics_of, run
+from training.evaluation.scores.suite import read_suite
 from training.suite import cluster
 
 GAMES = "Breakout,Pong,Boxing,Freeway"

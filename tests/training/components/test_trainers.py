@@ -1,0 +1,83 @@
+"""The denoiser and the reward/end model learn from real episodes."""
+
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from diamond_engine.episodes import EpisodeFolder
+from diamond_engine.errors import UsageError
+from tests.conftest import tiny_config
+from tests.training.trainers import MakeTrainer, ddpm_trainer, denoiser_trainer, focused_trainer, reward_end_trainer
+from training.components.denoiser import DenoiserTrainingConfig, check_fits
+from training.components.reward_end import transitions
+from training.data.segments import SegmentStream
+
+
+@pytest.fixture
+def few_frames(tmp_path: Path, episode_folder: Path) -> Path:
+    """One short episode: what a tiny network can learn by heart."""
+    source = EpisodeFolder(episode_folder)
+    EpisodeFolder(tmp_path).append(source[int(np.argmin(source.lengths))])
+    return tmp_path
+
+
+@pytest.mark.parametrize("make", [denoiser_trainer, focused_trainer, ddpm_trainer, reward_end_trainer])
+def test_loss_falls_on_a_few_frames(make: MakeTrainer, few_frames: Path) -> None:
+    trainer = make(few_frames)
+    losses = [float(trainer.update()["loss"]) for _ in range(60)]
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:3])
+
+
+def test_focused_training_continues_exactly(episode_folder: Path) -> None:
+    straight, halted = focused_trainer(episode_folder), focused_trainer(episode_folder)
+    for _ in range(6):
+        halted.update()
+    resumed = focused_trainer(episode_folder)
+    resumed.load_state_dict(deepcopy(halted.state_dict()))
+    losses = [float(straight.update()["loss"]) for _ in range(12)]
+    assert losses[6:] == [float(resumed.update()["loss"]) for _ in range(6)]
+    one, other = straight.state_dict(), resumed.state_dict()
+    assert torch.equal(one["priorities"]["errors"].nan_to_num(-1), other["priorities"]["errors"].nan_to_num(-1))
+    assert not one["priorities"]["errors"].isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sampler_share": 0.0}, "needs a share of noise levels"),
+        ({"crop_size": 30}, "multiple of 4"),
+    ],
+    ids=["priorities without levels", "crops off the grid"],
+)
+def test_settings_that_contradict_each_other(changes: dict[str, Any], said: str) -> None:
+    cfg = DenoiserTrainingConfig(autoregressive_steps=0, sampler_share=0.8, priority_share=0.5, crop_size=32)
+    tiny = tiny_config("Breakout").denoiser
+    patched = replace(tiny, inner_model=replace(tiny.inner_model, patch_size=2))
+    check_fits(cfg, patched, parts=1)
+    with pytest.raises(UsageError, match=said):
+        check_fits(replace(cfg, **changes), patched, parts=1)
+    with pytest.raises(UsageError, match="one process"):
+        check_fits(cfg, patched, parts=2)
+
+
+def test_transitions_lead_to_the_final_frame_at_an_end(episode_folder: Path) -> None:
+    folder = EpisodeFolder(episode_folder)
+    stream = SegmentStream(folder, 20, seed=0, age_weights=(1.0,), beyond_end=True)
+    finals = {folder[i].final_frame.tobytes() for i in range(len(folder))}
+    seen = 0
+    for _ in range(10):
+        batch = transitions(stream.draw(8, torch.device("cpu")))
+        assert batch.obs.shape == batch.next_obs.shape == (8, 19, 3, 64, 64)
+        assert torch.equal(batch.obs[:, 1:], batch.next_obs[:, :-1])
+        ended = batch.ends & batch.mask
+        for image in batch.next_obs[ended]:
+            frame = image.add(1).mul(127.5).round().byte().movedim(0, -1).contiguous().numpy()
+            assert frame.tobytes() in finals
+            seen += 1
+        assert torch.equal(batch.ends, ended)
+    assert seen > 0

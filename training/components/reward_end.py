@@ -1,0 +1,121 @@
+"""Trains the reward/end model on segments of episodes (Section 3.1 and Table 4).
+
+Shapes: B batch, T transitions, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from diamond_engine.episodes import PAPER_AGE_WEIGHTS, EpisodeFolder, SegmentBatch
+from diamond_engine.networks import RewardEndModel
+from diamond_engine.networks.reward_end import RewardEndBatch, reward_end_loss
+from diamond_engine.runtime import Runtime
+from training.components.optimisation import Optimiser, OptimiserConfig
+from training.data.dreamed_segments import DreamedSegments
+from training.data.segments import SegmentStream
+from training.runs.procedure import Metrics
+from training.runs.workers import ALONE, Workers
+
+
+@dataclass(frozen=True)
+class RewardEndTrainingConfig:
+    """How the reward/end model learns; the defaults are the paper's (Table 4)."""
+
+    batch_size: int = 32
+    """Segments an update."""
+    transitions: int = 19
+    """Transitions T of a segment."""
+    age_weights: tuple[float, ...] = PAPER_AGE_WEIGHTS
+    """Sampling weights of the episodes' age quarters, oldest first."""
+    event_share: float = 0.0
+    """Share of the segments placed over a reward or an end: they are found sooner, and foretold too often."""
+    dreamed_share: float = 0.0
+    """Share of the segments whose frames after the context are dreamed (see ``DreamedSegments``). Not in the paper."""
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(max_grad_norm=100.0))
+    """Step size, clipping, decay."""
+
+
+class RewardEndTrainer:
+    """One update: draw segments, classify the reward and the end of every transition, step."""
+
+    def __init__(
+        self,
+        network: RewardEndModel,
+        folder: EpisodeFolder,
+        cfg: RewardEndTrainingConfig,
+        runtime: Runtime,
+        seed: int,
+        export: Callable[[Path, RewardEndModel, dict[str, Any]], None],
+        on_growth: Callable[[str], None] | None = None,
+        workers: Workers = ALONE,
+        dreamed: DreamedSegments | None = None,
+    ) -> None:
+        """``dreamed`` replaces frames of every batch, of which there must be one part then."""
+        runtime.for_training(network)
+        self.network = network
+        self.cfg = cfg
+        self.runtime = runtime
+        self.optimiser = Optimiser(network, cfg.optimiser, runtime, workers)
+        self._parts = workers.parts(cfg.batch_size)
+        self._dreamed = dreamed
+        self._export = export
+        self._segments = SegmentStream(
+            folder,
+            cfg.transitions + 1,
+            seed,
+            age_weights=cfg.age_weights,
+            beyond_end=True,
+            event_share=cfg.event_share,
+            on_growth=on_growth,
+        )
+
+    def update(self) -> Metrics:
+        """One gradient step."""
+        losses = self._losses()
+        return self.optimiser.update(lambda: next(losses), len(self._parts))
+
+    def _losses(self) -> Iterator[tuple[Tensor, Metrics]]:
+        for segments in self._segments.draw_parts(self.cfg.batch_size, self._parts, self.runtime.device):
+            seen = segments if self._dreamed is None else self._dreamed(segments)
+            losses = reward_end_loss(self.network, transitions(seen))
+            yield losses.total, {"loss_reward": losses.reward.detach(), "loss_end": losses.end.detach()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, optimiser and random state."""
+        return {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "rng": self._segments.state_dict(),
+            **({} if self._dreamed is None else {"dreamed": self._dreamed.state_dict()}),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues from ``state_dict()``."""
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self._segments.load_state_dict(state["rng"])
+        if self._dreamed is not None:
+            self._dreamed.load_state_dict(state["dreamed"])
+
+    def export(self, folder: Path, provenance: dict[str, Any]) -> None:
+        """Writes the model into a world folder."""
+        self._export(folder, self.network, provenance)
+
+
+def transitions(segments: SegmentBatch) -> RewardEndBatch:
+    """Segments of T + 1 frames as T transitions; at an end the true final frame is what the action led to."""
+    return RewardEndBatch(
+        obs=segments.obs[:, :-1],
+        act=segments.act[:, :-1],
+        next_obs=segments.obs[:, 1:],
+        rewards=segments.rewards[:, :-1],
+        ends=segments.ends[:, :-1],
+        mask=segments.is_step[:, :-1],
+        mean_count=segments.mean_steps[:-1].sum(),
+    )

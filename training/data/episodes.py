@@ -1,0 +1,100 @@
+"""Episodes as training sees them: of one game, growing, and by whom they were played."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from diamond_engine.actions import AtariGame
+from diamond_engine.damage import read_dataset
+from diamond_engine.emulator import FRAME_SIZE
+from diamond_engine.episodes import EpisodeFolder, open_episode
+from diamond_engine.errors import DiamondError, UsageError
+
+CACHE_BYTES = 4 * 2**30
+FRAME_BYTES = FRAME_SIZE * FRAME_SIZE * 3
+
+
+class Source(NamedTuple):
+    """Who played an episode, as its attributes say."""
+
+    policy: str
+    epsilon: float
+    """Probability of a random action."""
+    seed: int
+    hold: float = 1.0
+    """Steps for which a random action is held on average."""
+
+    def __str__(self) -> str:
+        held = f", held {self.hold:g} steps" if self.hold != 1 else ""
+        return self.policy + (f", ε = {self.epsilon:g}" if self.epsilon else "") + held
+
+
+UNKNOWN = Source("unknown", 0.0, 0)
+
+
+class GameEpisodes:
+    """A folder of one game's episodes, with who played them.
+
+    Raises ``UsageError`` for a folder that is not there or empty (unless it may be) or of another game, and
+    ``DiamondError`` naming a damaged file.
+    """
+
+    def __init__(self, folder: Path, game: AtariGame, *, may_be_empty: bool = False) -> None:
+        if not folder.is_dir() and not may_be_empty:
+            raise UsageError(f"no such folder of episodes: {folder} (collect some with 'diamond-train collect')")
+        self.game = game
+        self.episodes = EpisodeFolder(folder, CACHE_BYTES)
+        if len(self.episodes) == 0 and not may_be_empty:
+            raise UsageError(f"no episodes in {folder}: collect some with 'diamond-train collect {game.name}'")
+        self._known = 0
+        self._steps: Counter[Source] = Counter()
+        self._take_notice()
+
+    def _take_notice(self) -> None:
+        for index in range(self._known, len(self.episodes)):
+            path = self.episodes.paths[index]
+            self._steps[_source(path, self.game)] += int(self.episodes.lengths[index])
+        self._known = len(self.episodes)
+
+    def steps_from(self, source: Source) -> int:
+        """Steps in the folder that one source played."""
+        self._take_notice()
+        return self._steps[source]
+
+    def facts(self) -> dict[str, Any]:
+        """Episodes, steps, and steps by policy, for the provenance of what is trained on them."""
+        self._take_notice()
+        policies: Counter[str] = Counter()
+        for source, steps in self._steps.items():
+            policies[str(source)] += steps
+        return {"episodes": len(self.episodes), "steps": self.episodes.num_steps, "policies": dict(policies)}
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the decoded frames take once all were seen."""
+        return min(self.episodes.num_steps * FRAME_BYTES, CACHE_BYTES)
+
+
+def _source(path: Path, game: AtariGame) -> Source:
+    """Who played an episode. Raises ``UsageError`` for one of another game, ``DiamondError`` for an invalid one."""
+    with open_episode(path) as file:
+        played = str(file.attrs.get("game", "unknown"))
+        policy, epsilon, seed, hold = (file.attrs.get(name, default) for name, default in UNKNOWN._asdict().items())
+        actions, image = read_dataset(file["actions"]), file["final_frame"].shape
+    if played != game.name:
+        raise UsageError(f"{path} is an episode of {played}, not of {game.name}: use another folder")
+    if not np.isin(actions, range(len(game.actions))).all() or image != (FRAME_SIZE, FRAME_SIZE, 3):
+        raise DiamondError(
+            f"{path} is no episode of {game.name}: it needs actions from 0 to {len(game.actions) - 1} and frames of "
+            f"{FRAME_SIZE}x{FRAME_SIZE}, not {'x'.join(map(str, image[:2]))}"
+        )
+    try:
+        return Source(str(policy), float(epsilon), int(seed), float(hold))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DiamondError(
+            f"{path} says nonsense of who played it: epsilon {epsilon!r}, seed {seed!r}, hold {hold!r}"
+        ) from error

@@ -1,0 +1,27 @@
+"""Scripted policies: deep in a game before any trained policy is, for data sets and to start an agent off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from diamond_engine.actions import AtariGame
+from diamond_engine.agents import Policy
+from diamond_engine.errors import UsageError
+from training.data.scripted.breakout import BreakoutTracker
+from training.data.scripted.pong import PongTracker
+
+TRACKER = "tracker"
+"""Name of the scripted policy on the command line."""
+
+TRACKERS: dict[str, Callable[[int, float], Policy]] = {"Breakout": BreakoutTracker, "Pong": PongTracker}
+"""Makes a game's scripted policy from a seed and the spread of its aim in pixels."""
+
+
+def scripted_policy(game: AtariGame, seed: int, spread: float) -> Policy:
+    """The scripted policy of a game. Raises ``UsageError`` for a game that has none."""
+    if game.name not in TRACKERS:
+        raise UsageError(f"there is no scripted player of {game.name}, only of {' and '.join(TRACKERS)}")
+    return TRACKERS[game.name](seed, spread)
+
+
+__all__ = ["TRACKER", "TRACKERS", "BreakoutTracker", "PongTracker", "scripted_policy"]

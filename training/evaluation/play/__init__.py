@@ -1,0 +1,1 @@
+"""What a player notices of a world."""

@@ -1,0 +1,299 @@
+"""Whether what really happens to the ball also happens in the dream: paddles, walls, bricks, misses and points.
+
+Real episodes of the scripted player are read frame by frame. A dream starts a few steps before each event, with the
+actions that were really taken, so that the event falls into the dream. What happens out of sight (a miss, a point, a
+brick) counts from where the ball was last seen.
+
+Shapes: T steps of an episode, S steps of a dream, L context length, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diamond_engine.episodes import Episode, EpisodeFolder, cut
+from diamond_engine.worlds import World
+from training.data.scripted.readers import Reader
+from training.evaluation.dreams import Dreaming, dream_steps
+from training.evaluation.metrics import Frames, Share
+from training.runs.progress import Show
+
+MEASURED_STEPS = (1, 3, 6, 9, 12)
+"""Steps after the context at which the dreamed ball is compared with the real one."""
+HORIZON = 16
+"""Steps of a dream: long enough for the end of a life, which comes a while after the ball is gone."""
+AHEAD = (3, 5)
+"""Fewest and most steps from the context to an event."""
+NEAR = 3.0
+"""Pixels within which a dreamed ball is where the real one is."""
+TOLERANCE = 2
+"""Steps by which a reward or an end may come early or late."""
+LONGEST_GAP = 4
+"""Frames out of sight after which a ball is another one."""
+STILL = 0.3
+"""Pixels a frame up to which a ball does not move along an axis."""
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A ball that turns back along an axis."""
+
+    kind: str
+    """For a person."""
+    axis: int
+    """0 rows, 1 columns."""
+    sign: int
+    """Of its motion before."""
+    between: tuple[float, float]
+    """Where it turns, in pixels."""
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """The events of a game."""
+
+    turns: tuple[Turn, ...]
+    """Seen from the ball's path."""
+    rewards: Mapping[int, str] = field(default_factory=dict[int, str])
+    """Name of an event by the sign of its reward."""
+    end: str | None = None
+    """Name of the event that ends a life."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them, each once."""
+        ends = () if self.end is None else (self.end,)
+        return tuple(dict.fromkeys((*(turn.kind for turn in self.turns), *self.rewards.values(), *ends)))
+
+
+KINDS = {
+    "Breakout": Kinds(
+        turns=(
+            Turn("paddle return", 0, 1, (50, 64)),
+            Turn("wall bounce", 1, -1, (0, 9)),
+            Turn("wall bounce", 1, 1, (54, 64)),
+        ),
+        rewards={1: "brick hit"},
+        end="miss",
+    ),
+    "Pong": Kinds(
+        turns=(
+            Turn("paddle return", 1, 1, (48, 64)),
+            Turn("wall bounce", 0, -1, (0, 17)),
+            Turn("wall bounce", 0, 1, (53, 64)),
+        ),
+        rewards={1: "point won", -1: "point lost"},
+    ),
+}
+"""By game."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in an episode."""
+
+    kind: str
+    """For a person."""
+    frame: int
+    """Where the ball turns, or where it is last seen before."""
+    told: int | None = None
+    """The frame that the rewarded or last action led to; None where nothing is rewarded or ends."""
+    reward: int = 0
+    """Sign of the reward; 0 with ``told`` is an end."""
+
+
+@dataclass(frozen=True)
+class EventStart:
+    """A place from which to dream into an event."""
+
+    episode: int
+    """Index in the folder."""
+    newest: int
+    """Index of the newest context frame."""
+    event: Event
+    """What happens."""
+
+
+@dataclass(frozen=True)
+class EventDream:
+    """The dream of an event beside what really happened; a step leads to the frame of the same index."""
+
+    start: EventStart
+    """Where it began."""
+    real: Frames
+    """Real frames after the context as far as the episode lasts, at most S, ``(S, H, W, 3)``."""
+    dreamed: Frames
+    """``(S, H, W, 3)``."""
+    rewards: NDArray[np.float32]
+    """Dreamed ones ``(S,)``."""
+    ends: NDArray[np.bool_]
+    """Dreamed ones ``(S,)``."""
+    real_rewards: NDArray[np.float32]
+    """Real ones as far as the episode lasts."""
+    real_ends: NDArray[np.bool_]
+    """Real ones as far as the episode lasts."""
+
+
+@dataclass(frozen=True)
+class EventFidelity:
+    """One kind of event."""
+
+    kind: str
+    """For a person."""
+    n: int
+    """Events dreamed."""
+    near: dict[int, Share]
+    """By step: dreams whose ball is where the real one is, of those where there is a real one."""
+    told: Share | None
+    """Dreams whose reward/end model said the same in time; None for what is neither rewarded nor an end, and for a
+    world without such a model."""
+    made_up: Share | None
+    """Of the dreams of all kinds in which this really does not happen, those that say it does; None likewise."""
+
+
+def find_events(reader: Reader, kinds: Kinds, episode: Episode) -> list[Event]:
+    """All events of an episode, in no order."""
+    track = reader.track(all_frames(episode))
+    found = [Event(turn.kind, frame) for turn in kinds.turns for frame in turning_points(track, turn)]
+    told = [
+        Event(kinds.rewards[sign], 0, int(step) + 1, sign)
+        for step in np.flatnonzero(episode.rewards)
+        if (sign := int(np.sign(episode.rewards[step]))) in kinds.rewards
+    ]
+    if kinds.end is not None and episode.terminated[-1]:
+        told.append(Event(kinds.end, 0, len(episode)))
+    seen = np.flatnonzero(~np.isnan(track[:, 0]))
+    for event in told:
+        before = seen[seen < (event.told or 0)]
+        if len(before) and (event.told or 0) - before[-1] <= HORIZON - AHEAD[1] - TOLERANCE:
+            found.append(replace(event, frame=int(before[-1])))
+    return found
+
+
+def all_frames(episode: Episode) -> Frames:
+    """With the final one ``(T+1, H, W, 3)``."""
+    return np.concatenate((episode.frames, episode.final_frame[None]))
+
+
+def turning_points(track: Floats, turn: Turn) -> Iterator[int]:
+    """Frames at which a ball turns: rows and columns ``(T, 2)``, NaN where there is none."""
+    positions = track[:, turn.axis]
+    heading, last = 0, -1
+    for frame in np.flatnonzero(~np.isnan(positions)).tolist():
+        change = positions[frame] - positions[last] if last >= 0 else 0.0
+        if last < 0 or frame - last > LONGEST_GAP:
+            heading = 0
+        elif abs(change) > STILL:
+            sign = int(np.sign(change))
+            if heading == turn.sign == -sign and turn.between[0] <= positions[last] <= turn.between[1]:
+                yield last
+            heading = sign
+        last = frame
+
+
+def draw_event_starts(
+    reader: Reader, kinds: Kinds, folder: EpisodeFolder, context: int, per_kind: int, seed: int
+) -> list[EventStart]:
+    """Up to ``per_kind`` starts of every kind, each 3 to 5 steps before its event and with a full context."""
+    rng = np.random.default_rng(seed)
+    by_kind: dict[str, list[EventStart]] = {kind: [] for kind in kinds.names}
+    for i in range(len(folder)):
+        for event in find_events(reader, kinds, folder[i]):
+            newest = event.frame - int(rng.integers(AHEAD[0], AHEAD[1] + 1))
+            if newest >= context - 1:
+                by_kind[event.kind].append(EventStart(i, newest, event))
+    return [starts[i] for starts in by_kind.values() for i in rng.permutation(len(starts))[:per_kind]]
+
+
+def dream_events(
+    world: World,
+    folder: EpisodeFolder,
+    starts: Sequence[EventStart],
+    how: Dreaming,
+    show: Show = lambda done: None,
+) -> list[EventDream]:
+    """Dreams on from every start; ``show`` takes the frames dreamed so far."""
+    context = world.context_length
+    dreams: list[EventDream] = []
+    for first in range(0, len(starts), how.num_envs):
+        batch = starts[first : first + how.num_envs]
+        rows = [cut(folder[start.episode], start.newest + 1 - context, context + HORIZON) for start in batch]
+        frames = np.asarray([row["frames"] for row in rows], dtype=np.uint8)
+        actions = np.asarray([row["actions"] for row in rows], dtype=np.int64)[:, :-1]
+        steps = list(dream_steps(world, replace(how, seed=how.seed + first), frames[:, :context], actions))
+        for i, start in enumerate(batch):
+            dreamed = np.stack([step.frames[i] for step in steps])
+            rewards, ends = np.array([step.rewards[i] for step in steps]), np.array([step.ends[i] for step in steps])
+            dreams.append(beside_real(folder[start.episode], start, dreamed, rewards, ends))
+        show((first + len(batch)) * HORIZON)
+    return dreams
+
+
+def beside_real(
+    episode: Episode,
+    start: EventStart,
+    dreamed: Frames,
+    rewards: NDArray[np.float32],
+    ends: NDArray[np.bool_],
+) -> EventDream:
+    """A dream from a place in an episode, frames ``(S, H, W, 3)``, rewards and ends ``(S,)``, and what really was."""
+    real = all_frames(episode)[start.newest + 1 : start.newest + 1 + HORIZON]
+    steps = slice(start.newest, start.newest + len(real))
+    return EventDream(start, real, dreamed, rewards, ends, episode.rewards[steps], episode.terminated[steps])
+
+
+def judge_events(
+    reader: Reader, kinds: Kinds, dreams: Sequence[EventDream], judged: bool = True
+) -> list[EventFidelity]:
+    """Every kind of event, also one that there was none of; ``judged`` says that there is a reward/end model."""
+    results: list[EventFidelity] = []
+    for kind in kinds.names:
+        own = [dream for dream in dreams if dream.start.event.kind == kind]
+        pairs = [(reader.track(dream.dreamed), reader.track(dream.real)) for dream in own]
+        near = {
+            step: _near([(d[step - 1], r[step - 1]) for d, r in pairs if len(r) >= step]) for step in MEASURED_STEPS
+        }
+        is_told = judged and kind in (*kinds.rewards.values(), kinds.end)
+        told = Share(sum(map(is_in_time, own)), len(own)) if is_told else None
+        made_up = _made_up(dreams, _sign_of(kinds, kind)) if is_told else None
+        results.append(EventFidelity(kind, len(own), near, told, made_up))
+    return results
+
+
+def _near(pairs: Sequence[tuple[Floats, Floats]]) -> Share:
+    """Of dreamed and real positions ``(2,)``, those that have a real one; no dreamed ball is never near."""
+    distances = np.array([np.linalg.norm(dreamed - real) for dreamed, real in pairs if not np.isnan(real[0])])
+    return Share(int((distances <= NEAR).sum()), len(distances))
+
+
+def _sign_of(kinds: Kinds, kind: str) -> int:
+    """Of the reward; 0 for an end."""
+    return next((sign for sign, name in kinds.rewards.items() if name == kind), 0)
+
+
+def _made_up(dreams: Sequence[EventDream], sign: int) -> Share:
+    """Of the dreams without such a reward (or end, with sign 0) for as long as the dream lasts."""
+    without = [
+        dream
+        for dream in dreams
+        if len(dream.real) == HORIZON and not _happens(dream.real_rewards, dream.real_ends, sign)
+    ]
+    return Share(sum(_happens(dream.rewards, dream.ends, sign) for dream in without), len(without))
+
+
+def _happens(rewards: NDArray[np.float32], ends: NDArray[np.bool_], sign: int) -> bool:
+    return bool((np.sign(rewards) == sign).any() if sign else ends.any())
+
+
+def is_in_time(dream: EventDream) -> bool:
+    """Whether a dream earns the event's reward, or ends, within two steps of the real game."""
+    event = dream.start.event
+    assert event.told is not None
+    step = event.told - dream.start.newest - 1
+    window = slice(max(0, step - TOLERANCE), step + TOLERANCE + 1)
+    return _happens(dream.rewards[window], dream.ends[window], event.reward)

@@ -1,0 +1,53 @@
+"""What the paper reports of the Atari 100k benchmark: Table 1, and the score of every run of DIAMOND."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+PAPER = files("training.evaluation.scores") / "paper"
+DIAMOND = "DIAMOND"
+STATED_MEANS = {"DreamerV3": 1.097}
+"""Mean human-normalised scores that the paper states and that the scores of its Table 1 do not give."""
+Scores = TypeVar("Scores", float, NDArray[np.float64])
+
+
+@dataclass(frozen=True)
+class ReferenceScores:
+    """Mean scores of whole games of one game."""
+
+    random: float
+    """Of uniformly random actions."""
+    human: float
+    """Of a human player."""
+    published: dict[str, float]
+    """Of each method of Table 1, by name."""
+
+    def normalise(self, scores: Scores) -> Scores:
+        """Human-normalised: 0 at the score of random play, 1 at that of a human."""
+        return (scores - self.random) / (self.human - self.random)
+
+
+@cache
+def table1() -> dict[str, ReferenceScores]:
+    """Table 1 of the paper, by game."""
+    rows = csv.DictReader(PAPER.joinpath("table1.csv").read_text(encoding="utf-8").splitlines())
+    return {row["Game"]: _reference(row) for row in rows}
+
+
+def _reference(row: dict[str, str]) -> ReferenceScores:
+    scores = {name: float(score) for name, score in row.items() if name != "Game"}
+    return ReferenceScores(scores.pop("Random"), scores.pop("Human"), scores)
+
+
+def paper_scores() -> dict[str, NDArray[np.float64]]:
+    """Final scores of the paper's 5 runs of DIAMOND ``(5,)``, by game."""
+    scores = json.loads(PAPER.joinpath("diamond_scores.json").read_text(encoding="utf-8"))
+    return {game: np.asarray(runs, dtype=np.float64) for game, runs in scores.items()}

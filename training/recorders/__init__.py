@@ -1,0 +1,1 @@
+"""What records other games into data sets."""
