@@ -87,17 +87,16 @@ def _frames_per_second(runtime: Runtime) -> tuple[float, int]:
     length, height, width = config.denoiser.inner_model.num_steps_conditioning, config.frame_height, config.frame_width
     frames = torch.zeros((1, length, height, width, 3), dtype=torch.uint8).numpy()
     env.reset(options={"frames": frames, "actions": torch.zeros((1, length - 1), dtype=torch.int64).numpy()})
-    action, threads = torch.zeros(1, dtype=torch.int64), ThreadChoice()
+    action = torch.zeros(1, dtype=torch.int64)
     env.step(action)[0].cpu()
     seconds: list[float] = []
-    while sum(seconds) < LEAST_SECONDS or len(seconds) < LEAST_FRAMES:
-        began = time.perf_counter()
-        with threads.step() if runtime.same_on_any_threads else nullcontext():
-            env.step(action)[0].cpu()  # waits for the device
-        seconds.append(time.perf_counter() - began)
-    chosen = threads.count
-    threads.release()
-    return 1 / median(seconds[len(seconds) // 2 :]), chosen
+    with ThreadChoice() as threads:
+        while sum(seconds) < LEAST_SECONDS or len(seconds) < LEAST_FRAMES:
+            began = time.perf_counter()
+            with threads.step() if runtime.same_on_any_threads else nullcontext():
+                env.step(action)[0].cpu()  # waits for the device
+            seconds.append(time.perf_counter() - began)
+    return 1 / median(seconds[len(seconds) // 2 :]), threads.count
 
 
 def _display() -> Finding:

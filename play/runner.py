@@ -108,7 +108,8 @@ class SessionThread:
         try:
             session = self._load(self._show_progress)
             try:
-                self._play(session)
+                with ThreadChoice() as threads:
+                    self._play(session, threads)
             finally:
                 session.close()
         except _StopError:
@@ -125,9 +126,8 @@ class SessionThread:
         self.view = Loading(line)
         self._on_view()
 
-    def _play(self, session: Session) -> None:
+    def _play(self, session: Session, threads: ThreadChoice) -> None:
         pacer, meter = Pacer(session.stage.frame_rate), Meter(session.stage.frame_rate)
-        threads = ThreadChoice()
         self._publish(session, meter)
         while not self._stopping.is_set() and session.frames != self._limit:
             if session.paused:
@@ -145,7 +145,6 @@ class SessionThread:
                 meter.add(began, session.stage_ms, session.runtime.compiled)
                 self._on_frame(frame)
             self._publish(session, meter)
-        threads.release()
         if session.frames > 0:
             self.report = meter.report(session, self._seed, pacer.misses)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 from weights.errors import WeightsError
@@ -19,13 +20,19 @@ def sha256(path: Path) -> str:
 def write_checksums(folder: Path) -> Path:
     """Writes ``SHA256SUMS`` (as ``sha256sum`` does) for the files of a world folder and returns its path.
 
-    Raises ``WeightsError`` where the folder holds no world.
+    Raises ``WeightsError`` where the folder holds no world or cannot be written to.
     """
     if not (folder / "world.yaml").is_file():
         raise WeightsError(f"{folder} holds no world.yaml: give the folder of a world")
     path, temporary = folder / CHECKSUMS, folder / f".{CHECKSUMS}.part"
-    temporary.write_text("".join(f"{sha256(folder / name)}  {name}\n" for name in sorted(_files(folder))), "utf-8")
-    return temporary.replace(path)
+    lines = "".join(f"{sha256(folder / name)}  {name}\n" for name in sorted(_files(folder)))
+    try:
+        temporary.write_text(lines, "utf-8")
+        return temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise WeightsError(f"cannot write {path}: {error.strerror}") from error
 
 
 def check_checksums(folder: Path) -> None:

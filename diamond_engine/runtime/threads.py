@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from statistics import median
+from typing import Self
 
 import torch
 
@@ -31,7 +32,8 @@ COST = 0.02
 class ThreadChoice:
     """Times steps and sets the number of torch's threads, on which the kernels run, for each.
 
-    It is for steps whose result does not depend on the number (``Runtime.same_on_any_threads``), and for one thread.
+    It is for steps whose result does not depend on the number (``Runtime.same_on_any_threads``), and for one thread. As
+    a context it gives torch its threads back at the end.
     """
 
     def __init__(
@@ -67,8 +69,10 @@ class ThreadChoice:
         else:
             self._judge(trial, seconds)
 
-    def release(self) -> None:
-        """Gives torch its threads back."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._set(self._counts[0])
 
     def _trial(self) -> int | None:

@@ -94,6 +94,14 @@ def test_missing_and_additional_bundled_files_are_refused(bundled: Path) -> None
         locate("atari/Breakout")
 
 
+def test_checksums_that_cannot_be_written_are_one_line_and_leave_the_old_ones(bundled: Path) -> None:
+    before = (bundled / CHECKSUMS).read_bytes()
+    (bundled / f".{CHECKSUMS}.part").mkdir()
+    with pytest.raises(WeightsError, match=f"cannot write .*{CHECKSUMS}: "):
+        write_checksums(bundled)
+    assert (bundled / CHECKSUMS).read_bytes() == before
+
+
 def test_checksums_are_those_of_sha256sum(bundled: Path) -> None:
     subprocess.run(["sha256sum", "--check", "--strict", CHECKSUMS], cwd=bundled, check=True, capture_output=True)
 

@@ -75,12 +75,12 @@ class Priorities:
     def update(self, places: NDArray[np.int64], errors: NDArray[np.float32]) -> None:
         """Notes the errors ``(B,)`` of the first predicted frames of the segments at places ``(B, 2)``.
 
-        Those of episodes that are too short for a context have no frame to predict and are passed over.
+        What is padding, before an episode's start or in one that is shorter than a context, is passed over.
         """
         self._follow_folder()
-        frames = self._first[places[:, 0]] + places[:, 1] + self._context_length
-        inside = frames < self._first[places[:, 0] + 1]
-        frames, errors = frames[inside], errors[inside]
+        steps = places[:, 1] + self._context_length
+        inside = (steps >= 0) & (steps <= self._folder.lengths[places[:, 0]])
+        frames, errors = (self._first[places[:, 0]] + steps)[inside], errors[inside]
         old = self._errors[frames]
         sunk = old + FORGETTING * (errors - old)
         self._errors[frames] = np.where(np.isnan(old) | (errors > old), errors, sunk)

@@ -96,3 +96,9 @@ def test_a_frame_of_a_large_error_is_any_of_those_predicted(folder: EpisodeFolde
     assert not drawn[:, 0].any()
     counts = np.bincount(3 - LENGTH - drawn[:, 1], minlength=3) / 3000
     assert counts == pytest.approx([1 / 3] * 3, abs=0.03)
+
+
+def test_padding_before_an_episode_is_no_frame_of_another(folder: EpisodeFolder) -> None:
+    priorities = Priorities(folder, LENGTH, predicted=2)
+    priorities.update(np.array([[1, -LENGTH - 1], [0, -LENGTH - 1]]), np.zeros(2, np.float32))
+    assert priorities.state_dict()["errors"].isnan().all()

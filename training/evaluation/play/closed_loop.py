@@ -1,7 +1,9 @@
 """The same players in the dream and in the real game: how long they live and what they earn.
 
-A player's dreams start where its real lives did, before the ball is served: from other contexts, such as ones with the
-ball on its way to the bricks, a player who does nothing would earn more in the dream.
+A player's dreams start where its real lives did, as soon as there are enough frames for a context: from other contexts,
+such as ones with the ball on its way to the bricks, a player who does nothing would earn more in the dream. A dreamed
+life so lacks the few steps of its context.
+
 A step limit cuts lives off, so that the lives that were seen to end are the short ones. Hence all steps (or rewards)
 over all ends, whoever they belong to, with a bootstrap over the lives. A step a player has after its last end counts.
 
