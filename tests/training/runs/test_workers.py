@@ -32,7 +32,7 @@ GENTLE = OptimiserConfig(warmup_steps=1)
 TRAIN = """
 from pathlib import Path
 import typer
-from tests.training.test_workers import train
+from tests.training.runs.test_workers import train
 from training.runs import command
 from training.runs.workers import Workers
 app = typer.Typer()

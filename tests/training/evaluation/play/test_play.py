@@ -348,9 +348,9 @@ def report_of(folder: Path, world: Path, *options: object) -> dict[str, Any]:
 
 def test_the_command_reports_all_parts(world: World, tmp_path: Path) -> None:
     write_world(tmp_path / "world", replace(world, actor_critic=None, config=replace(world.config, actor_critic=None)))
-    amounts = ["--steps", 4, "--events", 1, "--recorded", 600, "--long", 2, "--contexts", 2, "--num-envs", 2]
+    amounts = ["--steps", 8, "--events", 1, "--recorded", 600, "--long", 2, "--contexts", 2, "--num-envs", 2]
     report = report_of(tmp_path, tmp_path / "world", *amounts, "--preset", "fast", "--device", "cpu")
-    expected = {"dream_random_steps": 4, "real_scripted_player_steps": 4, "real_one_of_each": 1.0, "seed": 0}
+    expected = {"dream_random_steps": 8, "real_scripted_player_steps": 8, "real_one_of_each": 1.0, "seed": 0}
     assert expected.items() <= report.items()
     assert {"paddle_return_n": 1, "brick_hit_told_n": 1, "moving_pixels_15_n": 2}.items() <= report.items()
     assert "dream_random_held_8_steps_between_ends" in report
