@@ -21,7 +21,7 @@ from diamond_engine.networks import (
     RewardEndModel,
     RewardEndModelConfig,
 )
-from diamond_engine.runtime.kernels import Kernels, KernelsUnavailableError, load_kernels
+from diamond_engine.runtime.cpu.kernels import Kernels, KernelsUnavailableError, load_kernels
 from diamond_engine.worlds import Spawns, World, WorldConfig, atari_world_config, read_world, write_world
 from training.data.collect import Collector
 

@@ -1,6 +1,6 @@
 """Where and how networks run: device, precision, and the fast paths, each a rewrite of a plain one."""
 
-from diamond_engine.runtime.building import kernels_are_built
+from diamond_engine.runtime.cpu.building import kernels_are_built
 from diamond_engine.runtime.devices import available_devices, device_name, wait_for
 from diamond_engine.runtime.frames import FrameDenoiser
 from diamond_engine.runtime.owner import DTYPES, Runtime

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from diamond_engine.errors import DiamondError, UsageError
-from diamond_engine.runtime.processor import processor_field
+from diamond_engine.runtime.cpu.processor import processor_field
 
 VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 WARM_UP_CALLS = 3

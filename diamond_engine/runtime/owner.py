@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from diamond_engine.diffusion import Denoiser, SamplerConfig
 from diamond_engine.errors import UsageError
 from diamond_engine.networks.blocks import FourierFeatures
-from diamond_engine.runtime.building import KernelsUnavailableError
-from diamond_engine.runtime.compiled import compile_for_cpu
+from diamond_engine.runtime.cpu.building import KernelsUnavailableError
+from diamond_engine.runtime.cpu.compiled import compile_for_cpu
+from diamond_engine.runtime.cpu.kernels import Kernels, load_kernels
+from diamond_engine.runtime.cpu.measurement import WORTHWHILE, bfloat16_speedup, suits
+from diamond_engine.runtime.cpu.norms import fuse_norms
 from diamond_engine.runtime.devices import can_record, choose_device, device_name, has_native_bfloat16, record
 from diamond_engine.runtime.frames import FrameDenoiser
-from diamond_engine.runtime.kernels import Kernels, load_kernels
-from diamond_engine.runtime.measurement import WORTHWHILE, bfloat16_speedup, suits
-from diamond_engine.runtime.norms import fuse_norms
 from diamond_engine.runtime.rewrites import merge_all_projections
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from diamond_engine.runtime.building import BackgroundBuild, has_compiler, kernels_are_built
+from diamond_engine.runtime.cpu.building import BackgroundBuild, has_compiler, kernels_are_built
+from diamond_engine.runtime.cpu.kernels import Kernels, load_kernels
 from diamond_engine.runtime.devices import choose_device
-from diamond_engine.runtime.kernels import Kernels, load_kernels
 from diamond_engine.runtime.owner import Runtime
 
 

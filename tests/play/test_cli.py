@@ -12,7 +12,7 @@ import av
 import pytest
 
 from diamond_engine.actions import ATARI_GAMES
-from diamond_engine.runtime.kernels import Kernels
+from diamond_engine.runtime.cpu.kernels import Kernels
 from diamond_engine.spawns import read_spawns
 from play.recording import read_recording, write_recording
 

@@ -9,7 +9,7 @@ import pytest
 
 from diamond_engine.errors import DiamondError
 from diamond_engine.runtime import Runtime, Upgrade
-from diamond_engine.runtime.kernels import Kernels
+from diamond_engine.runtime.cpu.kernels import Kernels
 from diamond_engine.worlds import World, write_world
 from play.hud import rows
 from play.latch import Input

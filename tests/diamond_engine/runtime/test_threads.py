@@ -6,7 +6,7 @@ import torch
 
 from diamond_engine import WorldModelEnv
 from diamond_engine.runtime import Runtime, ThreadChoice
-from diamond_engine.runtime.kernels import Kernels
+from diamond_engine.runtime.cpu.kernels import Kernels
 from diamond_engine.runtime.threads import LONGEST_WAIT
 from tests.conftest import tiny_world
 

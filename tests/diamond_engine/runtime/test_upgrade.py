@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from diamond_engine import WorldModelEnv
 from diamond_engine.errors import UsageError
 from diamond_engine.runtime import Runtime, Upgrade, choose_at_once
-from diamond_engine.runtime.compiled import CompiledEncoder, CompiledTrunk
-from diamond_engine.runtime.kernels import Kernels
+from diamond_engine.runtime.cpu.compiled import CompiledEncoder, CompiledTrunk
+from diamond_engine.runtime.cpu.kernels import Kernels
 from diamond_engine.worlds import World
 
 CPU = torch.device("cpu")

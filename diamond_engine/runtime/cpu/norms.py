@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from diamond_engine.networks.blocks import AdaptiveGroupNorm, ResBlock
-from diamond_engine.runtime.kernels import load_kernels
-from diamond_engine.runtime.program import is_supported
+from diamond_engine.runtime.cpu.kernels import load_kernels
+from diamond_engine.runtime.cpu.program import is_supported
 
 
 class FusedResBlock(ResBlock):

@@ -22,9 +22,9 @@ from torch import nn
 
 from diamond_engine.cache import cache_folder
 from diamond_engine.files import write_text
-from diamond_engine.runtime.kernels import Kernels
-from diamond_engine.runtime.processor import processor_field
-from diamond_engine.runtime.program import ProgramWriter
+from diamond_engine.runtime.cpu.kernels import Kernels
+from diamond_engine.runtime.cpu.processor import processor_field
+from diamond_engine.runtime.cpu.program import ProgramWriter
 
 CHANNELS = 64
 SIZE = 32

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diamond_engine.cache import cache_folder
-from diamond_engine.runtime.building import KernelsUnavailableError, build, find_compiler, in_cache
+from diamond_engine.runtime.cpu.building import KernelsUnavailableError, build, find_compiler, in_cache
 
 LOADING = threading.Lock()
 

@@ -1,6 +1,6 @@
 // Runs a convolutional network as one program over channels-last images: no allocation, no framework in between.
 //
-// A program is a list of steps over buffers; diamond_engine/runtime/program.py writes it. Images of a batch are shared out
+// A program is a list of steps over buffers; diamond_engine/runtime/cpu/program.py writes it. Images of a batch are shared out
 // to teams of threads; the threads of a team share the rows of every step. Built for the machine it runs on; its OpenMP is
 // that of the process that loads it. Elements are float32 or bfloat16, sums always float32.
 

@@ -21,7 +21,7 @@ from diamond_engine.networks.blocks import (
 )
 from diamond_engine.networks.reward_end import RewardEndEncoder
 from diamond_engine.networks.unet import UNet
-from diamond_engine.runtime.program import ProgramWriter, Room, Write, in_groups, is_supported
+from diamond_engine.runtime.cpu.program import ProgramWriter, Room, Write, in_groups, is_supported
 from diamond_engine.runtime.rewrites import Columns
 
 Kind = TypeVar("Kind", bound=nn.Module)

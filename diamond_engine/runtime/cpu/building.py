@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from diamond_engine.cache import cache_folder
 from diamond_engine.files import atomic_path
-from diamond_engine.runtime.processor import processor_field
+from diamond_engine.runtime.cpu.processor import processor_field
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
 COMPILERS = ("c++", "g++", "clang++")
@@ -25,7 +25,7 @@ GENTLY = ("nice", "-n", "15")
 """Puts a compiler behind a game that is being played."""
 FLAGS = ("-std=gnu++17", "-O2", "-march=native", "-fPIC", "-fopenmp")
 BUILD_SECONDS = 300
-PROGRAM = "from diamond_engine.runtime.building import main; main()"
+PROGRAM = "from diamond_engine.runtime.cpu.building import main; main()"
 
 
 class KernelsUnavailableError(Exception):

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diamond_engine.runtime.kernels import Kernels
-from diamond_engine.runtime.program import Program, ProgramWriter, Room, filled, for_pairs, pack_weights
+from diamond_engine.runtime.cpu.kernels import Kernels
+from diamond_engine.runtime.cpu.program import Program, ProgramWriter, Room, filled, for_pairs, pack_weights
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])

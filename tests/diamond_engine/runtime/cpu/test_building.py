@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from diamond_engine.runtime import Runtime
-from diamond_engine.runtime.building import BackgroundBuild, find_compiler, in_cache, kernels_are_built
-from diamond_engine.runtime.kernels import Kernels, KernelsUnavailableError, load_kernels
+from diamond_engine.runtime.cpu.building import BackgroundBuild, find_compiler, in_cache, kernels_are_built
+from diamond_engine.runtime.cpu.kernels import Kernels, KernelsUnavailableError, load_kernels
 
 DREAM = """
 import torch

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diamond_engine.runtime.measurement import LEAST_RUNS, MOST_SECONDS, Comparison, remembered
+from diamond_engine.runtime.cpu.measurement import LEAST_RUNS, MOST_SECONDS, Comparison, remembered
 
 DESCRIBE = 'from diamond_engine.runtime import Runtime; print(Runtime.choose("cpu", compile=False).describe())'
 MS = 1e-3

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from diamond_engine.networks.blocks import GROUP_SIZE
-from diamond_engine.runtime import kernels as c
-from diamond_engine.runtime.kernels import Kernels
+from diamond_engine.runtime.cpu import kernels as c
+from diamond_engine.runtime.cpu.kernels import Kernels
 
 LANES = 16
 ALIGNMENT = 64

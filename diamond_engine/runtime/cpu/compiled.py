@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from diamond_engine.networks.actor_critic import ActorCriticEncoder
 from diamond_engine.networks.reward_end import RewardEndEncoder
-from diamond_engine.runtime.frames import Trunk
-from diamond_engine.runtime.kernels import Kernels
-from diamond_engine.runtime.program import LANES, Program, ProgramWriter, Room, filled, pack_weights
-from diamond_engine.runtime.translation import (
+from diamond_engine.runtime.cpu.kernels import Kernels
+from diamond_engine.runtime.cpu.program import LANES, Program, ProgramWriter, Room, filled, pack_weights
+from diamond_engine.runtime.cpu.translation import (
     is_translatable,
     write_actor_critic_encoder,
     write_reward_end_encoder,
     write_unet,
 )
+from diamond_engine.runtime.frames import Trunk
 
 LARGE = 1 << 20
 """Weights of a product for which it counts how fast they are read."""

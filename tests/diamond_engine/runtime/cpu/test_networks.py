@@ -16,11 +16,18 @@ from diamond_engine.networks import (
     RewardEndModel,
     RewardEndModelConfig,
 )
-from diamond_engine.runtime import FrameDenoiser, Runtime, program
-from diamond_engine.runtime.compiled import CompiledCell, CompiledEncoder, CompiledLinear, CompiledTrunk, OneStepLSTM
+from diamond_engine.runtime import FrameDenoiser, Runtime
+from diamond_engine.runtime.cpu import program
+from diamond_engine.runtime.cpu.compiled import (
+    CompiledCell,
+    CompiledEncoder,
+    CompiledLinear,
+    CompiledTrunk,
+    OneStepLSTM,
+)
+from diamond_engine.runtime.cpu.kernels import Kernels
+from diamond_engine.runtime.cpu.program import pack_weights
 from diamond_engine.runtime.frames import Trunk
-from diamond_engine.runtime.kernels import Kernels
-from diamond_engine.runtime.program import pack_weights
 from diamond_engine.runtime.rewrites import merge_projections
 
 CPU = torch.device("cpu")

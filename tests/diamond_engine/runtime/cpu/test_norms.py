@@ -19,8 +19,8 @@ from diamond_engine.diffusion import (
 from diamond_engine.networks import InnerModelConfig
 from diamond_engine.networks.blocks import AdaptiveGroupNorm, ResBlock
 from diamond_engine.runtime import Runtime
-from diamond_engine.runtime.kernels import Kernels
-from diamond_engine.runtime.norms import FusedResBlock, fuse_norms
+from diamond_engine.runtime.cpu.kernels import Kernels
+from diamond_engine.runtime.cpu.norms import FusedResBlock, fuse_norms
 
 
 def images(*shape: int, seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
