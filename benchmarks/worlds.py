@@ -15,7 +15,7 @@ from torch import nn
 from diamond_engine import load_world
 from diamond_engine.actions import atari_game, csgo
 from diamond_engine.checkpoints import without_weights
-from diamond_engine.counter_strike import csgo_world_config
+from diamond_engine.csgo import csgo_world_config
 from diamond_engine.diffusion import Denoiser
 from diamond_engine.networks import ActorCritic, RewardEndModel
 from diamond_engine.spawns import Spawns

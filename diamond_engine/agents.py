@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from diamond_engine.checkpoints import built, read_component, write_component
+from diamond_engine.class_sampling import sample_class
 from diamond_engine.configs import read_config, to_yaml
-from diamond_engine.draws import draw_class
 from diamond_engine.errors import DiamondError
 from diamond_engine.files import write_text
 from diamond_engine.networks.actor_critic import ActorCritic, ActorCriticConfig, LSTMCellState
@@ -59,7 +59,7 @@ class Agent:
         logits, self.value, self._state = self.network(obs, self._state)
         if self.greedy:
             return logits.argmax(dim=1)
-        return draw_class(logits, self._generator)
+        return sample_class(logits, self._generator)
 
     def run_on(self, runtime: Runtime) -> None:
         """Acts on by other kernels on the same device and in the same precision; it remembers what it has seen.

@@ -19,7 +19,7 @@ from diamond_engine.environment import Info
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.frames import from_numpy
 from diamond_engine.networks.reward_end import LSTMState
-from diamond_engine.runtime import Memory, OnStage, Runtime, WholeFrame
+from diamond_engine.runtime import FrameStep, Memory, OnStage, Runtime
 from diamond_engine.spawns import Spawns
 from diamond_engine.worlds import Preset, World, misfit
 
@@ -113,7 +113,7 @@ class WorldModelEnv:
             self.runtime, self._advance = runtime, None
             self._frame = self._placed()
 
-    def _placed(self) -> WholeFrame:
+    def _placed(self) -> FrameStep:
         """Copies of the world's networks that run on the runtime."""
         world, preset, runtime = self.world, self.preset, self.runtime
         dynamics, upsampler = runtime.for_frames(world.denoiser, preset.dynamics), None
@@ -121,7 +121,7 @@ class WorldModelEnv:
             upsampler = runtime.for_frames(world.upsampler, preset.upsampler)
         reward_end = None if world.reward_end is None else runtime.for_inference(world.reward_end)
         on_stage: OnStage = (lambda stage, drawn: None) if runtime.records else self._on_stage
-        return WholeFrame(dynamics, upsampler, reward_end, self._generator, on_stage)
+        return FrameStep(dynamics, upsampler, reward_end, self._generator, on_stage)
 
     @torch.no_grad()
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Tensor, Info]:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from diamond_engine import counter_strike
 from diamond_engine.actions import AtariGame, atari_game
 from diamond_engine.agents import Agent
 from diamond_engine.checkpoints import StateDict, built, read_published
+from diamond_engine.csgo import CSGO, load_csgo
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.locating import located
 from diamond_engine.networks import ActorCritic
@@ -50,8 +50,8 @@ def load_world(
     Raises ``UsageError`` for an unknown name, ``DiamondError`` for weights that are missing, damaged or do not fit.
     """
     held = Runtime.choose(dtype=dtype, compile=False).dtype
-    if name_or_path == counter_strike.NAME:
-        return counter_strike.load(weights, held, notice)
+    if name_or_path == CSGO:
+        return load_csgo(weights, held, notice)
     path, game = _find(name_or_path, weights)
     if game is None or path.is_dir():
         return read_world(path, game, held)

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from diamond_engine.errors import DiamondError
-from diamond_engine.runtime import Runtime, Upgrade
+from diamond_engine.runtime import KernelSwap, Runtime
 from play.actions import Action, ActionSpace
+from play.autopilot import Autopilot
 from play.latch import Input
 from play.recording import EpisodeLog, Header, Recorder
 from play.sources import Opening, Source, Start, Transition
-from play.standins import StandIn
 from play.view import Command, Frame, Origin, Player, Snapshot
 
 MESSAGE_FRAMES = 45
@@ -50,7 +50,7 @@ class Episode:
 
     @property
     def acted_on(self) -> Frame:
-        """What a stand-in sees of it, ``(H, W, 3)`` RGB."""
+        """What an autopilot sees of it, ``(H, W, 3)`` RGB."""
         return self.frame if self.dreamed is None else self.dreamed
 
 
@@ -84,11 +84,11 @@ class Stage:
     """World, sampler, device and precision in words."""
     runtime: Runtime
     """What networks run on at first."""
-    upgrade: Upgrade | None
+    kernel_swap: KernelSwap | None
     """What they run on later, where it must be built first."""
     sources: Mapping[Origin, Callable[[Runtime], Source]]
     """Opens a source; called when it is first wanted."""
-    stand_in: StandIn | None
+    autopilot: Autopilot | None
     """Who plays when the person does not, where there is someone."""
     has_rewards: bool
     """Whether the game counts anything."""
@@ -130,7 +130,7 @@ class Session:
         return self._episode.stage_ms
 
     def advance(self, given: Input) -> Frame:
-        """Plays one step with a person's input (a stand-in ignores it) and returns its frame ``(H, W, 3)``.
+        """Plays one step with a person's input (an autopilot ignores it) and returns its frame ``(H, W, 3)``.
 
         Where better kernels are ready, it goes on by them; where the last episode is over, a new one starts first.
         """
@@ -190,7 +190,7 @@ class Session:
         self._finish_recording()
 
     def _take_over_kernels(self) -> None:
-        runtime = None if self.stage.upgrade is None else self.stage.upgrade.poll()
+        runtime = None if self.stage.kernel_swap is None else self.stage.kernel_swap.poll()
         if runtime is None:
             return
         self.runtime = runtime
@@ -199,26 +199,26 @@ class Session:
             return
         for source in self._opened.values():
             source.run_on(runtime)
-        if self.stage.stand_in is not None:
-            self.stage.stand_in.run_on(runtime)
+        if self.stage.autopilot is not None:
+            self.stage.autopilot.run_on(runtime)
         self._episode.log.compiled_from = self._episode.step
         self._say("kernels are built: faster from here on")
 
     def _choose(self, given: Input) -> Action:
-        episode, stand_in = self._episode, self.stage.stand_in
-        if self.player is Player.PERSON or stand_in is None:
+        episode, autopilot = self._episode, self.stage.autopilot
+        if self.player is Player.PERSON or autopilot is None:
             return self.stage.actions.action(given)
-        if stand_in.ready(episode.step):
-            return stand_in.act(episode.acted_on, episode.step)
+        if autopilot.ready(episode.step):
+            return autopilot.act(episode.acted_on, episode.step)
         self.player = Player.PERSON
         self._say("nothing was recorded here: you play")
         return self.stage.actions.action(given)
 
     def _judge(self, transition: Transition) -> None:
-        """Decides whether the episode is over: by its rules, at the horizon of a dream, or with the stand-in's part."""
-        episode, stand_in = self._episode, self.stage.stand_in
+        """Decides whether the episode is over: by its rules, at the horizon of a dream, or with the autopilot."""
+        episode, autopilot = self._episode, self.stage.autopilot
         beyond = self._source.origin is not Origin.EMULATOR and episode.step >= self.horizon
-        played_out = self.player is not Player.PERSON and stand_in is not None and not stand_in.ready(episode.step)
+        played_out = self.player is not Player.PERSON and autopilot is not None and not autopilot.ready(episode.step)
         episode.over = transition.ended or transition.truncated or beyond or played_out
         outcome = f", return {episode.total:g}" if self.stage.has_rewards else ""
         if transition.ended:
@@ -235,8 +235,8 @@ class Session:
         log = EpisodeLog.starting(source.origin, start, opening.frame, self.runtime.compiled)
         self._episode = Episode(opening, opening.frame, opening.low_res, opening.dreamed, log, self.stage.actions.idle)
         self._next = start.next(source.spawns)
-        if self.stage.stand_in is not None:
-            self.stage.stand_in.begin(opening)
+        if self.stage.autopilot is not None:
+            self.stage.autopilot.begin(opening)
         if self._recorder is not None:
             self._recorder.episodes.append(self._episode.log)
 
@@ -268,18 +268,18 @@ class Session:
                 self._toggle_recording()
 
     def _hand_over(self) -> None:
-        stand_in = self.stage.stand_in
+        autopilot = self.stage.autopilot
         if self.player is not Player.PERSON:
             self.player = Player.PERSON
             self._say("you play")
-        elif stand_in is None:
+        elif autopilot is None:
             self._say("this world has no agent to hand control to")
-        elif not stand_in.ready(self._episode.step):
+        elif not autopilot.ready(self._episode.step):
             self._say("nothing was recorded here: Enter goes to the next spawn")
         else:
-            stand_in.begin(self._episode.opening)
-            self.player = stand_in.player
-            self._say(f"the {stand_in.player} plays")
+            autopilot.begin(self._episode.opening)
+            self.player = autopilot.player
+            self._say(f"the {autopilot.player} plays")
 
     def _set_horizon(self, steps: int) -> None:
         self.horizon = steps

@@ -10,15 +10,15 @@ from pathlib import Path
 
 from diamond_engine import World, load_world
 from diamond_engine.errors import DiamondError, UsageError
-from diamond_engine.runtime import Runtime, Upgrade, choose_at_once
+from diamond_engine.runtime import KernelSwap, Runtime, choose_at_once
 from diamond_engine.worlds import Preset
+from play.autopilot import AgentAutopilot, Autopilot, RecordedAutopilot
 from play.beside import Beside
 from play.genres import file_name, genre_of
 from play.options import Options, check_exists
 from play.recording import Header, Recorder
 from play.session import Session, Settings, Stage
 from play.sources import Dream, Emulator, Source, Start
-from play.standins import AgentStandIn, RecordedStandIn, StandIn
 from play.view import Command, Origin, Player
 from weights import bundled_folder, to_stderr
 from weights.manifest import MANIFEST
@@ -39,13 +39,13 @@ class LoadedWorld:
     """The same in words."""
     runtime: Runtime
     """What its networks run on at first."""
-    upgrade: Upgrade | None = None
+    kernel_swap: KernelSwap | None = None
     """What they run on later, where it must be built first."""
 
     @classmethod
     def load(cls, options: Options, progress: Progress) -> LoadedWorld:
         """Finds and reads the world. Raises ``DiamondError`` or ``UsageError`` for what is not there."""
-        runtime, upgrade = choose_at_once(options.device, options.dtype, compile=options.compile)
+        runtime, kernel_swap = choose_at_once(options.device, options.dtype, compile=options.compile)
         world = _found(options.world, options.weights, runtime.dtype_name, progress)
         preset = world.config.preset(options.preset).with_steps(options.steps, options.upsampler_steps)
         header = Header(
@@ -57,7 +57,7 @@ class LoadedWorld:
             device=str(runtime.device),
             dtype=runtime.dtype_name,
         )
-        return cls(world, preset, header, runtime, upgrade)
+        return cls(world, preset, header, runtime, kernel_swap)
 
     @property
     def sources(self) -> dict[Origin, Callable[[Runtime], Source]]:
@@ -76,7 +76,7 @@ def load_session(options: Options, progress: Progress) -> Session:
     loaded = LoadedWorld.load(options, progress)
     _check_spawn(options, loaded.world)
     progress(f"waking it up on {loaded.header.device} in {loaded.header.dtype}")
-    stand_in = _stand_in(loaded, options)
+    autopilot = _autopilot(loaded, options)
     player = options.player
     if player is None:
         player = Player.PERSON if loaded.world.actor_critic is None else Player.AGENT
@@ -86,9 +86,9 @@ def load_session(options: Options, progress: Progress) -> Session:
         frame_rate=loaded.world.config.frame_rate,
         header=loaded.header,
         runtime=loaded.runtime,
-        upgrade=loaded.upgrade,
+        kernel_swap=loaded.kernel_swap,
         sources=loaded.sources,
-        stand_in=stand_in,
+        autopilot=autopilot,
         has_rewards=loaded.world.config.game is not None,
         start_recording=partial(_start_recording, loaded, iter([options.record] if options.record else [])),
     )
@@ -131,13 +131,13 @@ def _check_spawn(options: Options, world: World) -> None:
         raise UsageError(f"--spawn {options.spawn}: {options.world} has spawns 0 to {len(world.spawns) - 1}")
 
 
-def _stand_in(loaded: LoadedWorld, options: Options) -> StandIn | None:
+def _autopilot(loaded: LoadedWorld, options: Options) -> Autopilot | None:
     """The recorded player where start contexts are numbered, else the world's agent, if it has one."""
     if options.spawn is not None:
-        return RecordedStandIn()
+        return RecordedAutopilot()
     if loaded.world.actor_critic is None and options.player is not Player.AGENT:
         return None
-    return AgentStandIn(loaded.world.agent(loaded.runtime, seed=options.seed))
+    return AgentAutopilot(loaded.world.agent(loaded.runtime, seed=options.seed))
 
 
 def _start_recording(loaded: LoadedWorld, asked: Iterator[Path]) -> Recorder:

@@ -10,7 +10,7 @@ import torch
 
 from diamond_engine.actions import CsgoAction, atari_game, csgo
 from diamond_engine.agents import RandomPolicy
-from diamond_engine.counter_strike import csgo_world_config
+from diamond_engine.csgo import csgo_world_config
 from diamond_engine.diffusion import Denoiser, DenoiserConfig
 from diamond_engine.emulator import AtariEmulator
 from diamond_engine.episodes import Episode, EpisodeFolder

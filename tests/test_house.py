@@ -44,11 +44,11 @@ INSIDE = {
         "metrics": set(),
     },
     "diamond_engine.runtime": {
-        "upgrade": {"owner", "devices", "cpu"},
+        "kernel_swap": {"owner", "devices", "cpu"},
         "owner": {"devices", "cpu", "frames", "rewrites"},
         "devices": {"cpu"},
         "cpu": {"frames", "rewrites"},
-        "whole_frame": {"frames"},
+        "frame_step": {"frames"},
         "frames": set(),
         "rewrites": set(),
         "threads": set(),

@@ -2,21 +2,21 @@
 
 from diamond_engine.runtime.cpu.building import kernels_are_built
 from diamond_engine.runtime.devices import available_devices, device_name, wait_for
+from diamond_engine.runtime.frame_step import FrameStep, Memory, OnStage
 from diamond_engine.runtime.frames import FrameDenoiser
+from diamond_engine.runtime.kernel_swap import KernelSwap, choose_at_once
 from diamond_engine.runtime.owner import DTYPES, Runtime
 from diamond_engine.runtime.threads import ThreadChoice
-from diamond_engine.runtime.upgrade import Upgrade, choose_at_once
-from diamond_engine.runtime.whole_frame import Memory, OnStage, WholeFrame
 
 __all__ = [
     "DTYPES",
     "FrameDenoiser",
+    "FrameStep",
+    "KernelSwap",
     "Memory",
     "OnStage",
     "Runtime",
     "ThreadChoice",
-    "Upgrade",
-    "WholeFrame",
     "available_devices",
     "choose_at_once",
     "device_name",

@@ -3,15 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 
-from diamond_engine.runtime import Runtime, Upgrade
+from diamond_engine.runtime import KernelSwap, Runtime
 from diamond_engine.worlds import World, read_world
+from play.autopilot import AgentAutopilot, RecordedAutopilot
 from play.genres import genre_of
 from play.recording import Header, Recorder, Recording
 from play.replay import options_of
 from play.session import Session, Settings, Stage
 from play.sources import Start
 from play.stage import LoadedWorld
-from play.standins import AgentStandIn, RecordedStandIn
 from play.view import Command
 
 HEADER = Header("atari/Breakout", None, "fast", 1, 0, "cpu", "float32")
@@ -31,7 +31,7 @@ def without_ends(world: World) -> World:
 
 
 def make_stage(
-    world: World, recording: Path = Path("unused.mp4"), agent: bool = True, upgrade: Upgrade | None = None
+    world: World, recording: Path = Path("unused.mp4"), agent: bool = True, kernel_swap: KernelSwap | None = None
 ) -> Stage:
     return Stage(
         title="Breakout",
@@ -39,9 +39,9 @@ def make_stage(
         frame_rate=1000.0,
         header=HEADER,
         runtime=PLAIN,
-        upgrade=upgrade,
+        kernel_swap=kernel_swap,
         sources=LoadedWorld(world, world.config.preset("fast"), HEADER, PLAIN).sources,
-        stand_in=AgentStandIn(world.agent(PLAIN)) if agent else None,
+        autopilot=AgentAutopilot(world.agent(PLAIN)) if agent else None,
         has_rewards=True,
         start_recording=lambda: Recorder(recording, 15.0, HEADER),
     )
@@ -54,9 +54,9 @@ def first_person_stage(world: World, recording: Path = Path("unused.mp4")) -> St
         frame_rate=1000.0,
         header=FIRST_PERSON_HEADER,
         runtime=PLAIN,
-        upgrade=None,
+        kernel_swap=None,
         sources=LoadedWorld(world, world.config.preset("fast"), FIRST_PERSON_HEADER, PLAIN).sources,
-        stand_in=RecordedStandIn(),
+        autopilot=RecordedAutopilot(),
         has_rewards=False,
         start_recording=lambda: Recorder(recording, 16.0, FIRST_PERSON_HEADER),
     )

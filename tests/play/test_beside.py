@@ -68,9 +68,9 @@ def test_the_agent_sees_the_dream_alone(world: World) -> None:
     stage = make_stage(world)
     session = Session(stage, Settings(Start(3), player=Player.AGENT, origin=Origin.BESIDE))
     seen: list[Frame] = []
-    assert stage.stand_in is not None
-    act = stage.stand_in.act
-    stage.stand_in.act = lambda frame, step: seen.append(frame) or act(frame, step)
+    assert stage.autopilot is not None
+    act = stage.autopilot.act
+    stage.autopilot.act = lambda frame, step: seen.append(frame) or act(frame, step)
     frames = [session.snapshot().frame, session.advance(Input()), session.advance(Input())]
     for shown, frame in zip(seen, frames, strict=False):
         assert np.array_equal(shown, parts(frame)[0])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from diamond_engine.errors import DiamondError
-from diamond_engine.runtime import Runtime, Upgrade
+from diamond_engine.runtime import KernelSwap, Runtime
 from diamond_engine.runtime.cpu.kernels import Kernels
 from diamond_engine.worlds import World, write_world
 from play.hud import rows
@@ -23,14 +23,14 @@ from tests.play.stages import HEADER, PLAIN, loaded_as, make_stage, without_ends
 NOTHING = Input()
 
 
-class After(Upgrade):
-    """What an upgrade leads to, ready after so many steps."""
+class After(KernelSwap):
+    """What a kernel swap leads to, ready after so many steps."""
 
     def __init__(self, steps: int, runtime: Runtime) -> None:
         self._steps, self._runtime = steps, runtime
 
     def poll(self) -> Runtime | None:
-        """See ``Upgrade.poll``."""
+        """See ``KernelSwap.poll``."""
         self._steps -= 1
         return self._runtime if self._steps == -1 else None
 
@@ -44,18 +44,20 @@ def compiled(kernels: Kernels) -> Runtime:
 
 
 def agents_session(
-    world: World, upgrade: Upgrade | None, path: Path = Path("unused.mp4"), horizon: int = 50
+    world: World, kernel_swap: KernelSwap | None, path: Path = Path("unused.mp4"), horizon: int = 50
 ) -> Session:
-    return Session(make_stage(world, path, upgrade=upgrade), Settings(Start(2), horizon=horizon, player=Player.AGENT))
+    return Session(
+        make_stage(world, path, kernel_swap=kernel_swap), Settings(Start(2), horizon=horizon, player=Player.AGENT)
+    )
 
 
 def test_a_session_goes_on_as_it_was(compilable_world: World, compiled: Runtime) -> None:
     world = without_ends(compilable_world)
-    plain, upgraded = agents_session(world, None), agents_session(world, After(4, compiled))
+    plain, swapped = agents_session(world, None), agents_session(world, After(4, compiled))
     for step in range(8):
-        frames = [session.advance(NOTHING).astype(int) for session in (plain, upgraded)]
+        frames = [session.advance(NOTHING).astype(int) for session in (plain, swapped)]
         assert np.abs(frames[0] - frames[1]).max() <= (2 if step >= 4 else 0)
-        seen, expected = upgraded.snapshot(), plain.snapshot()
+        seen, expected = swapped.snapshot(), plain.snapshot()
         assert (seen.step, seen.action, seen.compiled) == (expected.step, expected.action, step >= 4)
     assert seen.message == "kernels are built: faster from here on"
     assert [row.value.endswith(", compiled") for row in rows(seen) if row.label == "model"] == [True]
@@ -64,7 +66,7 @@ def test_a_session_goes_on_as_it_was(compilable_world: World, compiled: Runtime)
 
 def test_a_source_opened_later_starts_with_the_kernels(compilable_world: World, compiled: Runtime) -> None:
     opened: list[tuple[Origin, bool]] = []
-    stage = make_stage(compilable_world, upgrade=After(1, compiled))
+    stage = make_stage(compilable_world, kernel_swap=After(1, compiled))
 
     def spied(origin: Origin) -> Callable[[Runtime], Source]:
         def open_source(runtime: Runtime) -> Source:

@@ -34,11 +34,11 @@ def bundled(world_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return folder
 
 
-def test_the_manifest_has_the_26_games_and_counter_strike() -> None:
+def test_the_manifest_has_the_26_games_and_csgo() -> None:
     assert set(MANIFEST) == {"csgo", *(f"atari/{game}" for game in ATARI_GAMES)}
 
 
-def test_counter_strike_was_published_with_seven_start_contexts() -> None:
+def test_csgo_was_published_with_seven_start_contexts() -> None:
     csgo = MANIFEST["csgo"]
     names = ("low_res", "full_res", "act", "next_act")
     assert {file.path for file in csgo.spawns} == {f"csgo/spawn/{k}/{name}.npy" for k in range(7) for name in names}

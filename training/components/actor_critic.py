@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diamond_engine.agents import Policy
-from diamond_engine.draws import draw_class
+from diamond_engine.class_sampling import sample_class
 from diamond_engine.environment import BatchedEnv, Info
 from diamond_engine.networks.actor_critic import ActorCritic, LSTMCellState
 from diamond_engine.reinforcement import ActorCriticLossConfig, actor_critic_loss, lambda_returns
@@ -149,7 +149,7 @@ class ActorCriticTrainer:
                 taught.append(teacher.act(obs).to(obs.device))
             logits, values, state = self.network(obs, state)
             logits, values = logits.float(), values.float()
-            actions = draw_class(logits.detach(), self._actions)
+            actions = sample_class(logits.detach(), self._actions)
             obs, rewards, ends, truncs, info = self.env.step(actions)
             final_values.append(None)
             if "final_obs" in info:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from diamond_engine.counter_strike import csgo_world_config
+from diamond_engine.csgo import csgo_world_config
 from diamond_engine.diffusion import DenoiserConfig
 from diamond_engine.errors import UsageError
 from diamond_engine.worlds import TWO_STAGE_PRESETS

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from diamond_engine import WorldModelEnv
 from diamond_engine.errors import UsageError
-from diamond_engine.runtime import Runtime, Upgrade, choose_at_once
+from diamond_engine.runtime import KernelSwap, Runtime, choose_at_once
 from diamond_engine.runtime.cpu.compiled import CompiledEncoder, CompiledTrunk
 from diamond_engine.runtime.cpu.kernels import Kernels
 from diamond_engine.worlds import World
@@ -77,9 +77,9 @@ def has(network: nn.Module, kind: type[nn.Module]) -> bool:
     return any(isinstance(module, kind) for module in network.modules())
 
 
-def awaited(upgrade: Upgrade) -> Runtime:
+def awaited(kernel_swap: KernelSwap) -> Runtime:
     while True:
-        runtime = upgrade.poll()
+        runtime = kernel_swap.poll()
         if runtime is not None:
             return runtime
         time.sleep(0.05)
@@ -89,14 +89,14 @@ def test_the_first_start_builds_meanwhile_and_the_second_finds_them(
     kernels: Kernels, compilable_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DIAMOND_CACHE", str(tmp_path))
-    runtime, upgrade = choose_at_once("cpu", "float32")
-    assert upgrade is not None
+    runtime, kernel_swap = choose_at_once("cpu", "float32")
+    assert kernel_swap is not None
     assert runtime.describe().endswith("float32 (kernels are being built)")
     env = WorldModelEnv(compilable_world, 1, runtime, "fast")
     env.reset(seed=0)
     env.step(torch.zeros(1, dtype=torch.int64))
-    better = awaited(upgrade)
-    assert upgrade.poll() is None
+    better = awaited(kernel_swap)
+    assert kernel_swap.poll() is None
     assert better.notes == (("compiled norms: torch convolves faster in float32",) if better.only_norms else ())
     env.run_on(better)
     env.step(torch.zeros(1, dtype=torch.int64))
@@ -111,16 +111,20 @@ def test_a_build_that_fails_leaves_the_runtime_with_a_note(tmp_path: Path, monke
     compiler.chmod(0o755)
     monkeypatch.setenv("DIAMOND_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("CXX", str(compiler))
-    _, upgrade = choose_at_once("cpu", "float32")
-    assert upgrade is not None
-    assert awaited(upgrade).notes == (f"not compiled: {compiler} failed: error: out of coffee",)
+    _, kernel_swap = choose_at_once("cpu", "float32")
+    assert kernel_swap is not None
+    assert awaited(kernel_swap).notes == (f"not compiled: {compiler} failed: error: out of coffee",)
 
 
 def test_nothing_is_built_without_a_compiler_or_a_wish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIAMOND_CACHE", str(tmp_path))
-    runtime, upgrade = choose_at_once("cpu", "float32", compile=False)
-    assert (runtime.compiled, runtime.notes, upgrade) == (False, (), None)
+    runtime, kernel_swap = choose_at_once("cpu", "float32", compile=False)
+    assert (runtime.compiled, runtime.notes, kernel_swap) == (False, (), None)
     monkeypatch.setenv("CXX", "nonesuch")
-    runtime, upgrade = choose_at_once("cpu", "float32")
-    assert (runtime.compiled, runtime.notes, upgrade) == (False, ("not compiled: no C++ compiler (nonesuch)",), None)
+    runtime, kernel_swap = choose_at_once("cpu", "float32")
+    assert (runtime.compiled, runtime.notes, kernel_swap) == (
+        False,
+        ("not compiled: no C++ compiler (nonesuch)",),
+        None,
+    )
     assert not list(tmp_path.glob("*.so"))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from diamond_engine.actions import csgo
+from diamond_engine.actions.csgo import NUM_ACTIONS
 from diamond_engine.cache import CACHE, cache_folder
 from diamond_engine.checkpoints import read_published
 from diamond_engine.diffusion import DenoiserConfig
@@ -36,7 +36,8 @@ from diamond_engine.worlds import (
 from weights import Notice
 from weights.manifest import LICENCE, MANIFEST
 
-NAME = "csgo"
+CSGO = "csgo"
+"""Its name."""
 LAYOUTS = ("csgo/model/csgo.pt", "model/csgo.pt", "csgo.pt")
 """Where a folder that a person downloaded may hold the checkpoint."""
 
@@ -44,7 +45,7 @@ LAYOUTS = ("csgo/model/csgo.pt", "model/csgo.pt", "csgo.pt")
 def csgo_world_config() -> WorldConfig:
     """The published architecture: dynamics at 56x30 (330M parameters), upsampler to 280x150 (51M)."""
     dynamics = InnerModelConfig(
-        num_actions=csgo.NUM_ACTIONS,
+        num_actions=NUM_ACTIONS,
         cond_channels=2048,
         channels=(128, 256, 512, 1024),
         attn_depths=(False, False, True, True),
@@ -61,7 +62,7 @@ def csgo_world_config() -> WorldConfig:
         noise_cond=True,
     )
     return WorldConfig(
-        name=NAME,
+        name=CSGO,
         game=None,
         denoiser=DenoiserConfig(inner_model=dynamics, sigma_offset_noise=0.1, noise_previous_obs=True),
         upsampler=DenoiserConfig(inner_model=upsampler, sigma_offset_noise=0.1, upsampling_factor=5),
@@ -73,22 +74,22 @@ def csgo_world_config() -> WorldConfig:
     )
 
 
-def load(weights: str | Path | None, dtype: torch.dtype, notice: Notice) -> World:
+def load_csgo(weights: str | Path | None, dtype: torch.dtype, notice: Notice) -> World:
     """The published world, downloaded once; or from what a person has: the files of the hub, or a world folder.
 
     ``weights`` and ``notice`` are those of ``load_world``. Raises ``UsageError`` for weights that are not there or of
     another kind of world, ``DiamondError`` for what is damaged or does not fit.
     """
     if weights is None or weights == "hub":
-        published = MANIFEST[NAME].checkpoint
-        return _converted(published.sha256 or NAME, dtype, lambda: _open(located(NAME, notice=notice)), notice)
+        published = MANIFEST[CSGO].checkpoint
+        return _converted(published.sha256 or CSGO, dtype, lambda: _open(located(CSGO, notice=notice)), notice)
     path = Path(weights)
     if any((folder / "world.yaml").is_file() for folder in (path, path / "world")):
         return _first_person(read_world(world_folder(path), dtype=dtype), path)
     checkpoint = _checkpoint(path)
 
     def open_checked() -> World:
-        if not is_published(NAME, checkpoint):
+        if not is_published(CSGO, checkpoint):
             notice(f"{checkpoint} is not the published checkpoint (another size): it is used as it is")
         return _open(checkpoint)
 
@@ -115,7 +116,7 @@ def read_csgo_spawns(folder: Path, config: WorldConfig) -> Spawns:
 
 def _converted(key: str, dtype: torch.dtype, opened: Callable[[], World], notice: Notice) -> World:
     """The world that was converted under ``key``; else the one that ``opened`` opens, which is converted first."""
-    folder = cache_folder() / NAME / f"{key[:16]}-{str(dtype).removeprefix('torch.')}"
+    folder = cache_folder() / CSGO / f"{key[:16]}-{str(dtype).removeprefix('torch.')}"
     if (folder / "world.yaml").is_file():
         try:
             return read_world(folder, dtype=dtype)
@@ -155,7 +156,7 @@ def _checkpoint(path: Path) -> Path:
     for layout in LAYOUTS:
         if (path / layout).is_file():
             return path / layout
-    raise UsageError(f"{path} holds no weights of {NAME}: it has neither {LAYOUTS[0]} nor world.yaml")
+    raise UsageError(f"{path} holds no weights of {CSGO}: it has neither {LAYOUTS[0]} nor world.yaml")
 
 
 def _spawn_folder(checkpoint: Path) -> Path | None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from diamond_engine.class_sampling import sample_class
 from diamond_engine.diffusion.denoiser import enlarge
-from diamond_engine.draws import draw_class
 from diamond_engine.networks.reward_end import LSTMState, RewardEndModel
 from diamond_engine.runtime.frames import FrameDenoiser
 
@@ -58,7 +58,7 @@ class Memory:
             half[:, where] = other
 
 
-class WholeFrame:
+class FrameStep:
     """Draws and judges the next frame of every dream. Nothing in it waits for the device."""
 
     def __init__(
@@ -96,7 +96,7 @@ class WholeFrame:
         if self.reward_end is None or memory.state is None:
             return
         *logits, state = self.reward_end(memory.frames[:, -1:], memory.actions[:, -1:], frame[:, None], memory.state)
-        reward_class, end_class = (draw_class(of_step[:, 0], self._generator) for of_step in logits)
+        reward_class, end_class = (sample_class(of_step[:, 0], self._generator) for of_step in logits)
         memory.rewards.copy_(reward_class - 1)
         memory.ends.copy_(end_class)
         for half, new in zip(memory.state, state, strict=True):

@@ -14,7 +14,7 @@ from play.sources import Opening
 from play.view import Frame, Player
 
 
-class StandIn(Protocol):
+class Autopilot(Protocol):
     """Chooses actions in place of the person."""
 
     player: Player
@@ -36,7 +36,7 @@ class StandIn(Protocol):
         ...
 
 
-class AgentStandIn:
+class AgentAutopilot:
     """A trained agent; it can always go on."""
 
     player = Player.AGENT
@@ -45,23 +45,23 @@ class AgentStandIn:
         self._agent = agent
 
     def begin(self, opening: Opening) -> None:
-        """See ``StandIn.begin``."""
+        """See ``Autopilot.begin``."""
         self._agent.reset()
 
     def ready(self, step: int) -> bool:
-        """See ``StandIn.ready``."""
+        """See ``Autopilot.ready``."""
         return True
 
     def act(self, frame: Frame, step: int) -> Action:
-        """See ``StandIn.act``."""
+        """See ``Autopilot.act``."""
         return int(self._agent.act(from_numpy(frame[None], torch.device("cpu")))[0])
 
     def run_on(self, runtime: Runtime) -> None:
-        """See ``StandIn.run_on``."""
+        """See ``Autopilot.run_on``."""
         self._agent.run_on(runtime)
 
 
-class RecordedStandIn:
+class RecordedAutopilot:
     """The player recorded at the start context: at step t of the dream it does what it did then."""
 
     player = Player.RECORDED
@@ -70,15 +70,15 @@ class RecordedStandIn:
         self._recorded: tuple[Action, ...] = ()
 
     def begin(self, opening: Opening) -> None:
-        """See ``StandIn.begin``."""
+        """See ``Autopilot.begin``."""
         self._recorded = opening.recorded
 
     def ready(self, step: int) -> bool:
-        """See ``StandIn.ready``."""
+        """See ``Autopilot.ready``."""
         return step < len(self._recorded)
 
     def act(self, frame: Frame, step: int) -> Action:
-        """See ``StandIn.act``."""
+        """See ``Autopilot.act``."""
         return self._recorded[step]
 
     def run_on(self, runtime: Runtime) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def draw_class(logits: Tensor, generator: torch.Generator | None) -> Tensor:
+def sample_class(logits: Tensor, generator: torch.Generator | None) -> Tensor:
     """A class for every row, by softmax: ``(B, K)`` → int64 ``(B,)``.
 
     Draws what ``torch.multinomial`` draws, which asks the host whether the chances are valid: a GPU would wait for it.

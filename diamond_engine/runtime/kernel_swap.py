@@ -10,7 +10,7 @@ from diamond_engine.runtime.devices import choose_device
 from diamond_engine.runtime.owner import Runtime
 
 
-class Upgrade:
+class KernelSwap:
     """The better runtime that follows another one, which then is at an end."""
 
     def __init__(self, plain: Runtime) -> None:
@@ -36,7 +36,7 @@ class Upgrade:
 
 def choose_at_once(
     device: str = "auto", dtype: str = "auto", *, compile: bool = True
-) -> tuple[Runtime, Upgrade | None]:
+) -> tuple[Runtime, KernelSwap | None]:
     """What ``Runtime.choose`` chooses, without waiting for a compiler; where one is needed, what will follow it.
 
     Raises what ``Runtime.choose`` raises.
@@ -46,4 +46,4 @@ def choose_at_once(
     runtime = Runtime.choose(device, dtype, compile=compile and not later)
     if not later:
         return runtime, None
-    return replace(runtime, notes=(*runtime.notes, "kernels are being built")), Upgrade(runtime)
+    return replace(runtime, notes=(*runtime.notes, "kernels are being built")), KernelSwap(runtime)

@@ -17,7 +17,7 @@ from diamond_engine import World, WorldModelEnv
 from diamond_engine.diffusion import Denoiser, sample
 from diamond_engine.diffusion.denoiser import enlarge
 from diamond_engine.networks import RewardEndModel
-from diamond_engine.runtime import Memory, Runtime, WholeFrame
+from diamond_engine.runtime import FrameStep, Memory, Runtime
 from tests.conftest import make_first_person_world, tiny_world
 
 CPU = torch.device("cpu")
@@ -64,13 +64,13 @@ def memory_of(world: World, batch: int, dtype: torch.dtype = torch.float32) -> M
     return Memory(noise(batch, length, 3, *cfg.dynamics_size), actions, full_res, state, rewards, rewards.bool())
 
 
-def whole_frame(world: World, runtime: Runtime, generator: torch.Generator | None) -> WholeFrame:
+def frame_step(world: World, runtime: Runtime, generator: torch.Generator | None) -> FrameStep:
     preset = world.config.preset("fast")
     dynamics, upsampler = runtime.for_frames(world.denoiser, preset.dynamics), None
     if world.upsampler is not None and preset.upsampler is not None:
         upsampler = runtime.for_frames(world.upsampler, preset.upsampler)
     reward_end = None if world.reward_end is None else runtime.for_inference(world.reward_end)
-    return WholeFrame(dynamics, upsampler, reward_end, generator, lambda stage, drawn: None)
+    return FrameStep(dynamics, upsampler, reward_end, generator, lambda stage, drawn: None)
 
 
 class PlainDream:
@@ -119,7 +119,7 @@ def test_draws_what_the_plain_path_draws(world: World) -> None:
     the other side of a step of 8 bits, so the memory takes over what the plain dream remembers after every frame.
     """
     memory = memory_of(world, 2)
-    frame = whole_frame(world, Runtime(CPU, torch.float32), torch.Generator().manual_seed(7))
+    frame = frame_step(world, Runtime(CPU, torch.float32), torch.Generator().manual_seed(7))
     plain = PlainDream(world, memory)
     places = [tensor.data_ptr() for tensor in memory.tensors]
     actions, rewarded = torch.Generator().manual_seed(0), 0
@@ -156,7 +156,7 @@ def test_nothing_waits_for_a_gpu(world: World, dtype: torch.dtype) -> None:
             upsampler=None if cfg.upsampler is None else Denoiser(cfg.upsampler),
             reward_end=None if cfg.reward_end is None else RewardEndModel(cfg.reward_end),
         )
-        frame, memory = whole_frame(same, Runtime(CPU, dtype), None), memory_of(world, 2, dtype)
+        frame, memory = frame_step(same, Runtime(CPU, dtype), None), memory_of(world, 2, dtype)
         for _ in range(2):
             frame.draw(memory)
         with pytest.raises(DataDependentOutputException):
@@ -177,7 +177,7 @@ class Operations(TorchDispatchMode):
 
 def test_nothing_is_asked_that_looks_at_values(world: World) -> None:
     """``multinomial`` looks at its input unseen: tensors without values do not tell."""
-    frame, memory = whole_frame(world, Runtime(CPU, torch.float32), torch.Generator()), memory_of(world, 2)
+    frame, memory = frame_step(world, Runtime(CPU, torch.float32), torch.Generator()), memory_of(world, 2)
     with Operations() as seen:
         frame.draw(memory)
     assert "randn" in seen.names or "normal_" in seen.names

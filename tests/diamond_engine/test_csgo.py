@@ -1,4 +1,4 @@
-"""The published CS:GO world: its architecture, a small stand-in for its checkpoint, and what can be wrong with it."""
+"""The published CS:GO world: its architecture, a small stub for its checkpoint, and what can be wrong with it."""
 
 import json
 import os
@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from diamond_engine import World, WorldModelEnv, cache, counter_strike, load_world
+from diamond_engine import World, WorldModelEnv, cache, csgo, load_world
 from diamond_engine.cache import cache_folder
 from diamond_engine.checkpoints import without_weights
-from diamond_engine.counter_strike import csgo_world_config
+from diamond_engine.csgo import csgo_world_config
 from diamond_engine.diffusion import Denoiser, SamplerConfig
 from diamond_engine.errors import DiamondError
 from tests.conftest import first_person_spawns, make_first_person_world, tiny_first_person_config
@@ -30,7 +30,7 @@ DATA = Path(__file__).parents[1] / "data"
 def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tiny world laid out as on the hub, and a cache of its own."""
     monkeypatch.setenv("DIAMOND_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(counter_strike, "csgo_world_config", tiny_first_person_config)
+    monkeypatch.setattr(csgo, "csgo_world_config", tiny_first_person_config)
     write_published_csgo(tmp_path / "hub", make_first_person_world())
     return tmp_path / "hub"
 
@@ -176,14 +176,14 @@ def test_a_truncated_checkpoint(checkpoint: Path) -> None:
 
 
 def test_an_altered_checkpoint(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in = replace(manifest.CSGO.checkpoint, size_bytes=checkpoint.stat().st_size, sha256="0" * 64)
-    monkeypatch.setitem(sources.MANIFEST, "csgo", replace(manifest.CSGO, checkpoint=stand_in))
+    stub = replace(manifest.CSGO.checkpoint, size_bytes=checkpoint.stat().st_size, sha256="0" * 64)
+    monkeypatch.setitem(sources.MANIFEST, "csgo", replace(manifest.CSGO, checkpoint=stub))
     with pytest.raises(DiamondError, match=r"csgo\.pt was altered or damaged .* get https://huggingface\.co/.* again"):
         load(checkpoint)
 
 
 def test_a_checkpoint_of_another_architecture(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counter_strike, "csgo_world_config", csgo_world_config)
+    monkeypatch.setattr(csgo, "csgo_world_config", csgo_world_config)
     with pytest.raises(DiamondError, match=r"denoiser of .*csgo\.pt is for another architecture"):
         load(checkpoint)
 
@@ -235,13 +235,13 @@ FROM_HUB = """
 import hashlib, json
 from dataclasses import replace
 from pathlib import Path
-from diamond_engine import counter_strike, load_world
+from diamond_engine import csgo, load_world
 from diamond_engine.errors import DiamondError
 from tests.conftest import tiny_first_person_config
 from weights import manifest
-counter_strike.csgo_world_config = tiny_first_person_config
-stand_in = replace(manifest.CSGO.checkpoint, sha256="SHA256")
-manifest.MANIFEST["csgo"] = manifest.Published(stand_in, manifest.CSGO.spawns[:8])
+csgo.csgo_world_config = tiny_first_person_config
+stub = replace(manifest.CSGO.checkpoint, sha256="SHA256")
+manifest.MANIFEST["csgo"] = manifest.Published(stub, manifest.CSGO.spawns[:8])
 try:
     world = load_world("csgo")
     print(json.dumps([len(world.spawns), world.denoiser.inner_model.conv_in.weight.sum().item()]))
