@@ -134,7 +134,7 @@ def _tiny_weights(name: str) -> Iterator[str]:
         Denoiser(config.denoiser),
         reward_end=RewardEndModel(config.reward_end),
         actor_critic=ActorCritic(config.actor_critic),
-        spawns=world.spawns,
+        contexts=world.contexts,
     )
     with TemporaryDirectory() as folder:
         write_world(Path(folder), made)

@@ -51,8 +51,8 @@ class PlainDreams:
         """Starts from the world's contexts."""
         if seed is not None:
             torch.manual_seed(seed)
-        assert self._world.spawns is not None
-        chosen = self._world.spawns.take(torch.arange(self.num_envs).remainder(len(self._world.spawns)).numpy())
+        assert self._world.contexts is not None
+        chosen = self._world.contexts.take(torch.arange(self.num_envs).remainder(len(self._world.contexts)).numpy())
         self._frames = from_numpy(chosen.frames, self._device)
         if self._upsampler is not None and chosen.full_res is not None:
             self._full_res = from_numpy(chosen.full_res, self._device)

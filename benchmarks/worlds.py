@@ -15,15 +15,15 @@ from torch import nn
 from diamond_engine import load_world
 from diamond_engine.actions import atari_game, csgo
 from diamond_engine.checkpoints import without_weights
+from diamond_engine.contexts import StartContexts
 from diamond_engine.csgo import csgo_world_config
 from diamond_engine.diffusion import Denoiser
 from diamond_engine.networks import ActorCritic, RewardEndModel
-from diamond_engine.spawns import Spawns
 from diamond_engine.worlds import COMPONENTS, World, WorldConfig, atari_world_config
 
 PAPER = {"atari": lambda: atari_world_config(atari_game("Breakout")), "csgo": csgo_world_config}
 """The paper's architectures by name; Breakout's 4 actions for Atari."""
-SPAWNS = 4
+CONTEXTS = 4
 
 
 def world_to_time(name: str) -> World:
@@ -42,7 +42,7 @@ def world_to_time(name: str) -> World:
             upsampler=None if config.upsampler is None else Denoiser(config.upsampler).eval(),
             reward_end=None if config.reward_end is None else RewardEndModel(config.reward_end).eval(),
             actor_critic=None if config.actor_critic is None else ActorCritic(config.actor_critic).eval(),
-            spawns=_noise(config),
+            contexts=_noise(config),
         )
     for network in networks(world):
         _randomise(network, generator)
@@ -67,16 +67,16 @@ def _randomise(network: nn.Module, generator: torch.Generator) -> None:
         tensor.data.normal_(std=1 / math.sqrt(fan_in), generator=generator)
 
 
-def _noise(config: WorldConfig) -> Spawns:
+def _noise(config: WorldConfig) -> StartContexts:
     rng = np.random.default_rng(0)
     length = config.denoiser.inner_model.num_steps_conditioning
-    frames = rng.integers(256, size=(SPAWNS, length, *config.dynamics_size, 3), dtype=np.uint8)
-    actions = np.zeros((SPAWNS, length - 1, *config.action_shape), dtype=np.int64)
-    spawns = Spawns(frames, actions)
+    frames = rng.integers(256, size=(CONTEXTS, length, *config.dynamics_size, 3), dtype=np.uint8)
+    actions = np.zeros((CONTEXTS, length - 1, *config.action_shape), dtype=np.int64)
+    contexts = StartContexts(frames, actions)
     if config.upsampler is None:
-        return spawns
+        return contexts
     shape = (config.upsampler.inner_model.num_steps_conditioning, config.frame_height, config.frame_width, 3)
-    return replace(spawns, full_res=rng.integers(256, size=(SPAWNS, *shape), dtype=np.uint8))
+    return replace(contexts, full_res=rng.integers(256, size=(CONTEXTS, *shape), dtype=np.uint8))
 
 
 def idle_actions(world: World, batch: int) -> torch.Tensor:

@@ -17,12 +17,12 @@ import torch
 from diamond_engine.actions.csgo import NUM_ACTIONS
 from diamond_engine.cache import CACHE, cache_folder
 from diamond_engine.checkpoints import read_published
+from diamond_engine.contexts import StartContexts, read_spawn_folders
 from diamond_engine.diffusion import DenoiserConfig
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import remove_abandoned
 from diamond_engine.locating import is_published, located
 from diamond_engine.networks import InnerModelConfig
-from diamond_engine.spawns import Spawns, read_spawn_folders
 from diamond_engine.worlds import (
     TWO_STAGE_PRESETS,
     World,
@@ -99,7 +99,7 @@ def load_csgo(weights: str | Path | None, dtype: torch.dtype, notice: Notice) ->
     return _converted(_fingerprint(checkpoint, spawns), dtype, open_checked, notice)
 
 
-def read_csgo_spawns(folder: Path, config: WorldConfig) -> Spawns:
+def read_csgo_spawns(folder: Path, config: WorldConfig) -> StartContexts:
     """The published start contexts, ``folder/0`` … ``folder/6``, of as many full-resolution frames as are needed.
 
     Raises ``DiamondError`` where a file is missing, damaged, or of a shape that the world cannot start from.

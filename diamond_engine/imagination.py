@@ -15,34 +15,34 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diamond_engine.contexts import StartContexts
 from diamond_engine.environment import Info
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.frames import from_numpy
 from diamond_engine.networks.reward_end import LSTMState
 from diamond_engine.runtime import FrameStep, Memory, OnStage, Runtime
-from diamond_engine.spawns import Spawns
 from diamond_engine.worlds import Preset, World, misfit
 
 
 class ContextSource(Protocol):
     """Where imagined episodes start from."""
 
-    def draw(self, count: int) -> Spawns:
+    def draw(self, count: int) -> StartContexts:
         """``count`` real contexts."""
         ...
 
 
-class SpawnSource:
+class UniformContexts:
     """Draws uniformly from given contexts; ``seed`` may be a generator to share."""
 
-    def __init__(self, spawns: Spawns, seed: int | np.random.Generator) -> None:
-        self.spawns = spawns
+    def __init__(self, contexts: StartContexts, seed: int | np.random.Generator) -> None:
+        self.contexts = contexts
         self._rng = np.random.default_rng(seed)
 
-    def draw(self, count: int) -> Spawns:
+    def draw(self, count: int) -> StartContexts:
         """See ``ContextSource.draw``."""
-        chosen = self._rng.integers(len(self.spawns), size=count)
-        return self.spawns.take(chosen)
+        chosen = self._rng.integers(len(self.contexts), size=count)
+        return self.contexts.take(chosen)
 
 
 class WorldModelEnv:
@@ -71,7 +71,7 @@ class WorldModelEnv:
         on_stage: OnStage | None = None,
         compile: bool = True,
     ) -> None:
-        """``horizon`` truncates imagined episodes after so many steps; ``contexts`` replaces the world's spawns.
+        """``horizon`` truncates imagined episodes after so many steps; ``contexts`` replaces the world's own.
 
         Without ``autoreset`` a dream goes on from the frame that ended it until ``reset``. ``on_stage`` is called in
         every step with the name of each stage (``dynamics``, ``upsampler``) and the frames it drew; where the runtime
@@ -94,8 +94,8 @@ class WorldModelEnv:
         self._generator = self.runtime.generator(seed)
         self._rng = np.random.default_rng(seed)
         self._frame = self._placed()
-        self._contexts = contexts
-        self._spawns = world.spawns
+        self._source = contexts
+        self._contexts = world.contexts
         self._steps = torch.zeros(0)
 
     def seed(self, seed: int) -> None:
@@ -127,7 +127,7 @@ class WorldModelEnv:
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Tensor, Info]:
         """Starts all environments, from ``options`` or from drawn contexts.
 
-        ``options``: ``spawn``, an index into the world's start contexts (or B of them); or else ``frames`` uint8
+        ``options``: ``context``, an index into the world's start contexts (or B of them); or else ``frames`` uint8
         ``(B, L, h, w, 3)``, oldest first, ``actions`` ``(B, L-1)`` or ``(B, L-1, A)`` between them, and, for an
         upsampler, ``full_res`` uint8 ``(B, K, H, W, 3)``; a world without start contexts draws its restarts from them.
         Raises ``UsageError`` for options that do not fit.
@@ -135,7 +135,7 @@ class WorldModelEnv:
         if seed is not None:
             self.seed(seed)
         start = self._chosen(options) if options else self._draw(self.num_envs)
-        self._spawns = self.world.spawns or start
+        self._contexts = self.world.contexts or start
         memory = self._begun(start)
         if self._memory is None:
             self._memory = memory
@@ -178,7 +178,7 @@ class WorldModelEnv:
     def _low_res(self, memory: Memory) -> Info:
         return {} if memory.full_res is None else {"low_res": memory.frames[:, -1].clone()}
 
-    def _begun(self, start: Spawns) -> Memory:
+    def _begun(self, start: StartContexts) -> Memory:
         """Dreams at a start: the next action is blank, and nothing was judged."""
         device = self.runtime.device
         frames, full_res = from_numpy(start.frames, device), None
@@ -199,20 +199,20 @@ class WorldModelEnv:
             return None
         return self._frame.reward_end(frames[:, :-1], between, frames[:, 1:])[2]
 
-    def _draw(self, count: int) -> Spawns:
-        if self._contexts is not None:
-            return self._contexts.draw(count)
-        if self._spawns is None:
+    def _draw(self, count: int) -> StartContexts:
+        if self._source is not None:
+            return self._source.draw(count)
+        if self._contexts is None:
             raise DiamondError(f"{self.world.config.name} has no start contexts: pass frames and actions to reset()")
-        return SpawnSource(self._spawns, self._rng).draw(count)
+        return UniformContexts(self._contexts, self._rng).draw(count)
 
-    def _chosen(self, options: dict[str, Any]) -> Spawns:
-        if options.keys() == {"spawn"}:
-            return self._numbered(np.asarray(options["spawn"]))
+    def _chosen(self, options: dict[str, Any]) -> StartContexts:
+        if options.keys() == {"context"}:
+            return self._numbered(np.asarray(options["context"]))
         names = ["frames", "actions"] if self._frame.upsampler is None else ["frames", "actions", "full_res"]
         if options.keys() != {*names}:
-            raise UsageError(f"options of reset() are spawn, or {', '.join(names)}; not {', '.join(map(str, options))}")
-        start = Spawns(**{name: np.asarray(value) for name, value in options.items()})
+            raise UsageError(f"options of reset(): context, or {', '.join(names)}; not {', '.join(map(str, options))}")
+        start = StartContexts(**{name: np.asarray(value) for name, value in options.items()})
         problem = misfit(start, self.world.config)
         if problem is None and len(start) != self.num_envs:
             problem = f"it needs {self.num_envs} contexts, found {len(start)}"
@@ -220,11 +220,11 @@ class WorldModelEnv:
             raise UsageError(f"options of reset() do not fit: {problem}")
         return start
 
-    def _numbered(self, spawn: NDArray[np.integer]) -> Spawns:
-        spawns = self.world.spawns
-        count = 0 if spawns is None else len(spawns)
-        fits = spawn.shape in ((), (self.num_envs,)) and spawn.dtype.kind in "iu"
-        if spawns is None or not fits or not np.isin(spawn, range(count)).all():
+    def _numbered(self, context: NDArray[np.integer]) -> StartContexts:
+        contexts = self.world.contexts
+        count = 0 if contexts is None else len(contexts)
+        fits = context.shape in ((), (self.num_envs,)) and context.dtype.kind in "iu"
+        if contexts is None or not fits or not np.isin(context, range(count)).all():
             name = self.world.config.name
-            raise UsageError(f"options['spawn'] must be an index or {self.num_envs}; {name} has {count} start contexts")
-        return spawns.take(np.broadcast_to(spawn, self.num_envs))
+            raise UsageError(f"options['context'] must be an index or {self.num_envs}; {name} has {count} contexts")
+        return contexts.take(np.broadcast_to(context, self.num_envs))

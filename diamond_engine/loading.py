@@ -10,12 +10,12 @@ import torch
 from diamond_engine.actions import AtariGame, atari_game
 from diamond_engine.agents import Agent
 from diamond_engine.checkpoints import StateDict, built, read_published
+from diamond_engine.contexts import StartContexts, collect_contexts
 from diamond_engine.csgo import CSGO, load_csgo
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.locating import located
 from diamond_engine.networks import ActorCritic
 from diamond_engine.runtime import Runtime
-from diamond_engine.spawns import Spawns, collect_spawns
 from diamond_engine.worlds import (
     World,
     WorldConfig,
@@ -56,7 +56,7 @@ def load_world(
     if game is None or path.is_dir():
         return read_world(path, game, held)
     world = read_published_world(path, game, dtype=held)
-    return replace(world, spawns=collect_spawns(game, world.context_length))
+    return replace(world, contexts=collect_contexts(game, world.context_length))
 
 
 def load_agent(
@@ -83,14 +83,14 @@ def load_agent(
 
 
 def read_published_world(
-    path: Path, game: AtariGame, spawns: Spawns | None = None, dtype: torch.dtype = torch.float32
+    path: Path, game: AtariGame, contexts: StartContexts | None = None, dtype: torch.dtype = torch.float32
 ) -> World:
     """Loads a published Atari checkpoint of the paper's architecture.
 
     Raises ``DiamondError`` where it is damaged or made for another game's number of actions.
     """
     config, states = _open_published(path, game)
-    return build_world(config, states, str(path), spawns, dtype)
+    return build_world(config, states, str(path), contexts, dtype)
 
 
 def _find(name_or_path: str | Path, weights: str | Path | None) -> tuple[Path, AtariGame | None]:

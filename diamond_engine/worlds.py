@@ -1,7 +1,7 @@
 """A world: trained networks, their configuration, and contexts to start from; a folder on disk.
 
 ``world.yaml``, ``denoiser.safetensors``, optional ``upsampler.safetensors``, ``reward_end.safetensors`` and
-``actor_critic.safetensors``, and ``spawns.npz`` (the arrays of ``Spawns``).
+``actor_critic.safetensors``, and ``contexts.npz`` (the arrays of ``StartContexts``).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from diamond_engine.actions import AtariGame, atari_game, csgo
 from diamond_engine.agents import Agent
 from diamond_engine.checkpoints import StateDict, built, read_component, write_component
 from diamond_engine.configs import read_config, to_yaml
+from diamond_engine.contexts import StartContexts, read_contexts, write_contexts
 from diamond_engine.diffusion import DDPM, DIFFUSIONS, Denoiser, DenoiserConfig, SamplerConfig
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import write_text
@@ -30,10 +31,11 @@ from diamond_engine.networks import (
     RewardEndModelConfig,
 )
 from diamond_engine.runtime import Runtime
-from diamond_engine.spawns import Spawns, read_spawns, write_spawns
 
 FORMAT = 1
 COMPONENTS = ("denoiser", "upsampler", "reward_end", "actor_critic")
+CONTEXTS = ("contexts.npz", "spawns.npz")
+"""File of the start contexts, and its former name, which is still read."""
 CHURNED = SamplerConfig(num_steps_denoising=10, sigma_min=1.0, s_churn=10.0, s_tmin=1.0, s_tmax=5.0, s_noise=0.9)
 """The upsampler's sampler in the paper: stochastic, and never below σ = 1."""
 CHANNELS = 3
@@ -146,7 +148,7 @@ class World:
     upsampler: Denoiser | None = None
     reward_end: RewardEndModel | None = None
     actor_critic: ActorCritic | None = None
-    spawns: Spawns | None = None
+    contexts: StartContexts | None = None
 
     @property
     def game(self) -> AtariGame:
@@ -195,17 +197,16 @@ def read_world(folder: Path, game: AtariGame | None = None, dtype: torch.dtype =
     Raises ``DiamondError`` saying what is wrong.
     """
     config, states = open_folder(folder, game, COMPONENTS)
-    spawns = folder / "spawns.npz"
-    return build_world(
-        config, states, str(folder), read_fitting_spawns(spawns, config) if spawns.exists() else None, dtype
-    )
+    found = next((folder / name for name in CONTEXTS if (folder / name).exists()), None)
+    contexts = None if found is None else read_fitting_contexts(found, config)
+    return build_world(config, states, str(folder), contexts, dtype)
 
 
 def build_world(
     config: WorldConfig,
     states: dict[str, StateDict],
     origin: str,
-    spawns: Spawns | None,
+    contexts: StartContexts | None,
     dtype: torch.dtype = torch.float32,
 ) -> World:
     """Networks of a configuration whose weights are state dicts by component name, in ``dtype``.
@@ -222,7 +223,7 @@ def build_world(
         upsampler=build("upsampler", Denoiser, config.upsampler),
         reward_end=build("reward_end", RewardEndModel, config.reward_end),
         actor_critic=build("actor_critic", ActorCritic, config.actor_critic),
-        spawns=spawns,
+        contexts=contexts,
     )
 
 
@@ -232,8 +233,8 @@ def write_world(folder: Path, world: World, dtype: torch.dtype = torch.float32) 
         network = getattr(world, component)
         if network is not None:
             write_component(folder / f"{component}.safetensors", network, dtype)
-    if world.spawns is not None:
-        write_spawns(folder / "spawns.npz", world.spawns)
+    if world.contexts is not None:
+        write_contexts(folder / CONTEXTS[0], world.contexts)
     write_text(folder / "world.yaml", to_yaml(world.config))
 
 
@@ -332,35 +333,35 @@ def _wrong_diffusion(config: WorldConfig) -> str | None:
     return None
 
 
-def read_fitting_spawns(path: Path, config: WorldConfig) -> Spawns:
+def read_fitting_contexts(path: Path, config: WorldConfig) -> StartContexts:
     """Start contexts of a world. Raises ``DiamondError`` where they are damaged or not for this world."""
-    spawns = read_spawns(path)
-    problem = misfit(spawns, config)
+    contexts = read_contexts(path)
+    problem = misfit(contexts, config)
     if problem is not None:
         raise DiamondError(f"{path} does not fit its world: {problem}")
-    return spawns
+    return contexts
 
 
-def misfit(spawns: Spawns, config: WorldConfig) -> str | None:
+def misfit(contexts: StartContexts, config: WorldConfig) -> str | None:
     """What of start contexts a world cannot start from, in words; None where all fits."""
-    arrays, count = spawns.arrays(), config.denoiser.inner_model.num_actions or 0
+    arrays, count = contexts.arrays(), config.denoiser.inner_model.num_actions or 0
     length, action = config.denoiser.inner_model.num_steps_conditioning, config.action_shape
     images = {"frames": (length, *config.dynamics_size, 3)}
     if config.upsampler is not None:
         kept = config.upsampler.inner_model.num_steps_conditioning
         images["full_res"] = (kept, config.frame_height, config.frame_width, 3)
-    if not spawns.frames.size:
+    if not contexts.frames.size:
         return "it holds none"
     for name, shape in images.items():
         array = arrays.get(name)
-        if array is None or array.shape != (len(spawns), *shape) or array.dtype != np.uint8:
+        if array is None or array.shape != (len(contexts), *shape) or array.dtype != np.uint8:
             found = "none" if array is None else f"{array.dtype} {array.shape}"
             return f"it needs {name} uint8 (N, {', '.join(map(str, shape))}), found {found}"
     for name, steps in (("actions", length - 1), ("recorded", None)):
         array = arrays.get(name)
         if array is None:
             continue
-        shape = (len(spawns), array.shape[1] if steps is None else steps, *action)
+        shape = (len(contexts), array.shape[1] if steps is None else steps, *action)
         if array.shape != shape or not np.isin(array, range(2 if action else count)).all():
             kind = "zeros and ones" if action else f"actions below {count}"
             return f"it needs {name} of shape {shape}, {kind}; found {array.shape}"

@@ -58,7 +58,7 @@ class Beside:
     """
 
     origin = Origin.BESIDE
-    spawns = 0
+    num_contexts = 0
 
     def __init__(self, world: World, preset: Preset, runtime: Runtime) -> None:
         """Raises ``DiamondError`` where the emulator lacks the game."""

@@ -44,9 +44,9 @@ Compile = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Same seed and actions, same frames.")]
 Horizon = Annotated[int, typer.Option(help="Steps after which a dream ends and the next begins.")]
-Spawn = Annotated[int, typer.Option(help="Number of the start context; Enter goes to the next.")]
+Context = Annotated[int, typer.Option(help="Number of the start context; Enter goes to the next.")]
 FollowRecording = Annotated[
-    bool, typer.Option("--replay", help="The human recorded at the spawn plays first; M hands control over.")
+    bool, typer.Option("--replay", help="The player recorded at the start context plays first; M hands control over.")
 ]
 Sensitivity = Annotated[float, typer.Option(help="How far the mouse turns the view; + and - in the window change it.")]
 Record = Annotated[
@@ -116,7 +116,7 @@ def _add_first_person(world: str, summary: str) -> None:
     @app.command(world, help=f"{summary} {FIRST_PERSON_HELP}")
     def command(
         follow: FollowRecording = False,
-        spawn: Spawn = 0,
+        context: Context = 0,
         weights: Weights = None,
         preset: Preset = None,
         steps: Steps = None,
@@ -147,7 +147,7 @@ def _add_first_person(world: str, summary: str) -> None:
             dtype=dtype,
             compile=compiled,
             seed=seed,
-            spawn=spawn,
+            context=context,
             horizon=horizon,
             player=Player.RECORDED if follow else Player.PERSON,
             record=record,
@@ -183,7 +183,7 @@ def serve(
     dtype: Dtype = "auto",
     compiled: Compile = True,
     seed: Seed = 0,
-    spawn: Annotated[int | None, typer.Option(help="Number of the start context; Enter goes to the next.")] = None,
+    context: Annotated[int | None, typer.Option(help="Number of the start context; Enter goes to the next.")] = None,
     horizon: Annotated[int | None, typer.Option(help="Steps after which a dream ends.")] = None,
     record: Record = None,
 ) -> None:
@@ -213,7 +213,7 @@ def serve(
         dtype=dtype,
         compile=compiled,
         seed=seed,
-        spawn=0 if first_person and spawn is None else spawn,
+        context=0 if first_person and context is None else context,
         horizon=usual_horizon(name) if horizon is None else horizon,
         player=Player.RECORDED if follow else Player.AGENT if agent else Player.PERSON,
         origin=origin_of(real, beside),

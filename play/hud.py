@@ -70,13 +70,13 @@ def rows(snapshot: Snapshot, with_action: bool = True) -> list[Row]:
     dreaming = seen.origin is not Origin.EMULATOR
     step = f"{seen.step} of {seen.horizon}" if dreaming else str(seen.step)
     share = min(1.0, seen.step / seen.horizon) if dreaming else None
-    spawn = "" if seen.spawn is None else f"{seen.spawn[0]} (0 to {seen.spawn[1] - 1})"
+    context = "" if seen.context is None else f"{seen.context[0]} (0 to {seen.context[1] - 1})"
     fps = f"{seen.fps:.1f} of {seen.frame_rate:g}" if seen.fps else "–"
     stages = [Row(name, f"{ms:.0f} ms") for name, ms in seen.stage_ms.items()] if len(seen.stage_ms) > 1 else []
     candidates = [
         Row("who plays", seen.player),
         Row("source", seen.origin or ""),
-        Row("spawn", spawn),
+        Row("context", context),
         Row("action", seen.action if with_action else ""),
         Row("return", "" if seen.episode_return is None else f"{seen.episode_return:g}"),
         Row("step", step, share),

@@ -120,7 +120,7 @@ FIRST_PERSON = Keymap(
             "Y",
         ),
         Binding(
-            "go to the next spawn",
+            "go to the next context",
             tuple((key, Command.RESET) for key in ENTER_KEYS),
             "Enter",
             ((6, Command.RESET),),

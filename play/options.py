@@ -35,7 +35,7 @@ class Options:
     """On a CPU: play on by kernels of its own as soon as they are built."""
     seed: int = 0
     """Episode k starts from seed + k."""
-    spawn: int | None = None
+    context: int | None = None
     """Number of the first start context, the next ones follow; None: the seed chooses each."""
     horizon: int = 50
     """Steps after which a dream ends."""
@@ -105,8 +105,8 @@ def check(options: Options, outputs: Outputs) -> None:
     for name, value in counts.items():
         if value is not None and value < 1:
             raise UsageError(f"--{name} must be at least 1, not {value}")
-    if options.spawn is not None and options.spawn < 0:
-        raise UsageError(f"--spawn must be at least 0, not {options.spawn}")
+    if options.context is not None and options.context < 0:
+        raise UsageError(f"--context must be at least 0, not {options.context}")
     if not 0 < options.sensitivity < float("inf"):
         raise UsageError(f"--sensitivity must be above 0, not {options.sensitivity:g}")
 

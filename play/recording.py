@@ -1,10 +1,10 @@
-"""Recordings: a video to watch, and beside it a session file from which the same frames can be made again.
+"""Recordings: a video to watch, and a session file beside it from which the same frames can be made again.
 
-A session file is an ``.npz`` read without pickle: ``header`` (JSON in UTF-8 bytes); one entry an episode in
-``origins``, ``seeds``, ``spawns`` (-1 where the source chose by the seed) and ``lengths`` (steps); one entry a step in
-``actions``, an index or a vector of zeros and ones; and ``digests``, the CRC-32 of every frame of every episode, its
-start included. Kernels built for the machine round differently than torch's: ``compiled_from`` has, for every episode,
-the steps after which they drew (-1: they drew nothing). Shapes: H height, W width.
+A session file is an ``.npz`` read without pickle. ``header`` is JSON in UTF-8 bytes. ``origins``, ``seeds``,
+``contexts`` (-1: chosen by the seed) and ``lengths`` (steps) have one entry an episode. ``actions`` has one entry a
+step, an index or a vector of zeros and ones. ``digests`` has the CRC-32 of every frame of every episode, its start
+included. Kernels built for the machine round differently than torch's: ``compiled_from`` has, for every episode, the
+steps after which they drew (-1: they drew nothing). Shapes: H height, W width.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from play.sources import Start, actions_of
 from play.video import VideoWriter
 from play.view import Frame, Origin
 
-FORMAT = 3
+FORMAT = 4
 NONE = -1
 SESSION_SUFFIX = ".session.npz"
 
@@ -131,7 +131,7 @@ def write_recording(path: Path, recording: Recording) -> None:
         header=np.frombuffer(json.dumps(asdict(recording.header)).encode(), dtype=np.uint8),
         origins=np.array([episode.origin.value for episode in episodes]),
         seeds=np.array([episode.start.seed for episode in episodes], dtype=np.int64),
-        spawns=_optional(episode.start.spawn for episode in episodes),
+        contexts=_optional(episode.start.context for episode in episodes),
         compiled_from=_optional(episode.compiled_from for episode in episodes),
         lengths=np.array([len(episode.actions) for episode in episodes], dtype=np.int64),
         actions=_joined((episode.actions for episode in episodes), np.int64),
@@ -194,7 +194,7 @@ def _split(arrays: dict[str, NDArray[np.generic]]) -> list[EpisodeLog]:
         return []
     actions = np.split(arrays["actions"].astype(np.int64), lengths.cumsum()[:-1])
     digests = np.split(arrays["digests"], (lengths + 1).cumsum()[:-1])
-    spawns, compiled_from = _numbers(arrays["spawns"]), _numbers(arrays["compiled_from"])
-    starts = [Start(seed, spawn) for seed, spawn in zip(arrays["seeds"].tolist(), spawns, strict=True)]
+    contexts, compiled_from = _numbers(arrays["contexts"]), _numbers(arrays["compiled_from"])
+    starts = [Start(seed, context) for seed, context in zip(arrays["seeds"].tolist(), contexts, strict=True)]
     rows = zip(arrays["origins"].tolist(), starts, actions, digests, compiled_from, strict=True)
     return [EpisodeLog(Origin(origin), start, list(actions_of(a)), d.tolist(), c) for origin, start, a, d, c in rows]

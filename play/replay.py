@@ -1,4 +1,4 @@
-"""Plays a session file again and holds every frame against the recorded one."""
+"""The replay viewer: plays a recorded session back and compares every frame with the recorded one."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ def replay(recording: Recording, loaded: LoadedWorld) -> Iterator[Frame]:
     Kernels built for the machine draw those that they drew then. Raises ``DiamondError`` at the first frame that is not
     identical to the recorded one, and where the recording holds what the world does not have.
     """
-    player = _Player(recording, loaded)
+    replayer = _Replayer(recording, loaded)
     try:
         for number, episode in enumerate(recording.episodes, 1):
             _check(episode, f"episode {number}", loaded)
-            yield from player.play(episode, f"episode {number}")
+            yield from replayer.play(episode, f"episode {number}")
     finally:
-        player.close()
+        replayer.close()
 
 
-class _Player:
-    """Plays logged episodes again."""
+class _Replayer:
+    """Plays logged episodes back."""
 
     def __init__(self, recording: Recording, loaded: LoadedWorld) -> None:
         compiled = any(episode.compiled_from is not None for episode in recording.episodes)
@@ -124,6 +124,6 @@ def _check(episode: EpisodeLog, name: str, loaded: LoadedWorld) -> None:
         raise DiamondError(f"{name} holds actions that {genre.title} does not have")
     if episode.origin not in loaded.sources:
         raise DiamondError(f"{name} was played in the real emulator, which {genre.title} does not have")
-    spawns = 0 if loaded.world.spawns is None else len(loaded.world.spawns)
-    if episode.start.spawn is not None and episode.start.spawn not in range(spawns):
-        raise DiamondError(f"{name} starts from spawn {episode.start.spawn}: these weights have {spawns} spawns")
+    start, count = episode.start.context, 0 if loaded.world.contexts is None else len(loaded.world.contexts)
+    if start is not None and start not in range(count):
+        raise DiamondError(f"{name} starts from context {start}: these weights have {count} contexts")

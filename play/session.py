@@ -161,7 +161,7 @@ class Session:
 
     def snapshot(self) -> Snapshot:
         """The session now."""
-        episode, spawn = self._episode, self._episode.log.start.spawn
+        episode, context = self._episode, self._episode.log.start.context
         return Snapshot(
             frame=episode.frame,
             low_res=episode.low_res,
@@ -171,7 +171,7 @@ class Session:
             gesture=self.stage.actions.gesture(episode.action),
             step=episode.step,
             horizon=self.horizon,
-            spawn=None if spawn is None else (spawn, self._source.spawns),
+            context=None if context is None else (context, self._source.num_contexts),
             episode_return=episode.total if self.stage.has_rewards else None,
             paused=self.paused,
             recording=self._recorder is not None,
@@ -215,7 +215,7 @@ class Session:
         return self.stage.actions.action(given)
 
     def _judge(self, transition: Transition) -> None:
-        """Decides whether the episode is over: by its rules, at the horizon of a dream, or with the autopilot."""
+        """Ends the episode by its rules, at the horizon of a dream, or where the autopilot has no more actions."""
         episode, autopilot = self._episode, self.stage.autopilot
         beyond = self._source.origin is not Origin.EMULATOR and episode.step >= self.horizon
         played_out = self.player is not Player.PERSON and autopilot is not None and not autopilot.ready(episode.step)
@@ -234,7 +234,7 @@ class Session:
         self._source = source
         log = EpisodeLog.starting(source.origin, start, opening.frame, self.runtime.compiled)
         self._episode = Episode(opening, opening.frame, opening.low_res, opening.dreamed, log, self.stage.actions.idle)
-        self._next = start.next(source.spawns)
+        self._next = start.next(source.num_contexts)
         if self.stage.autopilot is not None:
             self.stage.autopilot.begin(opening)
         if self._recorder is not None:
@@ -275,7 +275,7 @@ class Session:
         elif autopilot is None:
             self._say("this world has no agent to hand control to")
         elif not autopilot.ready(self._episode.step):
-            self._say("nothing was recorded here: Enter goes to the next spawn")
+            self._say("nothing was recorded here: Enter goes to the next context")
         else:
             autopilot.begin(self._episode.opening)
             self.player = autopilot.player

@@ -32,13 +32,13 @@ class Start:
 
     seed: int = 0
     """Decides all randomness."""
-    spawn: int | None = None
+    context: int | None = None
     """Number of the start context; None: the source chooses by the seed."""
 
-    def next(self, spawns: int) -> Start:
+    def next(self, num_contexts: int) -> Start:
         """The start after this one, of a source with so many start contexts to go through."""
-        spawn = None if self.spawn is None else (self.spawn + 1) % spawns
-        return replace(self, seed=self.seed + 1, spawn=spawn)
+        context = None if self.context is None else (self.context + 1) % num_contexts
+        return replace(self, seed=self.seed + 1, context=context)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Source(Protocol):
     """One game. Used by one thread, the one that made it."""
 
     origin: Origin
-    spawns: int
+    num_contexts: int
     """How many start contexts a start may name by number."""
 
     def reset(self, start: Start) -> Opening:
@@ -105,17 +105,17 @@ class Dream:
     origin = Origin.DREAM
 
     def __init__(self, world: World, preset: Preset, runtime: Runtime) -> None:
-        self.spawns = 0 if world.spawns is None else len(world.spawns)
-        self._recorded = None if world.spawns is None else world.spawns.recorded
+        self.num_contexts = 0 if world.contexts is None else len(world.contexts)
+        self._recorded = None if world.contexts is None else world.contexts.recorded
         self._clock = _StageClock()
         self._env = WorldModelEnv(world, 1, runtime, preset, on_stage=self._clock.passed)
 
     def reset(self, start: Start) -> Opening:
         """See ``Source.reset``. Raises ``DiamondError`` where the world has no start contexts, or not this one."""
-        obs, info = self._env.reset(start.seed, None if start.spawn is None else {"spawn": start.spawn})
+        obs, info = self._env.reset(start.seed, None if start.context is None else {"context": start.context})
         recorded: tuple[Action, ...] = ()
-        if start.spawn is not None and self._recorded is not None:
-            recorded = actions_of(self._recorded[start.spawn])
+        if start.context is not None and self._recorded is not None:
+            recorded = actions_of(self._recorded[start.context])
         return Opening(to_numpy(obs[0]), _low_res(info), recorded)
 
     def step(self, action: Action) -> Transition:
@@ -173,7 +173,7 @@ class Emulator:
     """The real game as a source; an episode is a whole game."""
 
     origin = Origin.EMULATOR
-    spawns = 0
+    num_contexts = 0
 
     def __init__(self, game: AtariGame) -> None:
         self._emulator = open_emulator(game)

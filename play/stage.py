@@ -74,7 +74,7 @@ def load_session(options: Options, progress: Progress) -> Session:
     genre = genre_of(options.world)
     progress(f"loading {genre.title}")
     loaded = LoadedWorld.load(options, progress)
-    _check_spawn(options, loaded.world)
+    _check_context(options, loaded.world)
     progress(f"waking it up on {loaded.header.device} in {loaded.header.dtype}")
     autopilot = _autopilot(loaded, options)
     player = options.player
@@ -92,7 +92,7 @@ def load_session(options: Options, progress: Progress) -> Session:
         has_rewards=loaded.world.config.game is not None,
         start_recording=partial(_start_recording, loaded, iter([options.record] if options.record else [])),
     )
-    start = Start(options.seed, options.spawn)
+    start = Start(options.seed, options.context)
     session = Session(stage, Settings(start, options.horizon, genre.horizon_step, player, options.origin))
     if options.record is not None:
         session.obey(Command.RECORD)
@@ -120,20 +120,20 @@ def _lasting(weights: str | None) -> str | None:
     return str(Path(weights).resolve()) if weights is not None and weights != "hub" else weights
 
 
-def _check_spawn(options: Options, world: World) -> None:
-    if options.spawn is None:
+def _check_context(options: Options, world: World) -> None:
+    if options.context is None:
         return
-    if world.spawns is None:
+    if world.contexts is None:
         raise DiamondError(
             f"{options.world} has no start contexts here: put the folder csgo/spawn of the hub beside its checkpoint"
         )
-    if options.spawn >= len(world.spawns):
-        raise UsageError(f"--spawn {options.spawn}: {options.world} has spawns 0 to {len(world.spawns) - 1}")
+    if options.context >= len(world.contexts):
+        raise UsageError(f"--context {options.context}: {options.world} has contexts 0 to {len(world.contexts) - 1}")
 
 
 def _autopilot(loaded: LoadedWorld, options: Options) -> Autopilot | None:
     """The recorded player where start contexts are numbered, else the world's agent, if it has one."""
-    if options.spawn is not None:
+    if options.context is not None:
         return RecordedAutopilot()
     if loaded.world.actor_critic is None and options.player is not Player.AGENT:
         return None

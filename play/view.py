@@ -75,7 +75,7 @@ class Snapshot:
     """Steps of this episode."""
     horizon: int
     """Steps after which a dream ends."""
-    spawn: tuple[int, int] | None
+    context: tuple[int, int] | None
     """Number of the start context, and how many there are; None where the source draws one."""
     episode_return: float | None
     """Sum of the rewards of this episode; None where the world has none."""

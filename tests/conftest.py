@@ -22,7 +22,7 @@ from diamond_engine.networks import (
     RewardEndModelConfig,
 )
 from diamond_engine.runtime.cpu.kernels import Kernels, KernelsUnavailableError, load_kernels
-from diamond_engine.worlds import Spawns, World, WorldConfig, atari_world_config, read_world, write_world
+from diamond_engine.worlds import StartContexts, World, WorldConfig, atari_world_config, read_world, write_world
 from training.data.collect import Collector
 
 
@@ -54,7 +54,7 @@ def tiny_world(game: str = "Breakout") -> World:
         denoiser=Denoiser(config.denoiser).eval(),
         reward_end=RewardEndModel(config.reward_end).eval(),
         actor_critic=ActorCritic(config.actor_critic).eval(),
-        spawns=real_spawns(game),
+        contexts=real_contexts(game),
     )
 
 
@@ -79,10 +79,10 @@ def make_first_person_world() -> World:
     for parameter in (*denoiser.parameters(), *upsampler.parameters()):
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.1)
-    return World(config=config, denoiser=denoiser, upsampler=upsampler, spawns=first_person_spawns())
+    return World(config=config, denoiser=denoiser, upsampler=upsampler, contexts=first_person_contexts())
 
 
-def first_person_spawns(count: int = 2) -> Spawns:
+def first_person_contexts(count: int = 2) -> StartContexts:
     """Contexts of noise at two scales, each followed by 12 recorded actions of which no two neighbours are the same."""
     rng = np.random.default_rng(0)
     frames = rng.integers(256, size=(count, 4, 30, 56, 3), dtype=np.uint8)
@@ -90,7 +90,7 @@ def first_person_spawns(count: int = 2) -> Spawns:
         csgo.encode(CsgoAction(keys=(csgo.KEYS[i % 4],), mouse_x=float(rng.integers(-100, 100)))) for i in range(15)
     ]
     actions = np.stack([np.roll(moves, shift, axis=0) for shift in range(count)])
-    return Spawns(
+    return StartContexts(
         frames=frames,
         actions=actions[:, :3],
         full_res=frames[:, -1:].repeat(5, axis=2).repeat(5, axis=3),
@@ -98,7 +98,7 @@ def first_person_spawns(count: int = 2) -> Spawns:
     )
 
 
-def real_spawns(game: str, count: int = 4) -> Spawns:
+def real_contexts(game: str, count: int = 4) -> StartContexts:
     """Contexts from the first steps of real games played at random."""
     emulator = AtariEmulator(atari_game(game), count, seed=7)
     rng = np.random.default_rng(7)
@@ -107,7 +107,7 @@ def real_spawns(game: str, count: int = 4) -> Spawns:
         actions.append(rng.integers(len(emulator.game.actions), size=count))
         frames.append(emulator.step(actions[-1]).frames)
     emulator.close()
-    return Spawns(np.stack(frames, axis=1), np.stack(actions, axis=1))
+    return StartContexts(np.stack(frames, axis=1), np.stack(actions, axis=1))
 
 
 @pytest.fixture(scope="session")
@@ -139,7 +139,7 @@ def compilable_world(kernels: Kernels, world_folder: Path) -> World:
         denoiser=Denoiser(config.denoiser).eval(),
         reward_end=RewardEndModel(config.reward_end).eval(),
         actor_critic=ActorCritic(config.actor_critic).eval(),
-        spawns=read_world(world_folder).spawns,
+        contexts=read_world(world_folder).contexts,
     )
     for network in (world.denoiser, world.reward_end, world.actor_critic):
         assert network is not None

@@ -36,11 +36,11 @@ from diamond_engine.actions import atari_game
 from diamond_engine.agents import read_agent, write_agent
 from diamond_engine.checkpoints import built, read_component, read_published
 from diamond_engine.configs import defaults, plain, to_yaml
+from diamond_engine.contexts import read_spawn_folders
 from diamond_engine.diffusion import Denoiser
 from diamond_engine.episodes import Episode, SegmentSampler, read_episode, write_episode
 from diamond_engine.errors import DiamondError
-from diamond_engine.spawns import read_spawn_folders
-from diamond_engine.worlds import WorldConfig, read_fitting_spawns, write_world
+from diamond_engine.worlds import WorldConfig, read_fitting_contexts, write_world
 from play.recording import EpisodeLog, Header, Recording, read_recording, write_recording
 from play.sources import Start
 from play.view import Origin
@@ -119,7 +119,7 @@ def _worlds(folder: Path) -> Iterator[Kind]:
         config = load_world(at).config
         yield Kind(f"{name} world.yaml", at, "world.yaml", _dream)
         yield Kind(f"{name} weights", at, "denoiser.safetensors", partial(_read_weights, config))
-        yield Kind(f"{name} start contexts", at, "spawns.npz", partial(_read_spawns, config))
+        yield Kind(f"{name} start contexts", at, "contexts.npz", partial(_read_contexts, config))
     yield Kind("checksums", atari, "SHA256SUMS", check_checksums)
     assert world.actor_critic is not None
     write_agent(folder / "agent", "Breakout", world.actor_critic, {"updates": 3})
@@ -136,8 +136,8 @@ def _read_weights(config: WorldConfig, folder: Path) -> None:
     built(Denoiser, config.denoiser, "denoiser", states, "the folder")
 
 
-def _read_spawns(config: WorldConfig, folder: Path) -> None:
-    read_fitting_spawns(folder / "spawns.npz", config)
+def _read_contexts(config: WorldConfig, folder: Path) -> None:
+    read_fitting_contexts(folder / "contexts.npz", config)
 
 
 def _read_checkpoint(folder: Path) -> None:
@@ -151,7 +151,7 @@ def _read_spawn_folders(folder: Path) -> None:
 def _dream(folder: Path) -> None:
     world = load_world(folder)
     env = WorldModelEnv(world, 1, "cpu", dtype="float32")
-    if world.spawns is not None:
+    if world.contexts is not None:
         env.reset(0)
         env.step(torch.zeros((1, *world.config.action_shape), dtype=torch.int64))
 

@@ -1,6 +1,6 @@
 """``diamond-play export``: a folder of static files that dreams a world in the visitor's browser.
 
-``world.json`` says everything that ``dream.mjs`` must know; ``networks/`` holds ONNX files, ``spawns.gz`` the start
+``world.json`` says everything that ``dream.mjs`` must know; ``networks/`` holds ONNX files, ``contexts.gz`` the start
 contexts, ``recordings.gz`` pieces of the real game to dream beside, ``runtime/`` onnxruntime-web.
 """
 
@@ -26,12 +26,12 @@ from torch import nn
 
 from diamond_engine import World
 from diamond_engine.actions import csgo
+from diamond_engine.contexts import StartContexts
 from diamond_engine.diffusion import EDM, Denoiser, SamplerConfig
 from diamond_engine.emulator import has_rom
 from diamond_engine.errors import DiamondError
 from diamond_engine.files import atomic_path
 from diamond_engine.frames import from_numpy
-from diamond_engine.spawns import Spawns
 from diamond_engine.worlds import Preset
 from play.actions import AtariActions
 from play.beside import begin_game
@@ -86,12 +86,12 @@ def export(world: World, site: Site, folder: Path, progress: Callable[[str], Non
     Raises ``DiamondError`` for a world without start contexts, one of DDPM, and as ``check_exporter`` does.
     """
     check_exporter()
-    spawns = _checked(world)
+    contexts = _checked(world)
     genre = genre_of(world.config.name)
     networks = {name: _network_file(name, call, folder, progress) for name, call in _calls(world).items()}
     description = _description(world, genre, site, networks)
     progress("writing start contexts")
-    description["spawns"] = _write_arrays(folder / "spawns.gz", spawns.arrays())
+    description["contexts"] = _write_arrays(folder / "contexts.gz", contexts.arrays())
     recorded = _recordings(world)
     description["recordings"] = recorded and _write_arrays(folder / "recordings.gz", recorded)
     for name, path in site.runtime.items():
@@ -100,12 +100,12 @@ def export(world: World, site: Site, folder: Path, progress: Callable[[str], Non
     return _write_page(folder, description)
 
 
-def _checked(world: World) -> Spawns:
-    if world.spawns is None:
+def _checked(world: World) -> StartContexts:
+    if world.contexts is None:
         raise DiamondError(f"{world.config.name} has no start contexts: a page could not begin anywhere")
     if world.config.denoiser.diffusion != EDM:
         raise DiamondError(f"{world.config.name} is sampled by DDPM: pages know EDM's sampler alone")
-    return world.spawns
+    return world.contexts
 
 
 def _calls(world: World) -> dict[str, tuple[nn.Module, dict[str, torch.Tensor], tuple[str, ...]]]:
@@ -342,7 +342,7 @@ def _write_page(folder: Path, description: dict[str, Any]) -> int:
     contents |= {name: static.joinpath("static", name).read_bytes() for name in SHARED}
     contents["serve.py"] = static.joinpath("isolated.py").read_bytes()
     scripts = [f"runtime/{name}" for name in description["runtime"] if name.endswith(".mjs")]
-    small = ["./", *(name for name in contents if name != "serve.py"), "world.json", "spawns.gz"]
+    small = ["./", *(name for name in contents if name != "serve.py"), "world.json", "contexts.gz"]
     description["files"] = [*small, *scripts, *(["recordings.gz"] if description["recordings"] else [])]
     digest = sha256(json.dumps(description).encode())
     for content in contents.values():

@@ -48,7 +48,7 @@ def test_both_sides_draw_the_same_frames_of_the_same_noise(
     preset = world.config.preset("fast")
     plain = PlainGame(world, 2, preset, torch.device("cpu"))
     fast = FastGame(world, 2, preset, Runtime.choose("cpu", "float32", compile=False))
-    start = world.spawns.take(torch.arange(2).numpy())
+    start = world.contexts.take(torch.arange(2).numpy())
     options = {name: array for name, array in start.arrays().items() if name != "recorded"}
     fast._env.reset(0, options)
     dreams = []

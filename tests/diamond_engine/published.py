@@ -35,15 +35,15 @@ def write_published_csgo(folder: Path, world: World) -> None:
     checkpoint = folder / "csgo" / "model" / "csgo.pt"
     checkpoint.parent.mkdir(parents=True)
     torch.save(state, checkpoint)
-    spawns = world.spawns
-    assert spawns is not None
-    assert spawns.full_res is not None
-    assert spawns.recorded is not None
-    for k in range(len(spawns)):
+    contexts = world.contexts
+    assert contexts is not None
+    assert contexts.full_res is not None
+    assert contexts.recorded is not None
+    for k in range(len(contexts)):
         path = folder / "csgo" / "spawn" / str(k)
         path.mkdir(parents=True)
-        black = np.zeros_like(spawns.full_res[k, [0, 0, 0]])
-        np.save(path / "low_res.npy", spawns.frames[k].transpose(0, 3, 1, 2))
-        np.save(path / "full_res.npy", np.concatenate((black, spawns.full_res[k])).transpose(0, 3, 1, 2))
-        np.save(path / "act.npy", np.concatenate((spawns.actions[k], spawns.recorded[k, :1])))
-        np.save(path / "next_act.npy", spawns.recorded[k, 1:])
+        black = np.zeros_like(contexts.full_res[k, [0, 0, 0]])
+        np.save(path / "low_res.npy", contexts.frames[k].transpose(0, 3, 1, 2))
+        np.save(path / "full_res.npy", np.concatenate((black, contexts.full_res[k])).transpose(0, 3, 1, 2))
+        np.save(path / "act.npy", np.concatenate((contexts.actions[k], contexts.recorded[k, :1])))
+        np.save(path / "next_act.npy", contexts.recorded[k, 1:])

@@ -17,7 +17,7 @@ from diamond_engine.checkpoints import without_weights
 from diamond_engine.csgo import csgo_world_config
 from diamond_engine.diffusion import Denoiser, SamplerConfig
 from diamond_engine.errors import DiamondError
-from tests.conftest import first_person_spawns, make_first_person_world, tiny_first_person_config
+from tests.conftest import first_person_contexts, make_first_person_world, tiny_first_person_config
 from tests.diamond_engine.published import write_published_csgo
 from tests.weights.hub_server import LocalHub, run_python
 from weights import manifest, sources
@@ -48,7 +48,7 @@ def load(weights: Path, dtype: str = "float32") -> tuple[World, list[str]]:
 
 def dream(world: World, dtype: str = "float32") -> torch.Tensor:
     env = WorldModelEnv(world, 1, device="cpu", dtype=dtype)
-    env.reset(seed=0, options={"spawn": 0})
+    env.reset(seed=0, options={"context": 0})
     return env.step(torch.zeros(1, 51))[0]
 
 
@@ -81,16 +81,16 @@ def test_every_way_to_give_what_was_downloaded(published: Path, given: str) -> N
 
 def test_start_contexts_as_published(published: Path) -> None:
     """The newest full-resolution frame, and act[-1] before next_act."""
-    spawns, source = load(published)[0].spawns, first_person_spawns()
-    assert spawns is not None
-    assert spawns.full_res is not None
-    assert spawns.recorded is not None
+    contexts, source = load(published)[0].contexts, first_person_contexts()
+    assert contexts is not None
+    assert contexts.full_res is not None
+    assert contexts.recorded is not None
     for name, array in source.arrays().items():
-        np.testing.assert_array_equal(spawns.arrays()[name], array)
+        np.testing.assert_array_equal(contexts.arrays()[name], array)
     folder = published / "csgo" / "spawn" / "1"
-    np.testing.assert_array_equal(spawns.recorded[1, 0], np.load(folder / "act.npy")[-1])
-    np.testing.assert_array_equal(spawns.recorded[1, 1:], np.load(folder / "next_act.npy"))
-    np.testing.assert_array_equal(spawns.full_res[1, 0], np.load(folder / "full_res.npy")[-1].transpose(1, 2, 0))
+    np.testing.assert_array_equal(contexts.recorded[1, 0], np.load(folder / "act.npy")[-1])
+    np.testing.assert_array_equal(contexts.recorded[1, 1:], np.load(folder / "next_act.npy"))
+    np.testing.assert_array_equal(contexts.full_res[1, 0], np.load(folder / "full_res.npy")[-1].transpose(1, 2, 0))
 
 
 def test_the_second_start_reads_only_the_conversion(published: Path, checkpoint: Path) -> None:
@@ -165,7 +165,7 @@ def test_the_cache_is_where_the_platform_wants_it(monkeypatch: pytest.MonkeyPatc
 def test_a_checkpoint_alone_has_no_start_contexts(published: Path, checkpoint: Path) -> None:
     shutil.rmtree(published / "csgo" / "spawn")
     world, notices = load(checkpoint)
-    assert world.spawns is None
+    assert world.contexts is None
     assert "put the folder csgo/spawn of the hub beside" in notices[0]
 
 
@@ -244,7 +244,7 @@ stub = replace(manifest.CSGO.checkpoint, sha256="SHA256")
 manifest.MANIFEST["csgo"] = manifest.Published(stub, manifest.CSGO.spawns[:8])
 try:
     world = load_world("csgo")
-    print(json.dumps([len(world.spawns), world.denoiser.inner_model.conv_in.weight.sum().item()]))
+    print(json.dumps([len(world.contexts), world.denoiser.inner_model.conv_in.weight.sum().item()]))
 except DiamondError as error:
     print(error)
 """

@@ -59,14 +59,14 @@ def test_single_env_renders_its_frame(world_folder: Path) -> None:
 
 def test_single_env_ends_without_starting_anew(world_folder: Path) -> None:
     env = make(world_folder, horizon=2).unwrapped
-    spawns = load_world("atari/Breakout", weights=world_folder).spawns
-    assert spawns is not None
+    contexts = load_world("atari/Breakout", weights=world_folder).contexts
+    assert contexts is not None
     env.reset(seed=0)
     while True:
         obs, _, terminated, truncated, _ = env.step(1)
         if terminated or truncated:
             break
-    assert not (spawns.frames[:, -1] == obs).all(axis=(1, 2, 3)).any()
+    assert not (contexts.frames[:, -1] == obs).all(axis=(1, 2, 3)).any()
 
 
 def test_vector_env_conforms(world_folder: Path) -> None:
@@ -122,9 +122,9 @@ def test_starts_from_given_frames(world_folder: Path) -> None:
 
 def test_autoreset_in_the_same_step(world_folder: Path) -> None:
     envs = make_vec(world_folder, num_envs=4, horizon=3)
-    spawns = load_world("atari/Breakout", weights=world_folder).spawns
-    assert spawns is not None
-    starts = spawns.frames[:, -1]
+    contexts = load_world("atari/Breakout", weights=world_folder).contexts
+    assert contexts is not None
+    starts = contexts.frames[:, -1]
     envs.reset(seed=0)
     restarts = 0
     for _ in range(6):

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from diamond_engine import World, WorldModelEnv
+from diamond_engine.contexts import StartContexts
 from diamond_engine.diffusion import sample
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.frames import from_numpy, to_uint8
-from diamond_engine.imagination import SpawnSource
+from diamond_engine.imagination import UniformContexts
 from diamond_engine.networks import RewardEndModel
-from diamond_engine.spawns import Spawns
 from diamond_engine.worlds import Preset
 from tests.conftest import tiny_world
 
@@ -39,14 +39,14 @@ def endless(world: World) -> World:
     return replace(world, reward_end=None)
 
 
-def spawns_of(world: World) -> Spawns:
-    assert world.spawns is not None
-    return world.spawns
+def contexts_of(world: World) -> StartContexts:
+    assert world.contexts is not None
+    return world.contexts
 
 
 def given(world: World, count: int) -> dict[str, np.ndarray]:
-    spawns = spawns_of(world)
-    return {"frames": spawns.frames[:count], "actions": spawns.actions[:count]}
+    contexts = contexts_of(world)
+    return {"frames": contexts.frames[:count], "actions": contexts.actions[:count]}
 
 
 def dream(env: WorldModelEnv, steps: int = 4, seed: int | None = None) -> Tensor:
@@ -162,7 +162,7 @@ class TestGivenStart:
 
     def test_without_start_contexts(self, world: World) -> None:
         """A world without any starts, and starts anew, from what it was given."""
-        bare = replace(world, spawns=None)
+        bare = replace(world, contexts=None)
         env = WorldModelEnv(bare, 2, horizon=1, **CPU)
         with pytest.raises(DiamondError, match="no start contexts"):
             env.reset()
@@ -234,7 +234,7 @@ class TestRewardEnd:
 
 class TestEnds:
     def test_starts_anew_in_the_same_step(self, world: World) -> None:
-        starts = spawns_of(world).frames
+        starts = contexts_of(world).frames
         env = WorldModelEnv(world, 4, **CPU)
         env.reset(seed=0)
         seen = 0
@@ -282,9 +282,9 @@ class TestEnds:
             assert truncs.all()
             assert info == {}
 
-    def test_contexts_replace_the_spawns(self, world: World) -> None:
+    def test_contexts_replace_those_of_the_world(self, world: World) -> None:
         frames = np.full((1, 4, 64, 64, 3), 7, dtype=np.uint8)
-        source = SpawnSource(Spawns(frames, np.zeros((1, 3), dtype=np.int64)), seed=0)
+        source = UniformContexts(StartContexts(frames, np.zeros((1, 3), dtype=np.int64)), seed=0)
         env = WorldModelEnv(world, 2, contexts=source, horizon=1, **CPU)
         assert (to_uint8(env.reset(seed=3)[0]) == 7).all()
         assert (to_uint8(env.step(torch.zeros(2, dtype=torch.int64))[0]) == 7).all()

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from diamond_engine import World, WorldModelEnv, load_world
+from diamond_engine.contexts import StartContexts
 from diamond_engine.diffusion import Denoiser, sample
 from diamond_engine.diffusion.denoiser import enlarge
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.frames import from_numpy, to_uint8
 from diamond_engine.gym import DreamEnv, DreamVectorEnv
-from diamond_engine.imagination import SpawnSource
-from diamond_engine.spawns import Spawns
+from diamond_engine.imagination import UniformContexts
 from diamond_engine.worlds import Preset, WorldConfig, write_world
-from tests.conftest import first_person_spawns, tiny_first_person_config
+from tests.conftest import first_person_contexts, tiny_first_person_config
 
 CPU: dict[str, Any] = {"device": "cpu", "dtype": "float32"}
 HERE = torch.device("cpu")
@@ -30,15 +30,15 @@ def world(tiny_first_person_world: World) -> World:
     return tiny_first_person_world
 
 
-def spawns_of(world: World) -> Spawns:
-    assert world.spawns is not None
-    return world.spawns
+def contexts_of(world: World) -> StartContexts:
+    assert world.contexts is not None
+    return world.contexts
 
 
 def recorded(world: World, step: int) -> Tensor:
-    spawns = spawns_of(world)
-    assert spawns.recorded is not None
-    return torch.as_tensor(spawns.recorded[:, step])
+    contexts = contexts_of(world)
+    assert contexts.recorded is not None
+    return torch.as_tensor(contexts.recorded[:, step])
 
 
 class TestStep:
@@ -61,14 +61,14 @@ class TestStep:
     def test_is_both_samplers_in_turn(self, world: World) -> None:
         """Two steps by hand, with the same noise."""
         assert world.upsampler is not None
-        spawns = spawns_of(world)
-        assert spawns.full_res is not None
+        contexts = contexts_of(world)
+        assert contexts.full_res is not None
         env = WorldModelEnv(world, 2, preset="quality", **CPU)
-        env.reset(seed=9, options={"spawn": [0, 1]})
+        env.reset(seed=9, options={"context": [0, 1]})
         assert env.preset.upsampler is not None
         generator = torch.Generator().manual_seed(9)
-        small, large = from_numpy(spawns.frames, HERE), from_numpy(spawns.full_res[:, -1], HERE)
-        acts = torch.as_tensor(spawns.actions)
+        small, large = from_numpy(contexts.frames, HERE), from_numpy(contexts.full_res[:, -1], HERE)
+        acts = torch.as_tensor(contexts.actions)
         noise = lambda shape: torch.randn(shape, generator=generator)  # noqa: E731
         for t in range(2):
             acts = torch.cat((acts, recorded(world, t)[:, None]), dim=1)
@@ -86,7 +86,7 @@ class TestStep:
     def test_every_entry_of_the_action_matters(self, world: World) -> None:
         def second(action: Tensor) -> Tensor:
             env = WorldModelEnv(world, 2, **CPU)
-            env.reset(seed=0, options={"spawn": 0})
+            env.reset(seed=0, options={"context": 0})
             return env.step(action)[-1]["low_res"]
 
         idle = second(torch.zeros(2, 51))
@@ -98,7 +98,7 @@ class TestStep:
     def test_same_seed_same_dream(self, world: World, dtype: str) -> None:
         def dream(seed: int) -> Tensor:
             env = WorldModelEnv(world, 2, device="cpu", dtype=dtype, seed=seed)
-            env.reset(options={"spawn": 1})
+            env.reset(options={"context": 1})
             return torch.stack([env.step(recorded(world, t))[0] for t in range(2)])
 
         assert torch.equal(dream(3), dream(3))
@@ -121,26 +121,26 @@ class TestStep:
 
 class TestStart:
     def test_by_number(self, world: World) -> None:
-        spawns = spawns_of(world)
-        assert spawns.full_res is not None
+        contexts = contexts_of(world)
+        assert contexts.full_res is not None
         env = WorldModelEnv(world, 2, **CPU)
         for number, chosen in ((1, [1, 1]), ([1, 0], [1, 0])):
-            obs, info = env.reset(options={"spawn": number})
-            np.testing.assert_array_equal(to_uint8(obs), spawns.full_res[chosen, -1])
-            np.testing.assert_array_equal(to_uint8(info["low_res"]), spawns.frames[chosen, -1])
+            obs, info = env.reset(options={"context": number})
+            np.testing.assert_array_equal(to_uint8(obs), contexts.full_res[chosen, -1])
+            np.testing.assert_array_equal(to_uint8(info["low_res"]), contexts.frames[chosen, -1])
 
     @pytest.mark.parametrize("number", [2, -1, 0.5, [0, 1, 0], "1"])
     def test_numbers_that_do_not_exist(self, world: World, number: object) -> None:
-        with pytest.raises(UsageError, match=r"options\['spawn'\] must be an index or 2; csgo has 2 start contexts"):
-            WorldModelEnv(world, 2, **CPU).reset(options={"spawn": number})
+        with pytest.raises(UsageError, match=r"options\['context'\] must be an index or 2; csgo has 2 contexts"):
+            WorldModelEnv(world, 2, **CPU).reset(options={"context": number})
 
     def test_from_given_frames(self, world: World) -> None:
-        start = {name: array for name, array in spawns_of(world).arrays().items() if name != "recorded"}
-        given, drawn = WorldModelEnv(replace(world, spawns=None), 2, **CPU), WorldModelEnv(world, 2, **CPU)
+        start = {name: array for name, array in contexts_of(world).arrays().items() if name != "recorded"}
+        given, drawn = WorldModelEnv(replace(world, contexts=None), 2, **CPU), WorldModelEnv(world, 2, **CPU)
         with pytest.raises(DiamondError, match="no start contexts"):
             given.reset()
         obs, _ = given.reset(seed=1, options=start)
-        assert torch.equal(obs, drawn.reset(seed=1, options={"spawn": [0, 1]})[0])
+        assert torch.equal(obs, drawn.reset(seed=1, options={"context": [0, 1]})[0])
         assert torch.equal(given.step(recorded(world, 0))[0], drawn.step(recorded(world, 0))[0])
 
     @pytest.mark.parametrize(
@@ -155,14 +155,14 @@ class TestStart:
         ],
     )
     def test_frames_that_do_not_fit(self, world: World, spoil: Callable[[dict[str, Any]], Any], message: str) -> None:
-        start = {name: array for name, array in spawns_of(world).arrays().items() if name != "recorded"}
+        start = {name: array for name, array in contexts_of(world).arrays().items() if name != "recorded"}
         spoil(start)
         with pytest.raises(UsageError, match=message):
             WorldModelEnv(world, 2, **CPU).reset(options=start)
 
     def test_horizon_starts_anew_at_both_resolutions(self, world: World) -> None:
-        spawns = spawns_of(world)
-        assert spawns.full_res is not None
+        contexts = contexts_of(world)
+        assert contexts.full_res is not None
         env = WorldModelEnv(world, 2, horizon=2, **CPU)
         env.reset()
         env.step(recorded(world, 0))
@@ -172,13 +172,13 @@ class TestStart:
         assert not torch.equal(info["final_obs"], obs)
         for i in range(2):
             pair = [
-                (spawns.full_res[:, -1] == to_uint8(obs[i]).numpy()).all(axis=(1, 2, 3)),
-                (spawns.frames[:, -1] == to_uint8(info["low_res"][i]).numpy()).all(axis=(1, 2, 3)),
+                (contexts.full_res[:, -1] == to_uint8(obs[i]).numpy()).all(axis=(1, 2, 3)),
+                (contexts.frames[:, -1] == to_uint8(info["low_res"][i]).numpy()).all(axis=(1, 2, 3)),
             ]
             assert (pair[0] & pair[1]).sum() == 1
 
     def test_contexts_without_full_resolution_are_refused(self, world: World) -> None:
-        source = SpawnSource(replace(spawns_of(world), full_res=None), seed=0)
+        source = UniformContexts(replace(contexts_of(world), full_res=None), seed=0)
         with pytest.raises(DiamondError, match="full-resolution"):
             WorldModelEnv(world, 2, contexts=source, **CPU).reset()
 
@@ -209,8 +209,8 @@ class TestOnDisk:
         for ours, theirs in ((read.denoiser, world.denoiser), (read.upsampler, world.upsampler)):
             for a, b in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True):
                 assert torch.equal(a, b)
-        for name, array in spawns_of(read).arrays().items():
-            np.testing.assert_array_equal(array, spawns_of(world).arrays()[name])
+        for name, array in contexts_of(read).arrays().items():
+            np.testing.assert_array_equal(array, contexts_of(world).arrays()[name])
 
     def test_has_no_atari_game(self, world: World) -> None:
         with pytest.raises(DiamondError, match="csgo is a first-person world"):
@@ -256,13 +256,13 @@ class TestOnDisk:
             frame_width=64,
         )
         assert config.upsampler is not None
-        source = first_person_spawns()
-        spawns = Spawns(
+        source = first_person_contexts()
+        contexts = StartContexts(
             source.frames[:, :2, :18, :32],
             source.actions[:, :1],
             np.zeros((2, 2, 36, 64, 3), dtype=np.uint8),
         )
-        write_world(tmp_path, World(config, Denoiser(config.denoiser), Denoiser(config.upsampler), spawns=spawns))
+        write_world(tmp_path, World(config, Denoiser(config.denoiser), Denoiser(config.upsampler), contexts=contexts))
         world = load_world(tmp_path)
         env = WorldModelEnv(world, 3, **CPU)
         env.reset()
@@ -277,7 +277,7 @@ def with_actions(config: WorldConfig, count: int) -> Any:
 class TestGymnasium:
     def test_one_dream(self, world: World) -> None:
         env = DreamEnv(world, horizon=1, **CPU)
-        obs, _ = env.reset(seed=0, options={"spawn": 1})
+        obs, _ = env.reset(seed=0, options={"context": 1})
         assert obs in env.observation_space
         assert obs.shape == (150, 280, 3)
         action = env.action_space.sample()

@@ -12,9 +12,9 @@ import torch
 from diamond_engine import WorldModelEnv, load_agent, load_world
 from diamond_engine.actions import atari_game
 from diamond_engine.checkpoints import PUBLISHED_COMPONENTS
+from diamond_engine.contexts import StartContexts, collect_contexts, write_contexts
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.loading import read_published_world
-from diamond_engine.spawns import Spawns, collect_spawns, write_spawns
 from diamond_engine.worlds import World, atari_world_config, build_world, write_world
 from tests.conftest import tiny_world
 from tests.diamond_engine.published import published_shapes, write_published
@@ -29,7 +29,7 @@ obs, _ = env.reset()
 agent = load_agent("atari/Breakout", weights="hub", device="cpu", dtype="float32")
 obs, *_ = env.step(agent.act(obs))
 parameters = sum(p.numel() for n in (world.denoiser, world.reward_end, world.actor_critic) for p in n.parameters())
-print(json.dumps({"obs": list(obs.shape), "spawns": list(world.spawns.frames.shape), "parameters": parameters}))
+print(json.dumps({"obs": list(obs.shape), "contexts": list(world.contexts.frames.shape), "parameters": parameters}))
 """
 
 
@@ -81,7 +81,7 @@ def test_a_published_checkpoint_is_downloaded_loaded_and_played(published: Path,
         offline = run_python(PLAY_FROM_HUB, tmp_path, HF_HUB_OFFLINE="1")
     played = json.loads(online.stdout)
     assert played["obs"] == [1, 3, 64, 64]
-    assert played["spawns"] == [32, 4, 64, 64, 3]
+    assert played["contexts"] == [32, 4, 64, 64, 3]
     fourier_features = 128
     assert played["parameters"] + fourier_features == sum(np.prod(shape) for shape in published_shapes().values())
     assert json.loads(offline.stdout) == played
@@ -113,9 +113,9 @@ def test_a_world_folder_comes_back_as_written(world_folder: Path) -> None:
     written, read = tiny_world(), load_world(world_folder)
     assert read.config == written.config
     assert same_weights(read, written)
-    assert read.spawns is not None
-    assert written.spawns is not None
-    assert np.array_equal(read.spawns.frames, written.spawns.frames)
+    assert read.contexts is not None
+    assert written.contexts is not None
+    assert np.array_equal(read.contexts.frames, written.contexts.frames)
 
 
 def test_a_training_run_and_weights_for_a_name(world_folder: Path, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_configuration_of_absurd_numbers(copy: Path, old: str, new: str, messa
 
 def test_start_contexts_with_damaged_compressed_bytes(copy: Path) -> None:
     """``zlib.error`` is no error of zip files."""
-    path = copy / "spawns.npz"
+    path = copy / "contexts.npz"
     good = path.read_bytes()
     for place in range(100, 400, 20):
         path.write_bytes(good[:place] + bytes([good[place] ^ 0xFF]) + good[place + 1 :])
@@ -248,17 +248,25 @@ def test_start_contexts_with_damaged_compressed_bytes(copy: Path) -> None:
             load_world(copy)
 
 
+def test_start_contexts_of_the_former_name(copy: Path) -> None:
+    (copy / "contexts.npz").rename(copy / "spawns.npz")
+    read, expected = load_world(copy).contexts, tiny_world().contexts
+    assert read is not None
+    assert expected is not None
+    assert np.array_equal(read.frames, expected.frames)
+
+
 def test_spoilt_start_contexts(copy: Path) -> None:
-    path = copy / "spawns.npz"
-    spawns = tiny_world().spawns
-    assert spawns is not None
-    write_spawns(path, replace(spawns, actions=spawns.actions + 4))
+    path = copy / "contexts.npz"
+    contexts = tiny_world().contexts
+    assert contexts is not None
+    write_contexts(path, replace(contexts, actions=contexts.actions + 4))
     with pytest.raises(DiamondError, match="actions below 4"):
         load_world(copy)
-    write_spawns(path, Spawns(spawns.frames[:0], spawns.actions[:0]))
+    write_contexts(path, StartContexts(contexts.frames[:0], contexts.actions[:0]))
     with pytest.raises(DiamondError, match="does not fit its world"):
         load_world(copy)
-    write_spawns(path, replace(spawns, actions=spawns.actions[:, :1]))
+    write_contexts(path, replace(contexts, actions=contexts.actions[:, :1]))
     with pytest.raises(DiamondError, match="no valid start contexts"):
         load_world(copy)
     path.write_bytes(path.read_bytes()[:100])
@@ -268,7 +276,7 @@ def test_spoilt_start_contexts(copy: Path) -> None:
 
 def test_collected_contexts_are_real_varied_and_repeatable() -> None:
     game = atari_game("Breakout")
-    first, again, other = (collect_spawns(game, 4, count=8, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (collect_contexts(game, 4, count=8, seed=seed) for seed in (1, 1, 2))
     assert first.frames.shape == (8, 4, 64, 64, 3)
     assert first.actions.shape == (8, 3)
     assert np.array_equal(first.frames, again.frames)

@@ -66,8 +66,8 @@ def make_session(folder: Path, settings: Settings | None = None, agent: bool = T
     return Session(make_stage(endless_world(folder), agent=agent), settings or Settings())
 
 
-def first_person_session(world: World, spawn: int | None = 0, recording: Path = Path("unused.mp4")) -> Session:
-    settings = Settings(Start(0, spawn), horizon=1000, horizon_step=100)
+def first_person_session(world: World, context: int | None = 0, recording: Path = Path("unused.mp4")) -> Session:
+    settings = Settings(Start(0, context), horizon=1000, horizon_step=100)
     return Session(first_person_stage(world, recording), settings)
 
 

@@ -12,8 +12,8 @@ import av
 import pytest
 
 from diamond_engine.actions import ATARI_GAMES
+from diamond_engine.contexts import read_contexts
 from diamond_engine.runtime.cpu.kernels import Kernels
-from diamond_engine.spawns import read_spawns
 from play.recording import read_recording, write_recording
 
 REPORT_KEYS = {
@@ -193,9 +193,9 @@ def test_a_missing_recording_is_one_line(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (2, "error: no such session file: nothing.session.npz\n")
 
 
-def test_headless_replay_of_a_spawn_records_what_was_recorded_there(first_person_folder: Path, tmp_path: Path) -> None:
+def test_a_headless_replay_records_what_was_recorded_at_its_context(first_person_folder: Path, tmp_path: Path) -> None:
     outputs = ("--record", "r.mp4", "--video", "out.mp4", "--report", "out.json")
-    options = ("--headless", "--frames", "10", "--replay", "--spawn", "1", "--dtype", "float32")
+    options = ("--headless", "--frames", "10", "--replay", "--context", "1", "--dtype", "float32")
     done = run(tmp_path, "csgo", "--weights", str(first_person_folder), *options, *outputs)
     assert done.returncode == 0, done.stderr
     assert frame_count(tmp_path / "out.mp4") == 10
@@ -203,10 +203,10 @@ def test_headless_replay_of_a_spawn_records_what_was_recorded_there(first_person
     assert (report["player"], report["upsampler_steps"], report["world"]) == ("recorded player", 1, "csgo")
     assert report["dynamics_ms_p50"] > 0
     assert report["upsampler_ms_p50"] > 0
-    spawns = read_spawns(first_person_folder / "spawns.npz")
-    assert spawns.recorded is not None
+    contexts = read_contexts(first_person_folder / "contexts.npz")
+    assert contexts.recorded is not None
     assert read_recording(tmp_path / "r.mp4").episodes[0].actions == [
-        tuple(action) for action in spawns.recorded[1, :10].tolist()
+        tuple(action) for action in contexts.recorded[1, :10].tolist()
     ]
     replayed = run(tmp_path, "replay", "r.mp4")
     assert replayed.returncode == 0, replayed.stderr
@@ -216,8 +216,8 @@ def test_headless_replay_of_a_spawn_records_what_was_recorded_there(first_person
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--spawn", "2"), 2, "--spawn 2: csgo has spawns 0 to 1"),
-        (("--spawn", "-1"), 2, "--spawn must be at least 0, not -1"),
+        (("--context", "2"), 2, "--context 2: csgo has contexts 0 to 1"),
+        (("--context", "-1"), 2, "--context must be at least 0, not -1"),
         (("--upsampler-steps", "0"), 2, "--upsampler-steps must be at least 1, not 0"),
         (("--sensitivity", "0"), 2, "--sensitivity must be above 0, not 0"),
         (("--preset", "best"), 2, "unknown preset 'best'"),
@@ -240,7 +240,7 @@ def test_a_world_that_is_not_on_the_hub_is_one_line(tmp_path: Path) -> None:
 
 def test_the_bundled_doom_plays_offline_and_replays_to_identical_frames(tmp_path: Path) -> None:
     offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "none")}
-    options = ("--headless", "--frames", "6", "--spawn", "1", "--record", "r.mp4", "--report", "out.json")
+    options = ("--headless", "--frames", "6", "--context", "1", "--record", "r.mp4", "--report", "out.json")
     done = run(tmp_path, "doom", *options, **offline)
     assert done.returncode == 0, done.stderr
     facts = json.loads((tmp_path / "out.json").read_text())

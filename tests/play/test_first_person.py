@@ -1,4 +1,4 @@
-"""A first-person session: its spawns, the recorded player, and recordings that replay to identical frames."""
+"""A first-person session: its contexts, the recorded player, and recordings that replay to identical frames."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,19 +22,19 @@ from tests.play.stages import first_person_session, loaded_as, obey
 FORWARD = Input(("w",), (70.0, 0.0))
 
 
-def recorded_of(world: World, spawn: int) -> np.ndarray:
-    """The recorded actions of a spawn, ``(M, 51)``."""
-    assert world.spawns is not None
-    assert world.spawns.recorded is not None
-    return world.spawns.recorded[spawn]
+def recorded_of(world: World, context: int) -> np.ndarray:
+    """The recorded actions of a context, ``(M, 51)``."""
+    assert world.contexts is not None
+    assert world.contexts.recorded is not None
+    return world.contexts.recorded[context]
 
 
 def test_the_recorded_human_plays_entry_t_at_step_t(tiny_first_person_world: World) -> None:
-    session = first_person_session(tiny_first_person_world, spawn=1)
+    session = first_person_session(tiny_first_person_world, context=1)
     session.obey(Command.HAND_OVER)
     played = [session.advance(FORWARD) for _ in range(5)]
     env = WorldModelEnv(tiny_first_person_world, 1, "cpu", "fast", dtype="float32")
-    env.reset(0, {"spawn": 1})
+    env.reset(0, {"context": 1})
     actions = recorded_of(tiny_first_person_world, 1)
     expected = [to_numpy(env.step(torch.as_tensor(action[None]))[0][0]) for action in actions[:5]]
     assert np.array_equal(played, expected)
@@ -56,14 +56,14 @@ def test_taking_over_and_handing_back_goes_on_at_the_same_step(tiny_first_person
     assert csgo.decode(np.array(log.actions[1])).keys == ("w",)
 
 
-def test_where_the_recording_ends_the_next_spawn_begins(tiny_first_person_world: World) -> None:
+def test_where_the_recording_ends_the_next_context_begins(tiny_first_person_world: World) -> None:
     session = first_person_session(tiny_first_person_world)
     session.obey(Command.HAND_OVER)
     seen = []
     for _ in range(25):
         session.advance(Input())
-        seen.append((session.snapshot().spawn, session.snapshot().step))
-    assert seen == [((spawn, 2), step) for spawn in (0, 1) for step in range(1, 13)] + [((0, 2), 1)]
+        seen.append((session.snapshot().context, session.snapshot().step))
+    assert seen == [((context, 2), step) for context in (0, 1) for step in range(1, 13)] + [((0, 2), 1)]
     assert session.player is Player.RECORDED
 
 
@@ -73,12 +73,12 @@ def test_beyond_the_recording_there_is_nobody_to_hand_control_to(tiny_first_pers
         session.advance(Input())
     session.obey(Command.HAND_OVER)
     assert session.player is Player.PERSON
-    assert "Enter goes to the next spawn" in session.snapshot().message
+    assert "Enter goes to the next context" in session.snapshot().message
 
 
 def test_a_world_without_recorded_actions_says_so_and_goes_on(tiny_first_person_world: World) -> None:
-    assert tiny_first_person_world.spawns is not None
-    silent = replace(tiny_first_person_world, spawns=replace(tiny_first_person_world.spawns, recorded=None))
+    assert tiny_first_person_world.contexts is not None
+    silent = replace(tiny_first_person_world, contexts=replace(tiny_first_person_world.contexts, recorded=None))
     session = first_person_session(silent)
     session.player = Player.RECORDED
     session.advance(FORWARD)
@@ -113,15 +113,15 @@ def test_a_recorded_session_replays_to_identical_frames(
 ) -> None:
     _, played = played_and_recorded(tiny_first_person_world, tmp_path / "r.mp4")
     recording = read_recording(session_path(tmp_path / "r.mp4"))
-    assert [(log.start.spawn, len(log.actions)) for log in recording.episodes] == [(0, 4), (1, 3)]
+    assert [(log.start.context, len(log.actions)) for log in recording.episodes] == [(0, 4), (1, 3)]
     assert np.array_equal(list(replay(recording, loaded_as(recording, first_person_folder))), played)
 
 
-def test_a_recording_of_a_spawn_that_these_weights_lack_is_refused(
+def test_a_recording_of_a_context_that_these_weights_lack_is_refused(
     tiny_first_person_world: World, first_person_folder: Path, tmp_path: Path
 ) -> None:
     played_and_recorded(tiny_first_person_world, tmp_path / "r.mp4")
     recording = read_recording(tmp_path / "r.mp4")
-    recording.episodes[1].start = replace(recording.episodes[1].start, spawn=6)
-    with pytest.raises(DiamondError, match="episode 2 starts from spawn 6: these weights have 2 spawns"):
+    recording.episodes[1].start = replace(recording.episodes[1].start, context=6)
+    with pytest.raises(DiamondError, match="episode 2 starts from context 6: these weights have 2 contexts"):
         list(replay(recording, loaded_as(recording, first_person_folder)))

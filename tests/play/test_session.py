@@ -163,7 +163,7 @@ def test_switching_the_source_and_back(world_folder: Path) -> None:
 
 
 def test_a_source_that_cannot_be_opened_leaves_the_session_where_it_was(world_folder: Path) -> None:
-    world = replace(endless_world(world_folder), spawns=None)
+    world = replace(endless_world(world_folder), contexts=None)
     session = Session(make_stage(world), Settings(origin=Origin.EMULATOR))
     session.advance(NOTHING)
     session.obey(Command.SWITCH_SOURCE)

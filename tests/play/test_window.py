@@ -245,9 +245,9 @@ def test_clicks_and_keys_become_the_action(first_person: Window) -> None:
 
 
 def test_m_hands_over_to_the_recorded_human_and_enter_goes_to_the_next_spawn(first_person: Window) -> None:
-    assert seen(first_person).spawn == (0, 2)
+    assert seen(first_person).context == (0, 2)
     tap(pygame.K_RETURN)
-    until(lambda: seen(first_person).spawn == (1, 2), first_person.update)
+    until(lambda: seen(first_person).context == (1, 2), first_person.update)
     tap(pygame.K_PERIOD)
     until(lambda: seen(first_person).paused, first_person.update)
     tap(pygame.K_RETURN)
@@ -258,7 +258,7 @@ def test_m_hands_over_to_the_recorded_human_and_enter_goes_to_the_next_spawn(fir
     tap(pygame.K_e)
     until(lambda: seen(first_person).frames == before + 1, first_person.update)
     recorded = seen(first_person).gesture
-    assert recorded.pressed == {"d"}  # what was recorded at spawn 0
+    assert recorded.pressed == {"d"}  # what was recorded at context 0
 
 
 def test_the_view_is_drawn_in_whole_pixels_and_the_inset_over_it(first_person: Window) -> None:
@@ -293,8 +293,8 @@ def test_full_screen_and_back(first_person: Window) -> None:
 def test_a_first_person_panel_says_what_that_world_has(first_person: Window) -> None:
     until(lambda: seen(first_person).stage_ms, first_person.update)
     shown = {row.label: row.value for row in rows(seen(first_person), with_action=False)}
-    assert set(shown) == {"who plays", "spawn", "step", "frames/s", "model", "dynamics", "upsampler"}
-    assert shown["spawn"] == "0 (0 to 1)"
+    assert set(shown) == {"who plays", "context", "step", "frames/s", "model", "dynamics", "upsampler"}
+    assert shown["context"] == "0 (0 to 1)"
 
 
 def test_a_display_is_known_by_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,8 +89,8 @@ def test_from_episodes_to_a_world_with_an_agent(collected: Path, tmp_path: Path)
     assert "reward_end: 5.90M parameters" in said
     world = load_world(run)
     assert world.reward_end is not None
-    assert world.spawns is not None
-    assert len(world.spawns) == 64
+    assert world.contexts is not None
+    assert len(world.contexts) == 64
     assert world.config.provenance["denoiser"]["data"]["policies"] == {"random": 300}
 
     small = ["--num-envs", "2", "--size", "small", "--kickstart-updates", "1"]

@@ -23,7 +23,7 @@ def recordings(out: Path) -> None:
 def make(out: Path, script: str = "doom.sh", **more: str) -> subprocess.CompletedProcess[str]:
     networks = [setting for setting in TINY if setting.startswith("networks")]
     settings = {
-        "SETTINGS": " ".join(f"--set {setting}" for setting in [*networks, "spawns=2"]),
+        "SETTINGS": " ".join(f"--set {setting}" for setting in [*networks, "contexts=2"]),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "DYNAMICS_UPDATES": "3",
         "DYNAMICS_FINISHING": "2",

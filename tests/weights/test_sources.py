@@ -86,8 +86,8 @@ def test_missing_and_additional_bundled_files_are_refused(bundled: Path) -> None
     with pytest.raises(WeightsError, match=r"more\.safetensors is not listed"):
         locate("atari/Breakout")
     (bundled / "more.safetensors").unlink()
-    (bundled / "spawns.npz").unlink()
-    with pytest.raises(WeightsError, match=r"spawns\.npz is missing"):
+    (bundled / "contexts.npz").unlink()
+    with pytest.raises(WeightsError, match=r"contexts\.npz is missing"):
         locate("atari/Breakout")
     (bundled / CHECKSUMS).write_text("no checksums\nat all\nhere")
     with pytest.raises(WeightsError, match=f"{CHECKSUMS} is missing or damaged"):
@@ -124,4 +124,4 @@ def test_a_world_nobody_published() -> None:
 def test_worlds_that_are_really_bundled_are_whole() -> None:
     for folder in bundle.bundled_worlds().values():
         check_checksums(folder)
-        assert load_world(folder).spawns is not None
+        assert load_world(folder).contexts is not None

@@ -54,14 +54,14 @@ class AgentTraining:
     """Key of ``SIZES``."""
 
     def in_imagination(self, world: World, preset: str | None, data: GameEpisodes | None) -> None:
-        """Trains in a world's dreams, which start from ``data`` or else from its spawns; exports world and agent.
+        """Trains in a world's dreams, which start from ``data`` or else from its contexts; exports world and agent.
 
         Raises ``DiamondError`` for a world without a reward/end model or without anything to start from. The game's
         scripted player may give the agent a start, as in ``model_free``: it reads the dreamed frames.
         """
         if world.reward_end is None:
             raise DiamondError(f"{world.config.name} has no reward/end model: an agent has nothing to learn from there")
-        if data is None and world.spawns is None:
+        if data is None and world.contexts is None:
             raise DiamondError(f"{world.config.name} has no start contexts: give episodes with --data")
         session, runtime = self.session, self.session.runtime
         env: BatchedEnv

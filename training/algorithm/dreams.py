@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from torch import Tensor
 
+from diamond_engine.contexts import StartContexts
 from diamond_engine.diffusion import SamplerConfig
 from diamond_engine.environment import Info
 from diamond_engine.episodes import EpisodeFolder, SegmentSampler
 from diamond_engine.errors import DiamondError
 from diamond_engine.imagination import WorldModelEnv
 from diamond_engine.runtime import Runtime
-from diamond_engine.spawns import Spawns
 from diamond_engine.worlds import Preset, World
 
 
@@ -58,7 +58,7 @@ class Dreams:
         """Dreams of this world, as it is now, from the next reset on."""
         runtime = self._runtime
         self._env = WorldModelEnv(
-            replace(world, spawns=None),
+            replace(world, contexts=None),
             self.num_envs,
             str(runtime.device),
             Preset(dynamics=self._cfg.sampler),
@@ -76,7 +76,7 @@ class Dreams:
         assert self._env is not None
         return self._env.step(actions)
 
-    def _contexts(self, rng: np.random.Generator, length: int) -> Spawns:
+    def _contexts(self, rng: np.random.Generator, length: int) -> StartContexts:
         """B contexts of L frames from inside episodes, which are chosen by age and length."""
         chances = SegmentSampler(self._episodes, length, self._age_weights).episode_probabilities()
         chances = chances * (self._episodes.lengths >= length)
@@ -88,4 +88,4 @@ class Dreams:
             start = int(rng.integers(len(episode) - length + 1))
             frames.append(episode.frames[start : start + length])
             actions.append(episode.actions[start : start + length - 1])
-        return Spawns(np.stack(frames), np.stack(actions))
+        return StartContexts(np.stack(frames), np.stack(actions))

@@ -16,11 +16,11 @@ from diamond_engine.actions import AtariGame
 from diamond_engine.agents import Agent
 from diamond_engine.checkpoints import write_component
 from diamond_engine.configs import to_yaml
+from diamond_engine.contexts import StartContexts, write_contexts
 from diamond_engine.diffusion import DDPM, Denoiser
 from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.files import write_text
 from diamond_engine.networks import ActorCritic, RewardEndModel
-from diamond_engine.spawns import Spawns, write_spawns
 from diamond_engine.worlds import World, WorldConfig, as_ddpm, atari_world_config
 from training.algorithm.config import AlgorithmConfig, Updates
 from training.algorithm.dreams import Dreams
@@ -35,8 +35,8 @@ from training.runs.procedure import Metrics, Work, updates_of
 from training.runs.seeds import derived_seed
 from training.runs.session import Session
 
-SPAWNS = 64
-STEPS_LEFT_AT_SPAWN = 16
+CONTEXTS = 64
+STEPS_LEFT = 16
 
 
 class _GivenUpError(Exception):
@@ -246,14 +246,14 @@ class Algorithm1:
         for trained, trainer in ((config.reward_end, self.reward_end), (config.actor_critic, self.actor_critic)):
             if trained is not None:
                 trainer.export(folder, provenance)
-        write_spawns(folder / "spawns.npz", self._spawns(config))
+        write_contexts(folder / "contexts.npz", self._contexts(config))
         write_text(folder / "world.yaml", to_yaml(config))
 
-    def _spawns(self, config: WorldConfig) -> Spawns:
+    def _contexts(self, config: WorldConfig) -> StartContexts:
         length = config.denoiser.inner_model.num_steps_conditioning
         longest = int(self._episodes.lengths.max())
-        steps_left = max(1, min(STEPS_LEFT_AT_SPAWN, longest - length + 1))
-        return EpisodeContexts(self._episodes, length, self._session.seed, steps_left).draw(SPAWNS)
+        steps_left = max(1, min(STEPS_LEFT, longest - length + 1))
+        return EpisodeContexts(self._episodes, length, self._session.seed, steps_left).draw(CONTEXTS)
 
 
 def _export_as(component: str) -> Callable[[Path, nn.Module, dict[str, Any]], None]:

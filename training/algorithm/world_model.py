@@ -14,11 +14,11 @@ from torch import nn
 from diamond_engine.actions import AtariGame
 from diamond_engine.checkpoints import load_strictly, write_component
 from diamond_engine.configs import defaults, plain, to_yaml
+from diamond_engine.contexts import write_contexts
 from diamond_engine.diffusion import DDPM, EDM, Denoiser, SamplerConfig
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import write_text
 from diamond_engine.networks import RewardEndModel
-from diamond_engine.spawns import write_spawns
 from diamond_engine.worlds import Preset, World, WorldConfig, as_ddpm, atari_world_config
 from training.components.denoiser import DenoiserTrainer, DenoiserTrainingConfig
 from training.components.reward_end import RewardEndTrainer, RewardEndTrainingConfig
@@ -50,8 +50,8 @@ SIGMA_CHANGE = 0.1
 """σ_data of what changes between two frames: most pixels do not."""
 SMALL_SAMPLER = SamplerConfig(sigma_min=0.2)
 """Of the small denoiser: levels at which a ball of a few pixels is told from the places where it might be."""
-SPAWNS = 64
-STEPS_LEFT_AT_SPAWN = 16
+CONTEXTS = 64
+STEPS_LEFT = 16
 
 
 def world_architecture(
@@ -122,7 +122,7 @@ class WorldModelTraining:
 
     def _train_all(self, components: Sequence[Component]) -> None:
         if self.session.workers.leads:
-            self._write_spawns()
+            self._write_contexts()
             self._carry_over()
             self._say_dropped()
         started = time.monotonic()
@@ -215,10 +215,10 @@ class WorldModelTraining:
             facts["init"] = origin_of(self.init, component)
         return facts
 
-    def _write_spawns(self) -> None:
+    def _write_contexts(self) -> None:
         length = self._origin("denoiser").denoiser.inner_model.num_steps_conditioning
-        contexts = EpisodeContexts(self.data.episodes, length, self.session.seed, STEPS_LEFT_AT_SPAWN)
-        write_spawns(self.session.out / "world" / "spawns.npz", contexts.draw(SPAWNS))
+        contexts = EpisodeContexts(self.data.episodes, length, self.session.seed, STEPS_LEFT)
+        write_contexts(self.session.out / "world" / "contexts.npz", contexts.draw(CONTEXTS))
 
     def _carry_over(self) -> None:
         for name in filter(self._is_carried, COMPONENTS):

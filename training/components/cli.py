@@ -55,5 +55,5 @@ def assemble(
         base = with_default_preset(base, preset)
     whole = assembled(base, None if agent is None else find_agent(agent, base.game), notes)
     write_world(out, whole, DTYPES[dtype])
-    parts = [name for name in (*COMPONENTS, "spawns") if getattr(whole, name) is not None]
+    parts = [name for name in (*COMPONENTS, "contexts") if getattr(whole, name) is not None]
     make_console().print(f"{out} holds {whole.config.name} ({', '.join(parts)}) in {dtype}")

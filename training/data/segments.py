@@ -13,7 +13,7 @@ import torch
 
 from diamond_engine.episodes import EpisodeFolder, SegmentBatch, SegmentSampler
 from diamond_engine.errors import DiamondError
-from diamond_engine.worlds import Spawns
+from diamond_engine.worlds import StartContexts
 from training.data.priorities import Priorities
 
 REFRESH_EVERY = 100
@@ -95,7 +95,7 @@ class EpisodeContexts:
         self._rng = np.random.default_rng(seed)
         self._weights()
 
-    def draw(self, count: int) -> Spawns:
+    def draw(self, count: int) -> StartContexts:
         """``count`` contexts: frames uint8 ``(N, L, H, W, 3)`` and the actions between them ``(N, L-1)``."""
         weights = self._weights()
         repeat = count > int(np.count_nonzero(weights))
@@ -106,7 +106,7 @@ class EpisodeContexts:
             start = int(self._rng.integers(weights[index]))
             frames.append(episode.frames[start : start + self._length])
             actions.append(episode.actions[start : start + self._length - 1])
-        return Spawns(np.stack(frames), np.stack(actions))
+        return StartContexts(np.stack(frames), np.stack(actions))
 
     def _weights(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Places where a context can start, for every episode."""

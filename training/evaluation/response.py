@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond_engine.actions import CsgoAction, csgo
-from diamond_engine.spawns import Spawns
+from diamond_engine.contexts import StartContexts
 from diamond_engine.worlds import World
 from training.evaluation.dreams import Dreaming
 from training.evaluation.fidelity.footage import dream_stages, held_out_clips, mean_difference
@@ -106,7 +106,7 @@ class Responses:
 
 def measure_responses(
     world: World,
-    contexts: Spawns,
+    contexts: StartContexts,
     footage: Footage | None,
     how: Dreaming,
     show: Show = lambda done: None,
@@ -148,7 +148,7 @@ def _response(
     )
 
 
-def _held(world: World, how: Dreaming, contexts: Spawns, probe: Probe) -> Frames:
+def _held(world: World, how: Dreaming, contexts: StartContexts, probe: Probe) -> Frames:
     """The frames shown in a dream of one action ``(B, S, H, W, 3)``."""
     actions = np.broadcast_to(csgo.encode(probe.action), (len(contexts), STEPS, csgo.NUM_ACTIONS))
     shown = [[*stages.values()][-1] for stages in dream_stages(world, how, contexts, actions.copy())]

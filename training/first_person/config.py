@@ -48,7 +48,7 @@ class FirstPersonConfig:
     """What the world is called."""
     frame_rate: float = 16.0
     """Frames a second of the recordings, at which the world is played."""
-    spawns: int = 16
+    contexts: int = 16
     """Start contexts of the world."""
     recorded_actions: int = 200
     """What the recorded player did next, after each of them."""

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from diamond_engine.actions.csgo import NUM_ACTIONS
+from diamond_engine.contexts import StartContexts
 from diamond_engine.damage import map_array, reading
 from diamond_engine.diffusion import Segment
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.frames import to_float
-from diamond_engine.spawns import Spawns
 from training.data.priorities import Priorities
 from training.first_person.recordings import FACTOR, Recording, open_recording
 from training.first_person.shards import (
@@ -345,7 +345,7 @@ class Segments:
         return places, tuple(np.stack(column) for column in zip(*rows, strict=True))
 
 
-def draw_spawns(footage: Footage, count: int, length: int, recorded: int, seed: int) -> Spawns:
+def draw_contexts(footage: Footage, count: int, length: int, recorded: int, seed: int) -> StartContexts:
     """Start contexts of L frames with what the player did next, from held-out recordings where there are some.
 
     ``recorded``: actions to keep after each, fewer where recordings are short. Raises ``DiamondError`` where every
@@ -358,13 +358,13 @@ def draw_spawns(footage: Footage, count: int, length: int, recorded: int, seed: 
         raise DiamondError(f"no recording has {needed} frames: record longer ones")
     after = min(recorded, *(footage.clips[i].frames - length + 1 for i in chosen))
     rng = np.random.default_rng(seed)
-    spawns: list[tuple[NDArray[np.uint8], ...]] = []
+    contexts: list[tuple[NDArray[np.uint8], ...]] = []
     for n in range(count):
         clip = chosen[n % len(chosen)]
         start = int(rng.integers(footage.clips[clip].frames - length - after + 2))
         newest = start + length - 1
         actions = footage.actions(clip, start, newest + after)
-        spawns.append(
+        contexts.append(
             (
                 footage.low_res(clip, start, newest + 1),
                 actions[: length - 1],
@@ -372,5 +372,5 @@ def draw_spawns(footage: Footage, count: int, length: int, recorded: int, seed: 
                 actions[length - 1 :],
             )
         )
-    frames, actions, full_res, next_actions = (np.stack(column) for column in zip(*spawns, strict=True))
-    return Spawns(frames, actions, full_res, next_actions)
+    frames, actions, full_res, next_actions = (np.stack(column) for column in zip(*contexts, strict=True))
+    return StartContexts(frames, actions, full_res, next_actions)

@@ -12,13 +12,13 @@ import torch
 
 from diamond_engine.checkpoints import load_strictly, write_component
 from diamond_engine.configs import defaults, plain, to_yaml
+from diamond_engine.contexts import write_contexts
 from diamond_engine.diffusion import Denoiser
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import write_text
-from diamond_engine.spawns import write_spawns
 from diamond_engine.worlds import Preset, World, WorldConfig
 from training.first_person.config import PRESETS, SAMPLERS, FirstPersonConfig
-from training.first_person.footage import Footage, draw_spawns
+from training.first_person.footage import Footage, draw_contexts
 from training.first_person.recordings import FACTOR
 from training.first_person.stage import StageConfig, StageTrainer
 from training.runs.facts import read_provenance
@@ -65,7 +65,7 @@ class FirstPersonTraining:
         say(f"{self.footage.describe()}; on {self.session.runtime.describe()}")
         runs = {stage: self._run(stage) for stage in stages}
         if self.session.workers.leads:
-            self._write_spawns()
+            self._write_contexts()
         started = time.monotonic()
         for i, (stage, run) in enumerate(runs.items()):
             budget = self.session.time_budget
@@ -89,10 +89,12 @@ class FirstPersonTraining:
                 f"{width}x{height}"
             )
 
-    def _write_spawns(self) -> None:
+    def _write_contexts(self) -> None:
         context = self.config.networks.dynamics.inner_model.num_steps_conditioning
-        spawns = draw_spawns(self.footage, self.config.spawns, context, self.config.recorded_actions, self.session.seed)
-        write_spawns(self.session.out / "world" / "spawns.npz", spawns)
+        contexts = draw_contexts(
+            self.footage, self.config.contexts, context, self.config.recorded_actions, self.session.seed
+        )
+        write_contexts(self.session.out / "world" / "contexts.npz", contexts)
 
     def _run(self, stage: str) -> Run:
         settings = {

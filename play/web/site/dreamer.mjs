@@ -4,7 +4,7 @@ import { Latch } from "./latch.mjs";
 import { backendsHere, bytesToLoad, fetched, loadNetworks, threadsHere, unzipped } from "./networks.mjs";
 
 const RECENT = 30; // frames that the shown rate is of
-let world, dream, latch, spawns, recordings, backend, player, paused = false, beside = null, episode = 0, note = "";
+let world, dream, latch, contexts, recordings, backend, player, paused = false, beside = null, episode = 0, note = "";
 let over = false; // the next frame starts another dream
 let loadedAt = 0;
 const ends = [];
@@ -20,10 +20,10 @@ async function open({ wanted, preset, seed }) {
   latch = new Latch(world.keymap);
   postMessage({ world });
   const networks = await loadFirst(await backendsHere(world.backends, wanted));
-  spawns = await arraysOf(world.spawns);
+  contexts = await arraysOf(world.contexts);
   recordings = world.recordings && await arraysOf(world.recordings);
   dream = new Dream(world, world.presets[preset] ?? world.presets[world.default_preset], networks, gaussianNoise(seed));
-  player = networks.agent ? "agent" : spawns.recorded ? "recorded player" : "you";
+  player = networks.agent ? "agent" : contexts.recorded ? "recorded player" : "you";
   await begin();
   loadedAt = performance.now() - began;
   await play();
@@ -76,8 +76,8 @@ async function begin() {
     await dream.start({ frames: frames.slice(0, length), actions: actions.slice(0, length - 1) });
     dream.real = { frames: frames.slice(length), actions: actions.slice(length - 1) };
   } else {
-    const chosen = episode++ % spawns.frames.length;
-    const { frames, actions, full_res, recorded } = spawns;
+    const chosen = episode++ % contexts.frames.length;
+    const { frames, actions, full_res, recorded } = contexts;
     await dream.start({ frames: frames[chosen], actions: actions[chosen].map(stored), full_res: full_res?.[chosen] });
     dream.recorded = recorded?.[chosen].map(stored);
     dream.real = null;

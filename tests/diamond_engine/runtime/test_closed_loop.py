@@ -22,8 +22,8 @@ LEAST_PSNR = 40.0
 @torch.no_grad()
 def dream(world: World, model: Denoiser | FrameDenoiser, frames: int) -> Tensor:
     """``(T, C, H, W)`` from the first start context."""
-    assert world.spawns is not None
-    start = world.spawns.take(torch.zeros(1, dtype=torch.int64).numpy())
+    assert world.contexts is not None
+    start = world.contexts.take(torch.zeros(1, dtype=torch.int64).numpy())
     context = from_numpy(start.frames, CPU)
     actions = torch.cat((torch.from_numpy(start.actions), torch.zeros(1, 1, dtype=torch.int64)), dim=1)
     generator = torch.Generator().manual_seed(0)

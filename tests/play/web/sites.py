@@ -83,9 +83,9 @@ def small_world() -> World:
 @torch.no_grad()
 def dreamed_by_torch(world: World, preset: str, actions: list[int], noise: torch.Tensor) -> list[Frame]:
     """The frames of a dream from the first start context, in float32; one row of noise ``(T, C·H·W)`` a frame."""
-    assert world.spawns is not None
-    frames = [*from_numpy(world.spawns.frames[0], CPU)]
-    taken = [*world.spawns.actions[0].tolist()]
+    assert world.contexts is not None
+    frames = [*from_numpy(world.contexts.frames[0], CPU)]
+    taken = [*world.contexts.actions[0].tolist()]
     length = world.context_length
     for action, draw in zip(actions, noise, strict=True):
         taken.append(action)

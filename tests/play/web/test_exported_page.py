@@ -25,9 +25,9 @@ CLOSED_LOOP = """(async () => {
   const noise = (length) => all.slice(drawn, (drawn += length));
   noise.uniform = () => 0.5;
   const dream = new Dream(world, preset, networks, noise);
-  const bytes = await unzipped(await fetched("spawns.gz", world.version));
+  const bytes = await unzipped(await fetched("contexts.gz", world.version));
   const size = world.size[0] * world.size[1] * 3, length = world.context;
-  const [shape] = world.spawns.arrays.filter(({ name }) => name === "frames").map(({ shape }) => shape);
+  const [shape] = world.contexts.arrays.filter(({ name }) => name === "frames").map(({ shape }) => shape);
   const frames = Array.from({ length }, (_, i) => bytes.subarray(i * size, (i + 1) * size));
   const actions = Array.from(bytes.subarray(shape[0] * length * size).subarray(0, length - 1));
   await dream.start({ frames, actions });

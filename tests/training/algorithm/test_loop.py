@@ -80,7 +80,7 @@ def test_a_run_leaves_metrics_a_score_and_a_world(straight: Path) -> None:
     world = load_world(straight)
     assert world.reward_end is not None
     assert world.actor_critic is not None
-    assert world.spawns is not None
+    assert world.contexts is not None
     assert world.config.provenance["preset"] == "quick"
 
 

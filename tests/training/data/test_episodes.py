@@ -63,11 +63,11 @@ def test_invalid_episodes_are_refused(tmp_path: Path, wrong: dict[str, Any], sai
 
 def test_contexts_lie_inside_real_episodes(episode_folder: Path) -> None:
     folder = EpisodeFolder(episode_folder)
-    spawns = EpisodeContexts(folder, length=4, seed=0, steps_left=8).draw(32)
-    assert spawns.frames.shape == (32, 4, 64, 64, 3)
-    assert spawns.actions.shape == (32, 3)
+    contexts = EpisodeContexts(folder, length=4, seed=0, steps_left=8).draw(32)
+    assert contexts.frames.shape == (32, 4, 64, 64, 3)
+    assert contexts.actions.shape == (32, 3)
     episodes = [folder[i] for i in range(len(folder))]
-    for frames, actions in zip(spawns.frames, spawns.actions, strict=True):
+    for frames, actions in zip(contexts.frames, contexts.actions, strict=True):
         assert any(
             np.array_equal(frames, episode.frames[start : start + 4])
             and np.array_equal(actions, episode.actions[start : start + 3])

@@ -214,10 +214,10 @@ def test_the_commands_tell_and_report(folder: Path, recordings: Path, tmp_path: 
 
 def test_the_bundled_doom_turns_the_way_one_turns() -> None:
     world = load_world("doom")
-    assert world.spawns is not None
+    assert world.contexts is not None
     turns = [probe for probe in PROBES if probe.name in ("turn left fast", "turn right fast")]
     dreaming = Dreaming(world.config.preset(None), seed=1)
-    measured = measure_responses(world, world.spawns.take(np.arange(4)), None, dreaming, probes=turns)
+    measured = measure_responses(world, world.contexts.take(np.arange(4)), None, dreaming, probes=turns)
     for result in measured.responses:
         assert result.agreement is not None
         assert result.agreement >= 0.75, result

@@ -20,7 +20,7 @@ TINY = [
         ("attn_depths", "[false,false,false,false]"),
         ("cond_channels", 16),
     )
-] + ["dynamics.updates=3", "upsampler.updates=2", "spawns=2", "dynamics.accumulation=2", "upsampler.accumulation=2"]
+] + ["dynamics.updates=3", "upsampler.updates=2", "contexts=2", "dynamics.accumulation=2", "upsampler.accumulation=2"]
 
 
 def arguments_of_training(data: Path, out: Path, *more: str) -> list[str | Path]:

@@ -10,7 +10,7 @@ from tests.training.first_person.recordings import write_video
 
 PAGE = Path(__file__).parents[3] / "docs" / "own-game.md"
 SMALLER = {
-    "diamond-train csgo": "--set dynamics.updates=2 --set upsampler.updates=1 --set spawns=2",
+    "diamond-train csgo": "--set dynamics.updates=2 --set upsampler.updates=1 --set contexts=2",
     "diamond-play csgo": "--headless --frames 3",
 }
 """Options added to commands that would take minutes, or open a window."""

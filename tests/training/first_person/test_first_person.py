@@ -137,8 +137,8 @@ def test_both_stages_train_continue_and_are_played(prepared: tuple[Path, str], t
     trained(prepared[0], tmp_path, "--set", "dynamics.updates=5")
     world = load_world("csgo", weights=tmp_path)
     assert world.upsampler is not None
-    assert world.spawns is not None
-    assert world.spawns.recorded is not None
+    assert world.contexts is not None
+    assert world.contexts.recorded is not None
     assert world.config.provenance["denoiser"]["updates"] == 5
     play = [sys.executable, "-m", "play", "csgo", "--weights", str(tmp_path), "--headless", "--frames", "3", "--replay"]
     result = subprocess.run([*play, "--video", str(tmp_path / "x.mp4")], capture_output=True, text=True, check=False)

@@ -9,9 +9,9 @@ import numpy as np
 import typer
 
 from diamond_engine import load_world
+from diamond_engine.contexts import StartContexts
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.runtime import Runtime
-from diamond_engine.spawns import Spawns
 from diamond_engine.worlds import World
 from training.evaluation.commands.options import (
     Device,
@@ -65,7 +65,7 @@ def response(
     world_name: WorldName,
     weights: Weights = None,
     data: Recordings = None,
-    contexts: Annotated[int, typer.Option(min=1, help="Dreams of every action; without --data from the spawns.")] = 16,
+    contexts: Annotated[int, typer.Option(min=1, help="Dreams of every action; without --data from the world's.")] = 16,
     preset: PresetName = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps a frame.")] = None,
     seed: Seed = 0,
@@ -111,11 +111,11 @@ def response(
     file(report, {**facts, **response_report(responses)})
 
 
-def _starts(world: World, footage: Footage | None, count: int, seed: int) -> Spawns:
+def _starts(world: World, footage: Footage | None, count: int, seed: int) -> StartContexts:
     if footage is not None:
         places = draw_places(footage, world.context_length, count, count, seed)
         chosen = [places[i] for i in np.random.default_rng(seed).permutation(len(places))[:count]]
         return contexts_at(footage, chosen, world.context_length, full_res_frames(world))
-    if world.spawns is None:
+    if world.contexts is None:
         raise DiamondError(f"{world.config.name} has no start contexts: give recordings with --data")
-    return world.spawns.take(np.arange(count) % len(world.spawns))
+    return world.contexts.take(np.arange(count) % len(world.contexts))

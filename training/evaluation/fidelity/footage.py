@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from diamond_engine.contexts import StartContexts
 from diamond_engine.errors import DiamondError
 from diamond_engine.frames import to_numpy
 from diamond_engine.imagination import WorldModelEnv
 from diamond_engine.runtime import Runtime
-from diamond_engine.spawns import Spawns
 from diamond_engine.worlds import World
 from training.evaluation.dreams import Dreaming
 from training.evaluation.fidelity.episodes import HORIZON, MEASURED_STEPS
@@ -88,7 +88,7 @@ def draw_places(
     return places
 
 
-def contexts_at(footage: Footage, places: Sequence[Place], length: int, full_res: int) -> Spawns:
+def contexts_at(footage: Footage, places: Sequence[Place], length: int, full_res: int) -> StartContexts:
     """Contexts of L frames whose newest are at the places, the newest ``full_res`` at full resolution too."""
     rows = [
         (
@@ -99,9 +99,9 @@ def contexts_at(footage: Footage, places: Sequence[Place], length: int, full_res
     ]
     frames, actions = (np.stack(column) for column in zip(*rows, strict=True))
     if not full_res:
-        return Spawns(frames, actions)
+        return StartContexts(frames, actions)
     large = [footage.full_res(place.clip, place.frame + 1 - full_res, place.frame + 1) for place in places]
-    return Spawns(frames, actions, np.stack(large))
+    return StartContexts(frames, actions, np.stack(large))
 
 
 def full_res_frames(world: World) -> int:
@@ -110,7 +110,7 @@ def full_res_frames(world: World) -> int:
 
 
 def dream_stages(
-    world: World, how: Dreaming, contexts: Spawns, actions: NDArray[np.uint8]
+    world: World, how: Dreaming, contexts: StartContexts, actions: NDArray[np.uint8]
 ) -> Iterator[dict[str, Frames]]:
     """Dreams on with actions ``(B, S, A)``; yields, of every step, each stage's frames ``(B, H, W, 3)`` by its name."""
     drawn: dict[str, Frames] = {}

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diamond_engine.agents import EpsilonPolicy, Policy
+from diamond_engine.contexts import StartContexts
 from diamond_engine.emulator import AtariEmulator
 from diamond_engine.environment import BatchedEnv, EmulatorEnv
 from diamond_engine.frames import to_numpy
 from diamond_engine.imagination import WorldModelEnv
-from diamond_engine.spawns import Spawns
 from diamond_engine.worlds import World
 from training.data.collect import TRACKER_SPREAD
 from training.data.scripted import TRACKERS, scripted_policy
@@ -174,10 +174,10 @@ class LifeStarts:
                 if len(seen) == self._length:
                     self._whole.append(self._lives.pop(i))
 
-    def draw(self, count: int) -> Spawns:
+    def draw(self, count: int) -> StartContexts:
         """See ``ContextSource.draw``."""
         chosen = [self._whole[i] for i in self._rng.integers(len(self._whole), size=count)]
-        return Spawns(np.array([frames for frames, _ in chosen]), np.array([actions for _, actions in chosen]))
+        return StartContexts(np.array([frames for frames, _ in chosen]), np.array([actions for _, actions in chosen]))
 
 
 def play_loop(

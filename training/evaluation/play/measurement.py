@@ -105,7 +105,7 @@ def why_not(world: World) -> str | None:
     """Why an Atari world cannot be played in a closed loop, if it cannot."""
     if world.reward_end is None:
         return "lives and rewards are not measured: the world has no reward/end model"
-    return None if world.spawns is not None else "lives and rewards are not measured: the world has no start contexts"
+    return None if world.contexts is not None else "lives and rewards are not measured: the world has no start contexts"
 
 
 def planned_frames(world: World, how: Dreaming, playing: Playing) -> dict[str, int]:
@@ -118,7 +118,7 @@ def planned_frames(world: World, how: Dreaming, playing: Playing) -> dict[str, i
         parts[PLAYERS] = len(players_of(world, how)) * -(-playing.steps // how.num_envs) * how.num_envs
     if kinds is not None:
         parts[EVENTS] = len(kinds.names) * playing.events * HORIZON
-        if world.spawns is not None:
+        if world.contexts is not None:
             parts[ONE_BALL] = min(DREAMS, how.num_envs) * playing.long
     parts[MOVING] = playing.contexts * MOVING_HORIZON
     return {part: frames for part, frames in parts.items() if frames}
@@ -126,7 +126,7 @@ def planned_frames(world: World, how: Dreaming, playing: Playing) -> dict[str, i
 
 def seconds_a_frame(world: World, how: Dreaming) -> float | None:
     """Measured on a batch of dreams, warm; None for a world without start contexts."""
-    if world.spawns is None:
+    if world.contexts is None:
         return None
     env = WorldModelEnv(world, how.num_envs, how.device, how.preset, how.seed, dtype=how.dtype)
     env.reset()

@@ -289,9 +289,9 @@ def test_moving_pixels_agree_where_the_dream_is_real(recorded: dict[str, Episode
 
 
 def test_judged_dreams_go_on_through_ends(world: World, how: Dreaming) -> None:
-    assert world.spawns is not None
-    frames = world.spawns.frames[:2]
-    actions = np.concatenate((world.spawns.actions[:2], np.ones((2, 6), dtype=np.int64)), axis=1)
+    assert world.contexts is not None
+    frames = world.contexts.frames[:2]
+    actions = np.concatenate((world.contexts.actions[:2], np.ones((2, 6), dtype=np.int64)), axis=1)
     steps = list(dream_steps(world, how, frames, actions))
     assert any(step.ends.any() for step in steps[:-1])  # an untrained model ends every other step
     assert any(step.rewards.any() for step in steps)

@@ -21,7 +21,7 @@ from diamond_engine.files import atomic_path
 
 
 @dataclass(frozen=True)
-class Spawns:
+class StartContexts:
     """Real contexts to start from."""
 
     frames: NDArray[np.uint8]
@@ -36,9 +36,9 @@ class Spawns:
     def __len__(self) -> int:
         return len(self.frames)
 
-    def take(self, chosen: NDArray[np.integer]) -> Spawns:
+    def take(self, chosen: NDArray[np.integer]) -> StartContexts:
         """The contexts with the given indices ``(n,)``."""
-        return Spawns(
+        return StartContexts(
             **{name: array[chosen] for name, array in self.arrays().items()}  # pyright: ignore[reportArgumentType]
         )
 
@@ -48,20 +48,20 @@ class Spawns:
         return {name: array for name, array in named.items() if array is not None}
 
 
-def read_spawns(path: Path) -> Spawns:
+def read_contexts(path: Path) -> StartContexts:
     """Reads start contexts. Raises ``DiamondError`` where the file is damaged or its arrays do not fit together."""
     with reading(path, "holds no start contexts (truncated or damaged)"):
         arrays = read_arrays(path)
-        spawns = Spawns(arrays["frames"], arrays["actions"], arrays.get("full_res"), arrays.get("recorded"))
-        frames, actions = spawns.frames, spawns.actions
+        contexts = StartContexts(arrays["frames"], arrays["actions"], arrays.get("full_res"), arrays.get("recorded"))
+        frames, actions = contexts.frames, contexts.actions
         if frames.ndim != 5 or frames.dtype != np.uint8 or actions.shape[:2] != (len(frames), frames.shape[1] - 1):
             raise DiamondError(f"{path} holds no valid start contexts: frames {frames.shape}, actions {actions.shape}")
-        if any(len(array) != len(frames) or array.dtype.kind not in "iu" for array in spawns.arrays().values()):
+        if any(len(array) != len(frames) or array.dtype.kind not in "iu" for array in contexts.arrays().values()):
             raise DiamondError(f"{path} holds no valid start contexts: one array does not go with the others")
-    return spawns
+    return contexts
 
 
-def read_spawn_folders(folder: Path) -> Spawns:
+def read_spawn_folders(folder: Path) -> StartContexts:
     """Reads start contexts in the authors' layout: one folder each, ``0``, ``1``, …, of four ``.npy`` files, all uint8.
 
     ``low_res`` ``(L, 3, h, w)``, ``full_res`` ``(K, 3, H, W)``, ``act`` ``(L, A)``, the action taken at each frame,
@@ -78,7 +78,7 @@ def read_spawn_folders(folder: Path) -> Spawns:
     if act.shape[1] != low_res.shape[1] or act.shape[2] != next_act.shape[2]:
         shapes = f"low_res {low_res.shape}, act {act.shape}, next_act {next_act.shape}"
         raise DiamondError(f"{folder} holds no valid start contexts: {shapes}")
-    return Spawns(low_res, act[:, :-1], full_res, np.concatenate((act[:, -1:], next_act), axis=1))
+    return StartContexts(low_res, act[:, :-1], full_res, np.concatenate((act[:, -1:], next_act), axis=1))
 
 
 def _stack(spawns: list[Path], name: str, axes: int) -> NDArray[np.uint8]:
@@ -97,15 +97,15 @@ def _stack(spawns: list[Path], name: str, axes: int) -> NDArray[np.uint8]:
     return np.stack(arrays)
 
 
-def write_spawns(path: Path, spawns: Spawns) -> None:
+def write_contexts(path: Path, contexts: StartContexts) -> None:
     """Writes start contexts atomically."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **spawns.arrays())
+    np.savez_compressed(buffer, allow_pickle=False, **contexts.arrays())
     with atomic_path(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
 
 
-def collect_spawns(game: AtariGame, length: int, *, count: int = 32, every: int = 10, seed: int = 0) -> Spawns:
+def collect_contexts(game: AtariGame, length: int, *, count: int = 32, every: int = 10, seed: int = 0) -> StartContexts:
     """Contexts of ``length`` frames from the real emulator, played at random: one every ``every`` steps of two games.
 
     No context spans a lost life or the end of a game. Same seed, same contexts. Raises ``DiamondError`` where the
@@ -120,7 +120,7 @@ def collect_spawns(game: AtariGame, length: int, *, count: int = 32, every: int 
     frames = deque([emulator.reset()], maxlen=length)
     actions: deque[NDArray[np.int64]] = deque(maxlen=length - 1)
     age = np.zeros(emulator.num_envs, dtype=np.int64)
-    found: list[Spawns] = []
+    found: list[StartContexts] = []
     step = 0
     while sum(map(len, found)) < count:
         actions.append(rng.integers(len(game.actions), size=emulator.num_envs))
@@ -130,9 +130,9 @@ def collect_spawns(game: AtariGame, length: int, *, count: int = 32, every: int 
         step += 1
         if step % every == 0 and step >= length:
             whole = age >= length - 1
-            found.append(Spawns(np.stack(frames, axis=1)[whole], np.stack(actions, axis=1)[whole]))
+            found.append(StartContexts(np.stack(frames, axis=1)[whole], np.stack(actions, axis=1)[whole]))
     emulator.close()
-    return Spawns(
-        np.concatenate([spawns.frames for spawns in found])[:count],
-        np.concatenate([spawns.actions for spawns in found])[:count],
+    return StartContexts(
+        np.concatenate([contexts.frames for contexts in found])[:count],
+        np.concatenate([contexts.actions for contexts in found])[:count],
     )
