@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,8 +37,12 @@ PUBLISHED_COMPONENTS = {
     "upsampler": "upsampler",
     "rew_end_model": "reward_end",
     "actor_critic": "actor_critic",
+    "tokenizer": "tokenizer",
+    "world_model": "transformer",
 }
-"""Prefix in a published state dict → component of a world."""
+"""Prefix in a published state dict, of DIAMOND or of IRIS → component of a world."""
+NO_WEIGHTS = re.compile(r"tokenizer\.lpips\..*|world_model\..*\.attn\.mask|world_model\.head_\w+\.indices")
+"""What published files of IRIS hold besides: the loss of the tokenizer, and what follows from the sizes."""
 
 
 def read_published(path: Path) -> dict[str, StateDict]:
@@ -45,18 +50,24 @@ def read_published(path: Path) -> dict[str, StateDict]:
 
     Raises ``UsageError`` where there is no file, ``DiamondError`` where it is damaged or holds something else.
     """
-    if not path.is_file():
-        raise UsageError(f"no such checkpoint or world folder: {path}")
     components: dict[str, StateDict] = {}
-    for key, value in _load_tensors(path).items():
-        prefix, _, rest = str(key).partition(".")
+    for key, value in read_tensors(path).items():
+        prefix, _, rest = key.partition(".")
+        if NO_WEIGHTS.fullmatch(key):
+            continue
         if prefix not in PUBLISHED_COMPONENTS:
-            raise DiamondError(f"{path} is not a published DIAMOND checkpoint: unexpected key {key!r}")
+            raise DiamondError(f"{path} is not a published checkpoint of DIAMOND or IRIS: unexpected key {key!r}")
         components.setdefault(PUBLISHED_COMPONENTS[prefix], {})[rest] = value
     return components
 
 
-def _load_tensors(path: Path) -> dict[Any, Tensor]:
+def read_tensors(path: Path) -> StateDict:
+    """Reads a flat dictionary of tensors that torch has saved, memory-mapped.
+
+    Raises ``UsageError`` where there is no file, ``DiamondError`` where it is damaged or holds something else.
+    """
+    if not path.is_file():
+        raise UsageError(f"no such checkpoint or world folder: {path}")
     try:
         flat = torch.load(path, weights_only=True, mmap=True, map_location="cpu")
     except pickle.UnpicklingError as error:
@@ -65,8 +76,8 @@ def _load_tensors(path: Path) -> dict[Any, Tensor]:
         raise DiamondError(f"{path} is not a readable checkpoint (truncated or damaged): download it again") from error
     tensors = cast("dict[Any, Any]", flat) if isinstance(flat, dict) else {}
     if not tensors or not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise DiamondError(f"{path} is not a published DIAMOND checkpoint: expected a flat dictionary of tensors")
-    return tensors
+        raise DiamondError(f"{path} is not a published checkpoint: expected a flat dictionary of tensors")
+    return {str(key): value for key, value in tensors.items()}
 
 
 def read_component(path: Path) -> StateDict:

@@ -1,5 +1,6 @@
 """Weights on disk: round trips, and one clear line for everything that is not what it should be."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,8 +21,9 @@ from diamond_engine.checkpoints import (
 )
 from diamond_engine.diffusion import Denoiser
 from diamond_engine.errors import DiamondError
-from diamond_engine.networks import ActorCritic
+from diamond_engine.networks import ActorCritic, Tokenizer, TokenizerConfig, TokenTransformer, TokenTransformerConfig
 from tests.conftest import tiny_config
+from tests.diamond_engine.published import SHAPES
 
 
 def tiny_denoiser() -> Denoiser:
@@ -110,7 +112,7 @@ def test_a_pickled_object_is_not_executed(tmp_path: Path) -> None:
 )
 def test_other_files_of_torch(tmp_path: Path, content: object, message: str) -> None:
     torch.save(content, tmp_path / "other.pt")
-    with pytest.raises(DiamondError, match=f"not a published DIAMOND checkpoint: {message}"):
+    with pytest.raises(DiamondError, match=f"not a published checkpoint.*{message}"):
         read_published(tmp_path / "other.pt")
 
 
@@ -176,3 +178,15 @@ def test_a_refused_state_changes_nothing() -> None:
     with pytest.raises(DiamondError):
         load_strictly(denoiser, wrong, "test")
     assert all(torch.equal(value, before[key]) for key, value in denoiser.state_dict().items())
+
+
+def test_the_published_sizes_of_iris_fit(tmp_path: Path) -> None:
+    """Every key of a published file: those of the perceptual loss and of masks are passed over."""
+    shapes = json.loads(SHAPES.with_name("checkpoint_iris_breakout.json").read_text())
+    state = {key: torch.zeros(shape) for key, shape in shapes.items()}
+    torch.save(state | {"tokenizer.lpips.lin0.model.1.weight": torch.zeros(1, 64, 1, 1)}, tmp_path / "iris.pt")
+    states = read_published(tmp_path / "iris.pt")
+    with without_weights():
+        tokenizer, transformer = Tokenizer(TokenizerConfig()), TokenTransformer(TokenTransformerConfig(num_actions=4))
+    adopt(tokenizer, states["tokenizer"], "tokenizer", torch.float32)
+    adopt(transformer, states["transformer"], "transformer", torch.float32)

@@ -18,7 +18,8 @@ from diamond_engine.checkpoints import load_strictly, read_published
 from diamond_engine.diffusion import Denoiser, DenoiserConfig
 from diamond_engine.networks import InnerModelConfig
 
-FOLDER = Path(os.environ.get("DIAMOND_REFERENCE_VECTORS", Path(__file__).parents[1] / "data" / "reference"))
+DATA = Path(__file__).parents[1] / "data"
+FOLDER = Path(os.environ.get("DIAMOND_REFERENCE_VECTORS", DATA / "reference"))
 OUTPUT_TOLERANCE = 1e-4
 GRADIENT_TOLERANCE = 1e-3
 
@@ -28,13 +29,13 @@ def tuples(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class Vectors:
-    """One family of vectors: ``atari`` or ``csgo``."""
+    """One family of vectors: ``atari``, ``csgo`` or ``iris``."""
 
-    def __init__(self, family: str) -> None:
-        self.meta = json.loads((FOLDER / f"{family}_meta.json").read_text())
-        self.components = read_published(FOLDER / f"{family}_checkpoint.pt")
+    def __init__(self, family: str, folder: Path = FOLDER) -> None:
+        self.meta = json.loads((folder / f"{family}_meta.json").read_text())
+        self.components = read_published(folder / f"{family}_checkpoint.pt")
         self.groups: dict[str, dict[str, Tensor]] = {}
-        for key, value in load_file(FOLDER / f"{family}_vectors.safetensors").items():
+        for key, value in load_file(folder / f"{family}_vectors.safetensors").items():
             group, _, name = key.partition("/")
             self.groups.setdefault(group, {})[name] = value
 
