@@ -1,6 +1,6 @@
-"""A diffusion world model that is the game: networks, diffusion, imagination, action spaces, episodes.
+"""A diffusion world model as a game: networks, diffusion, imagination, action spaces, episodes.
 
-The public names are imported when first used: what needs no network, such as a command's help, starts at once.
+The public names are imported on first use, so that a command's help, which needs no network, starts at once.
 Importing the package registers ``diamond/<Game>-v0`` in Gymnasium.
 """
 

@@ -25,7 +25,7 @@ FORMAT = 1
 
 
 class Policy(Protocol):
-    """Chooses actions for a batch of environments; may keep a recurrent state."""
+    """Chooses actions for a batch of environments. It may keep a recurrent state."""
 
     def act(self, obs: Tensor) -> Tensor:
         """Observations ``(B, C, H, W)`` in [-1, 1] → actions int64 ``(B,)``."""
@@ -37,7 +37,7 @@ class Policy(Protocol):
 
 
 class Agent:
-    """A trained actor-critic with its recurrent state inside; the batch size follows the observations."""
+    """A trained actor-critic that keeps its recurrent state. The batch size is that of the observations."""
 
     def __init__(self, network: ActorCritic, runtime: Runtime, seed: int = 0, greedy: bool = False) -> None:
         self._original = network
@@ -62,7 +62,7 @@ class Agent:
         return sample_class(logits, self._generator)
 
     def run_on(self, runtime: Runtime) -> None:
-        """Acts on by other kernels on the same device and in the same precision; it remembers what it has seen.
+        """Switches to other kernels on the same device and in the same precision. The recurrent state is kept.
 
         Raises ``UsageError`` for another device or precision.
         """
@@ -92,21 +92,21 @@ class RandomPolicy:
         return torch.randint(self.num_actions, (len(obs),), generator=self._generator)
 
     def reset(self, mask: Tensor | None = None) -> None:
-        """Nothing to forget."""
+        """Does nothing: random actions have no state."""
 
 
 class EpsilonPolicy:
     """Follows a policy but acts at random in a share ε of the steps of every environment.
 
-    A random action is held for ``hold`` steps on average (geometrically distributed), as a person holds a key; 1 draws
-    anew at every step.
+    A random action is held for ``hold`` steps on average (geometrically distributed), as a person holds a key. With 1 a
+    new one is drawn at every step.
     """
 
     def __init__(self, policy: Policy, num_actions: int, epsilon: float, seed: int = 0, hold: float = 1.0) -> None:
         self.policy = policy
         self._random = RandomPolicy(num_actions, seed)
         self._generator = torch.Generator().manual_seed(seed + 1)
-        self._starts = epsilon / hold / (1 - epsilon + epsilon / hold)  # so that the share is ε whatever the hold
+        self._starts = epsilon / hold / (1 - epsilon + epsilon / hold)  # the share of random steps is ε for any hold
         self._goes_on = 1 - 1 / hold
         self._held = torch.zeros(0, dtype=torch.int64)
         self._holding = torch.zeros(0, dtype=torch.bool)
@@ -142,7 +142,7 @@ class AgentConfig:
 
 
 def write_agent(folder: Path, game: str, network: ActorCritic, provenance: dict[str, Any]) -> None:
-    """Writes an agent folder in float32; ``agent.yaml`` last, so that half a folder is never taken for an agent."""
+    """Writes an agent folder in float32. ``agent.yaml`` comes last: a half-written folder is not taken for an agent."""
     write_component(folder / "actor_critic.safetensors", network, torch.float32)
     write_text(folder / "agent.yaml", to_yaml(AgentConfig(game, network.cfg, provenance)))
 

@@ -1,6 +1,6 @@
-"""What numbers a configuration from a file may hold: they are bounded before anything of such a size is built.
+"""Bounds of the numbers in a configuration file. They are checked before anything of that size is built.
 
-Uses nothing of the library.
+Imports nothing of the library.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ LARGEST = {
     "frame_width": 4096,
     "img_size": 4096,
 }
-"""Of whole numbers, by the name of their field."""
+"""Largest whole numbers, by field name."""
 OF_OTHERS = 2**14
 MOST_VALUES = 16
-"""Of a field with a value for every level of a network."""
+"""Most entries of a field that has one value for each level of a network."""
 MAY_BE_INFINITE = frozenset({"s_tmax"})
 ABOVE_ZERO = frozenset({"sigma_data", "sigma_min", "sigma_max", "rho", "frame_rate"})
 
 
 def out_of_bounds(config: Any, prefix: str = "") -> str | None:
-    """The first number of a dataclass that no network, sampler or game can have, in words; None where all are possible.
+    """Describes the first number of a dataclass that no network, sampler or game can have; None if all are possible.
 
-    Whole numbers lie from 1 to ``LARGEST``, the others are finite and at least 0. What is not typed (provenance) is
-    left alone.
+    Whole numbers lie from 1 to ``LARGEST``, the others are finite and at least 0. Untyped values (provenance) are not
+    checked.
     """
     for field in fields(config):
         for name, value in _named(prefix + field.name, getattr(config, field.name)):
@@ -44,7 +44,7 @@ def out_of_bounds(config: Any, prefix: str = "") -> str | None:
 
 
 def _named(name: str, value: Any) -> list[tuple[str, Any]]:
-    """A value, or those in a dictionary or sequence, with its name."""
+    """A value, or all values in a dictionary or sequence, with their names."""
     if isinstance(value, dict):
         entries = cast(dict[str, Any], value).items()
         return [(f"{name}.{key}", entry) for key, entry in entries if is_dataclass(entry)]

@@ -1,4 +1,4 @@
-"""Where this program keeps what it can make again, such as converted weights."""
+"""The cache folder: files that this program can make again, such as converted weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CACHE = "DIAMOND_CACHE"
 
 
 def cache_folder() -> Path:
-    """The folder that the environment variable ``DIAMOND_CACHE`` names, else one in the platform's place for caches."""
+    """The folder in the environment variable ``DIAMOND_CACHE``, or one in the platform's cache folder."""
     if os.environ.get(CACHE):
         return Path(os.environ[CACHE]).expanduser()
     if sys.platform == "win32":

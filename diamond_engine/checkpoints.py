@@ -27,9 +27,9 @@ Network = TypeVar("Network", bound=nn.Module)
 Config = TypeVar("Config")
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
-"""Precisions of weights that are read."""
+"""Precisions of weights that can be read."""
 LARGEST_WEIGHT = torch.finfo(torch.bfloat16).max
-"""Larger ones are infinite in one of the precisions in which networks run."""
+"""Larger weights become infinite in one of the precisions in which networks run."""
 SAFETENSORS_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16"}
 
 PUBLISHED_COMPONENTS = {
@@ -72,7 +72,7 @@ def read_tensors(path: Path) -> StateDict:
         flat = torch.load(path, weights_only=True, mmap=True, map_location="cpu")
     except pickle.UnpicklingError as error:
         raise DiamondError(f"{path} holds more than tensors and was not loaded: use a published checkpoint") from error
-    except Exception as error:  # a damaged archive can raise nearly anything
+    except Exception as error:  # a damaged archive can raise almost any exception
         raise DiamondError(f"{path} is not a readable checkpoint (truncated or damaged): download it again") from error
     tensors = cast("dict[Any, Any]", flat) if isinstance(flat, dict) else {}
     if not tensors or not all(isinstance(value, Tensor) for value in tensors.values()):
@@ -94,9 +94,9 @@ def write_component(path: Path, network: nn.Module, dtype: torch.dtype) -> None:
 
 
 def write_state(path: Path, state: StateDict, dtype: torch.dtype) -> None:
-    """``write_component`` for weights alone; only one tensor at a time is in memory if ``state`` is memory-mapped.
+    """``write_component`` for a state dict. If ``state`` is memory-mapped, only one tensor at a time is in memory.
 
-    The file is a header (its length in 8 bytes, then JSON) and the tensors' bytes, wide types first to be aligned.
+    The file is a header (its length in 8 bytes, then JSON) and the tensors' bytes, wide types first for alignment.
     """
     dtypes = {
         key: stored_dtype(key, dtype) for key in sorted(state, key=lambda key: -stored_dtype(key, dtype).itemsize)
@@ -120,21 +120,21 @@ def write_state(path: Path, state: StateDict, dtype: torch.dtype) -> None:
 
 
 def stored_dtype(key: str, dtype: torch.dtype) -> torch.dtype:
-    """The precision a tensor keeps where the others have ``dtype``: Fourier features stay float32."""
+    """The precision in which a tensor is stored in a network of ``dtype``: Fourier features stay float32."""
     return torch.float32 if "noise" in key else dtype
 
 
 def load_strictly(network: nn.Module, state: StateDict, origin: str) -> None:
     """Copies weights into a network after checking that all keys and shapes agree.
 
-    Raises ``DiamondError`` naming the first difference; ``origin`` says in it where the weights came from.
+    Raises ``DiamondError`` naming the first difference and ``origin``, the source of the weights.
     """
     _check_fit(network, state, origin)
     network.load_state_dict(state)
 
 
 class _Uninitialised(TorchFunctionMode):
-    """Skips ``torch.nn.init``: it is slow, more so on the meta device, and of no use to weights that are replaced."""
+    """Skips ``torch.nn.init``. It is slow, more so on the meta device, and the weights are replaced anyway."""
 
     def __torch_function__(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -147,16 +147,16 @@ class _Uninitialised(TorchFunctionMode):
 
 @contextmanager
 def without_weights() -> Generator[None]:
-    """Networks made inside have shapes only, on the meta device: ``adopt`` gives them weights."""
+    """Networks made in this context have only shapes, on the meta device. ``adopt`` gives them weights."""
     with torch.device("meta"), _Uninitialised():
         yield
 
 
 def adopt(network: nn.Module, state: StateDict, origin: str, dtype: torch.dtype) -> None:
-    """Makes checked weights those of a network, in ``dtype`` (see ``stored_dtype``).
+    """Assigns checked weights to a network, in ``dtype`` (see ``stored_dtype``).
 
-    What has this precision already is not copied: memory-mapped weights stay on disk until they are used. Raises as
-    ``load_strictly`` does.
+    Tensors of this precision are not copied: memory-mapped weights stay on disk until they are used. Raises what
+    ``load_strictly`` raises.
     """
     _check_fit(network, state, origin)
     network.load_state_dict({key: value.to(stored_dtype(key, dtype)) for key, value in state.items()}, assign=True)
@@ -170,16 +170,16 @@ def built(
     origin: str,
     dtype: torch.dtype = torch.float32,
 ) -> Network:
-    """A network of a configuration, with its weights, in ``dtype`` (see ``adopt``).
+    """Builds a network from its configuration and weights, in ``dtype`` (see ``adopt``).
 
-    Raises ``DiamondError`` where there are no such weights, they do not fit, or no network has these sizes.
+    Raises ``DiamondError`` if the weights are missing or do not fit, or no network can have these sizes.
     """
     if component not in states:
         raise DiamondError(f"{origin} has no {component}")
     try:
         with without_weights():
             network = make(cfg)
-    except Exception as error:  # sizes that do not go together: torch raises nearly anything
+    except Exception as error:  # for sizes that do not fit together torch raises almost any exception
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DiamondError(f"{origin} describes a {component} that cannot be built: {reason}") from error
     adopt(network, states[component], f"{component} of {origin}", dtype)
@@ -187,7 +187,7 @@ def built(
 
 
 def _check_fit(network: nn.Module, state: StateDict, origin: str) -> None:
-    """Keys, shapes and, last as it reads them, values: weights that are not finite would play, and dream of nothing."""
+    """Checks keys, shapes and, last because it reads them, values: non-finite weights would run and draw nothing."""
     expected = network.state_dict()
     missing, unexpected = expected.keys() - state.keys(), state.keys() - expected.keys()
     if missing or unexpected:
@@ -213,7 +213,7 @@ def _check_fit(network: nn.Module, state: StateDict, origin: str) -> None:
 
 
 def _is_finite(weights: Tensor) -> bool:
-    """Read once, without memory of its own; NaN is neither above nor below anything."""
+    """Reads the tensor once, without a copy. Comparisons with NaN are false."""
     if weights.numel() == 0:
         return True
     least, greatest = weights.detach().aminmax()

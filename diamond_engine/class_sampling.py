@@ -1,4 +1,4 @@
-"""Drawing one of a few classes from what a network says."""
+"""Samples one of a few classes from a network's logits."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from torch import Tensor
 
 
 def sample_class(logits: Tensor, generator: torch.Generator | None) -> Tensor:
-    """A class for every row, by softmax: ``(B, K)`` → int64 ``(B,)``.
+    """Samples a class for every row by softmax: ``(B, K)`` → int64 ``(B,)``.
 
-    Draws what ``torch.multinomial`` draws, which asks the host whether the chances are valid: a GPU would wait for it.
+    Draws the same classes as ``torch.multinomial``, but does not wait for the device: that one checks on the host
+    whether the probabilities are valid.
     """
     chances = logits.float().softmax(dim=1)
     return (chances / torch.empty_like(chances).exponential_(1, generator=generator)).argmax(dim=1)

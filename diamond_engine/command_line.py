@@ -1,4 +1,4 @@
-"""What the programs share: wrong usage as an error of the project, in one line, and ``--version``."""
+"""Shared by all programs: usage errors in one line, and ``--version``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from diamond_engine.errors import UsageError
 
 EXIT_GOOD, EXIT_FAILED, EXIT_USAGE, EXIT_SIGINT = 0, 1, 2, 130
 WRONG_USAGE = cast(type[Exception], typer.BadParameter.__mro__[1])
-"""Of which all of Typer's errors are; it comes with a Click of its own."""
+"""Base class of all of Typer's usage errors; Typer brings its own Click."""
 DISTRIBUTION = "diamond-engine"
 
 
 def run_app(app: typer.Typer, name: str | None = None) -> int:
-    """Runs an app on ``sys.argv``; returns its exit code. ``name``: of the program (default: as it was called).
+    """Runs an app on ``sys.argv`` and returns its exit code. ``name``: name of the program (default: as it was called).
 
-    Raises ``UsageError`` for what the command line has wrong, and whatever the command raises.
+    Raises ``UsageError`` for a wrong command line, and whatever the command raises.
     """
     try:
         code = app(prog_name=name, standalone_mode=False)
@@ -29,7 +29,7 @@ def run_app(app: typer.Typer, name: str | None = None) -> int:
     except WRONG_USAGE as error:
         told = cast(Any, error)
         message: str = told.format_message()
-        if type(error).__name__ == "NoArgsIsHelpError":  # the help, which is printed already if it is a coloured one
+        if type(error).__name__ == "NoArgsIsHelpError":  # the help; the coloured one is printed already
             print(message, end="\n" if message else "")
             return EXIT_USAGE
         line = " ".join(message.split()).rstrip(".")
@@ -39,7 +39,7 @@ def run_app(app: typer.Typer, name: str | None = None) -> int:
 
 
 def refuse(context: typer.Context, options: Iterable[str], reason: str) -> None:
-    """Raises ``UsageError`` where one of these options was given, by its parameter's name: it would have no effect."""
+    """Raises ``UsageError`` if one of these options was given (names of parameters): it would have no effect."""
     for option in options:
         source = context.get_parameter_source(option)
         if source is not None and source.name == "COMMANDLINE":
@@ -69,7 +69,7 @@ def _shower(name: str) -> Callable[[bool], None]:
 
 
 def _version(distribution: str) -> str:
-    """As installed; nothing is imported for it."""
+    """Version of the installed package, read without importing it."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

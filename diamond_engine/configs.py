@@ -1,4 +1,4 @@
-"""Typed configuration at the edges: dataclasses to YAML and back (OmegaConf), with errors a person can act on."""
+"""Typed configuration: dataclasses to YAML and back (OmegaConf), with errors in one line."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from diamond_engine.damage import read_yaml
 from diamond_engine.errors import DiamondError
 
 LONGEST_REASON = 200
-"""Characters; some errors quote the whole value."""
+"""Most characters of an error; some quote the whole value."""
 T = TypeVar("T")
 
 
 def read_config(cls: type[T], path: Path) -> T:
     """Reads a dataclass from YAML.
 
-    Raises ``DiamondError`` for a missing or malformed file, unknown fields, and numbers that no network, sampler or
-    game can have.
+    Raises ``DiamondError`` for a missing or malformed file, unknown fields, and numbers that are out of bounds.
     """
     try:
         config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), _created(read_yaml(path))))
@@ -30,7 +29,7 @@ def read_config(cls: type[T], path: Path) -> T:
         raise DiamondError(f"missing {path}") from error
     except OSError as error:
         raise DiamondError(f"cannot read {path}: {error.strerror}") from error
-    except Exception as error:  # a damaged file can raise nearly anything
+    except Exception as error:  # a damaged file can raise almost any exception
         raise DiamondError(f"{path} is not a valid {cls.__name__}: {_reason(error)}") from error
     problem = out_of_bounds(config)
     if problem is not None:
@@ -39,12 +38,12 @@ def read_config(cls: type[T], path: Path) -> T:
 
 
 def _created(content: Any) -> Any:
-    """OmegaConf's form of what a file holds."""
+    """The contents of a file, as OmegaConf holds them."""
     return cast(Any, OmegaConf.create(content))
 
 
 def _reason(error: Exception) -> str:
-    """In one line; OmegaConf sometimes leaves names of its own where there should be values."""
+    """The error in one line. OmegaConf sometimes leaves placeholders of its own instead of values."""
     line = (str(error) or type(error).__name__).splitlines()[0]
     if "$VALUE" in line:
         return f"{getattr(error, 'full_key', None) or 'a value'} is of the wrong type"
@@ -57,7 +56,7 @@ def plain(config: Any) -> dict[str, Any]:
 
 
 def defaults(config: Any) -> dict[str, Any]:
-    """Laid out as ``plain`` does it: the values that a dataclass has unless told otherwise, where it has any."""
+    """The default values of a dataclass, in the form of ``plain``; fields without a default are left out."""
     found: dict[str, Any] = {}
     for field in fields(config):
         value = getattr(config, field.name)
@@ -71,7 +70,7 @@ def defaults(config: Any) -> dict[str, Any]:
 
 
 def _nested(values: dict[str, Any]) -> dict[str, Any]:
-    """The same without dataclasses."""
+    """The same value with dataclasses replaced by dictionaries."""
     return {
         name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
         for name, value in values.items()

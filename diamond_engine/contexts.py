@@ -1,4 +1,4 @@
-"""Start contexts: short pieces of real play from which a dream goes on.
+"""Start contexts: short pieces of real play from which dreams start.
 
 Shapes: N contexts, L context length, K full-resolution frames, M recorded actions, A entries of an action vector,
 B games side by side, H height, W width (h, w before upsampling).
@@ -22,7 +22,7 @@ from diamond_engine.files import atomic_path
 
 @dataclass(frozen=True)
 class StartContexts:
-    """Real contexts to start from."""
+    """A batch of start contexts."""
 
     frames: NDArray[np.uint8]
     """What the dynamics model sees, ``(N, L, h, w, 3)`` RGB, oldest first."""
@@ -43,13 +43,13 @@ class StartContexts:
         )
 
     def arrays(self) -> dict[str, NDArray[np.integer]]:
-        """The arrays that are there, by name."""
+        """The arrays that are not None, by name."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: array for name, array in named.items() if array is not None}
 
 
 def read_contexts(path: Path) -> StartContexts:
-    """Reads start contexts. Raises ``DiamondError`` where the file is damaged or its arrays do not fit together."""
+    """Reads start contexts. Raises ``DiamondError`` if the file is damaged or its arrays do not fit together."""
     with reading(path, "holds no start contexts (truncated or damaged)"):
         arrays = read_arrays(path)
         contexts = StartContexts(arrays["frames"], arrays["actions"], arrays.get("full_res"), arrays.get("recorded"))
@@ -65,8 +65,8 @@ def read_spawn_folders(folder: Path) -> StartContexts:
     """Reads start contexts in the authors' layout: one folder each, ``0``, ``1``, …, of four ``.npy`` files, all uint8.
 
     ``low_res`` ``(L, 3, h, w)``, ``full_res`` ``(K, 3, H, W)``, ``act`` ``(L, A)``, the action taken at each frame,
-    and ``next_act`` ``(M, A)``, those that followed. Raises ``DiamondError`` naming the file that is missing, damaged
-    or of another shape than that of the other folders.
+    and ``next_act`` ``(M, A)``, the actions that followed. Raises ``DiamondError`` naming the file that is missing,
+    damaged or of another shape than in the other folders.
     """
     spawns = sorted((path for path in folder.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
     if not spawns:
@@ -82,7 +82,7 @@ def read_spawn_folders(folder: Path) -> StartContexts:
 
 
 def _stack(spawns: list[Path], name: str, axes: int) -> NDArray[np.uint8]:
-    """One array of all spawn folders, stacked in front."""
+    """One array of all spawn folders, stacked along a new first axis."""
     arrays: list[NDArray[np.uint8]] = []
     for folder in spawns:
         path = folder / f"{name}.npy"
@@ -106,10 +106,10 @@ def write_contexts(path: Path, contexts: StartContexts) -> None:
 
 
 def collect_contexts(game: AtariGame, length: int, *, count: int = 32, every: int = 10, seed: int = 0) -> StartContexts:
-    """Contexts of ``length`` frames from the real emulator, played at random: one every ``every`` steps of two games.
+    """Collects contexts of ``length`` frames from two emulator games under random play, one every ``every`` steps.
 
-    No context spans a lost life or the end of a game. Same seed, same contexts. Raises ``DiamondError`` where the
-    emulator lacks the game.
+    No context spans a lost life or the end of a game. The same seed gives the same contexts. Raises ``DiamondError``
+    if the emulator lacks the game.
     """
     from diamond_engine.emulator import AtariEmulator, has_rom
 

@@ -1,7 +1,7 @@
 """The published CS:GO world: its architecture, its start contexts, and its checkpoint, converted once.
 
-The checkpoint is 1.5 GB of float32. The first time it is read, its tensors are written one by one, in the precision
-asked for, to a world folder in the cache; from then on only that folder is read, memory-mapped.
+The checkpoint is 1.5 GB of float32. The first time it is read, its tensors are written one by one, in the requested
+precision, to a world folder in the cache. From then on only that folder is read, memory-mapped.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from weights import Notice
 from weights.manifest import LICENCE, MANIFEST
 
 CSGO = "csgo"
-"""Its name."""
+"""Name of the world."""
 LAYOUTS = ("csgo/model/csgo.pt", "model/csgo.pt", "csgo.pt")
-"""Where a folder that a person downloaded may hold the checkpoint."""
+"""Places of the checkpoint in a downloaded folder."""
 
 
 def csgo_world_config() -> WorldConfig:
@@ -75,10 +75,10 @@ def csgo_world_config() -> WorldConfig:
 
 
 def load_csgo(weights: str | Path | None, dtype: torch.dtype, notice: Notice) -> World:
-    """The published world, downloaded once; or from what a person has: the files of the hub, or a world folder.
+    """Loads the published world: downloaded once, or from local files (those of the hub, or a world folder).
 
-    ``weights`` and ``notice`` are those of ``load_world``. Raises ``UsageError`` for weights that are not there or of
-    another kind of world, ``DiamondError`` for what is damaged or does not fit.
+    ``weights`` and ``notice`` are those of ``load_world``. Raises ``UsageError`` for weights that are missing or of
+    another kind of world, ``DiamondError`` for weights that are damaged or do not fit.
     """
     if weights is None or weights == "hub":
         published = MANIFEST[CSGO].checkpoint
@@ -100,9 +100,9 @@ def load_csgo(weights: str | Path | None, dtype: torch.dtype, notice: Notice) ->
 
 
 def read_csgo_spawns(folder: Path, config: WorldConfig) -> StartContexts:
-    """The published start contexts, ``folder/0`` … ``folder/6``, of as many full-resolution frames as are needed.
+    """Reads the published start contexts, ``folder/0`` … ``folder/6``, with as many full-resolution frames as needed.
 
-    Raises ``DiamondError`` where a file is missing, damaged, or of a shape that the world cannot start from.
+    Raises ``DiamondError`` if a file is missing, damaged, or of a shape that the world cannot start from.
     """
     spawns = read_spawn_folders(folder)
     if spawns.full_res is not None and config.upsampler is not None:
@@ -115,7 +115,7 @@ def read_csgo_spawns(folder: Path, config: WorldConfig) -> StartContexts:
 
 
 def _converted(key: str, dtype: torch.dtype, opened: Callable[[], World], notice: Notice) -> World:
-    """The world that was converted under ``key``; else the one that ``opened`` opens, which is converted first."""
+    """The converted world of ``key`` from the cache. If there is none, converts the world that ``opened`` returns."""
     folder = cache_folder() / CSGO / f"{key[:16]}-{str(dtype).removeprefix('torch.')}"
     if (folder / "world.yaml").is_file():
         try:
@@ -129,7 +129,7 @@ def _converted(key: str, dtype: torch.dtype, opened: Callable[[], World], notice
 
 def _convert(world: World, folder: Path, dtype: torch.dtype, notice: Notice) -> None:
     notice(f"converting the weights, once, to {folder}")
-    remove_abandoned(folder)  # up to 1.3 GB
+    remove_abandoned(folder)  # these take up to 1.3 GB
     try:
         write_world(folder, world, dtype)
     except OSError as error:
@@ -160,13 +160,13 @@ def _checkpoint(path: Path) -> Path:
 
 
 def _spawn_folder(checkpoint: Path) -> Path | None:
-    """The published start contexts beside a checkpoint, where the hub has them or next to it."""
+    """The folder of the published start contexts: in the hub's place, or next to the checkpoint."""
     folder = checkpoint.absolute().parent
     return next((path for path in (folder.parent / "spawn", folder / "spawn") if path.is_dir()), None)
 
 
 def _fingerprint(checkpoint: Path, spawns: Path | None) -> str:
-    """Changes when one of the files does; cheaper than to read them."""
+    """A key that changes when one of the files changes. It is computed without reading them."""
     files = [checkpoint, *([] if spawns is None else sorted(spawns.rglob("*.npy")))]
     facts = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return hashlib.sha256(repr(facts).encode()).hexdigest()

@@ -1,6 +1,6 @@
-"""Reading files that may be damaged: one line for whatever a library raises, sizes known before memory is asked for.
+"""Reading files that may be damaged: library errors become one line, and sizes are checked before memory is allocated.
 
-Uses nothing but ``errors``.
+Imports only ``errors``.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from numpy.typing import NDArray
 from diamond_engine.errors import DiamondError
 
 LARGEST_ARRAYS = 2**29
-"""Bytes of all arrays of an ``.npz`` together: 20 hours of recorded actions, or 3,600 start contexts of CS:GO."""
+"""Most bytes of all arrays of an ``.npz``: 20 hours of recorded actions, or 3,600 start contexts of CS:GO."""
 LARGEST_DATASET = 2**30
-"""Bytes of one data set of an HDF5 file: 87,000 frames of Atari, or 8,500 of CS:GO."""
+"""Most bytes of one data set of an HDF5 file: 87,000 frames of Atari, or 8,500 of CS:GO."""
 LARGEST_TEXT = 2**18
-"""Characters of a YAML file: a ``world.yaml`` has 3,000 to 10,000."""
+"""Most characters of a YAML file: a ``world.yaml`` has 3,000 to 10,000."""
 DEFLATION = 1100
-"""How many times larger data can be than what zlib made of them (the format allows 1032), with room for headers."""
+"""Largest ratio of decompressed to zlib-compressed bytes (the format allows 1032), with room for headers."""
 PLAIN_ZIP = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 READ_HEADER = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 @contextmanager
 def reading(path: Path | str, problem: str) -> Generator[None]:
-    """Whatever is raised inside becomes a ``DiamondError`` of one line: ``path``, then ``problem``.
+    """Context that turns any exception into a ``DiamondError`` of one line: ``path``, then ``problem``.
 
-    Libraries raise nearly anything on damaged bytes, and other things in other versions. A ``DiamondError`` stays what
-    it is; a file that is not there, may not be read, or needs more memory than there is, is told as that.
+    Libraries raise almost any exception on damaged bytes, and different ones in different versions. A ``DiamondError``
+    is passed on. Missing files, missing permissions and too little memory have lines of their own.
     """
     try:
         yield
@@ -52,10 +52,10 @@ def reading(path: Path | str, problem: str) -> Generator[None]:
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of an ``.npz``, by name, without pickle.
+    """Reads all arrays of an ``.npz``, by name, without pickle.
 
-    Raises what numpy and zipfile raise, and ``ValueError`` where a header promises other sizes than there are bytes, or
-    all together more than ``LARGEST_ARRAYS``.
+    Raises what numpy and zipfile raise, and ``ValueError`` if a header's sizes do not match the bytes, or if all arrays
+    together have more than ``LARGEST_ARRAYS`` bytes.
     """
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
@@ -73,7 +73,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def map_array(path: Path) -> NDArray[Any]:
-    """The array of an ``.npy``, memory-mapped: nothing is read that is not in the file.
+    """The array of an ``.npy``, memory-mapped: reads stay inside the file.
 
     Raises what numpy raises, and ``ValueError`` for a file of another kind.
     """
@@ -84,9 +84,9 @@ def map_array(path: Path) -> NDArray[Any]:
 
 
 def read_dataset(dataset: Any) -> NDArray[Any]:
-    """All of an HDF5 data set (h5py carries no types).
+    """Reads a whole HDF5 data set (h5py has no types).
 
-    Raises what h5py raises, and ``ValueError`` as ``check_stored`` does, or for more than ``LARGEST_DATASET``.
+    Raises what h5py and ``check_stored`` raise, and ``ValueError`` for more than ``LARGEST_DATASET`` bytes.
     """
     check_stored(dataset)
     if dataset.nbytes > LARGEST_DATASET:
@@ -95,7 +95,7 @@ def read_dataset(dataset: Any) -> NDArray[Any]:
 
 
 def check_stored(dataset: Any) -> None:
-    """Raises ``ValueError`` where an HDF5 data set is larger than the bytes that the file has of it can become."""
+    """Raises ``ValueError`` if an HDF5 data set is larger than its stored bytes can decompress to."""
     stored = min(dataset.id.get_storage_size(), dataset.file.id.get_filesize())
     chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
     if max(dataset.nbytes, chunk) > DEFLATION * stored:
@@ -103,7 +103,7 @@ def check_stored(dataset: Any) -> None:
 
 
 class _WithoutAliases(yaml.SafeLoader):
-    """YAML in which nothing stands for something else: a few lines of aliases can unfold to more than any memory."""
+    """YAML loader that refuses aliases: a few lines of them can expand to more than any memory."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """One node of the file."""
@@ -113,7 +113,7 @@ class _WithoutAliases(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file of at most ``LARGEST_TEXT`` bytes holds. Raises what yaml raises, and ``OSError``."""
+    """Reads a YAML file of at most ``LARGEST_TEXT`` bytes. Raises what yaml raises, and ``OSError``."""
     if path.stat().st_size > LARGEST_TEXT:
         raise ValueError(f"it is larger than {LARGEST_TEXT:,} bytes")
     return yaml.load(path.read_text(encoding="utf-8-sig"), _WithoutAliases)

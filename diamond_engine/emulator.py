@@ -26,14 +26,14 @@ NOOP_MAX = 30
 
 @dataclass(frozen=True)
 class EmulatorStep:
-    """What one action did in each of B games."""
+    """Results of one action in each of B games."""
 
     frames: NDArray[np.uint8]
-    """The frame to act on next, ``(B, H, W, 3)`` RGB: where a game ended, already the first frame of the next one."""
+    """The frame to act on next, ``(B, H, W, 3)`` RGB; the first frame of the next game if a game ended."""
     successors: NDArray[np.uint8]
     """The frame the action led to, ``(B, H, W, 3)``: differs from ``frames`` only where a game ended.
 
-    A game that is over shows no further screen, so there this is (nearly) the frame before it.
+    A finished game shows no further screen, so this is then (nearly) the frame before it.
     """
     rewards: NDArray[np.float32]
     """Unclipped score change, ``(B,)``."""
@@ -46,10 +46,10 @@ class EmulatorStep:
 
 
 class AtariEmulator:
-    """B copies of one game, reset in the same step in which a game ends.
+    """B copies of one game; a game that ends is reset in the same step.
 
-    ``end_on_life_loss`` reports a lost life as the end of an episode, without resetting the game (training); otherwise
-    an episode is a whole game (evaluation and play). Same seed and actions, same frames.
+    ``end_on_life_loss`` reports a lost life as the end of an episode without resetting the game (for training).
+    Otherwise an episode is a whole game (for evaluation and play). The same seed and actions give the same frames.
     """
 
     def __init__(

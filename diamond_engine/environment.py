@@ -1,4 +1,4 @@
-"""What an actor-critic learns in, real or imagined: B environments stepped together, in torch.
+"""The environments an actor-critic learns in, real or imagined: B of them stepped together, in torch.
 
 Shapes: B environments, C channels, H height, W width, L context length.
 """
@@ -30,8 +30,8 @@ class BatchedEnv(Protocol):
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Info]:
         """Actions ``(B,)`` int64 → observations ``(B, C, H, W)``, rewards, ends, truncations ``(B,)``, info.
 
-        Where something was reset, info holds ``final_obs`` ``(B, C, H, W)``, what the action led to, and possibly
-        ``context`` ``(B, L-1, C, H, W)``, frames before the new observation.
+        If an environment was reset, info holds ``final_obs`` ``(B, C, H, W)``, what the action led to, and possibly
+        ``context`` ``(B, L-1, C, H, W)``, the frames before the new observation.
         """
         ...
 

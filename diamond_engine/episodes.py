@@ -79,7 +79,7 @@ def write_episode(path: Path, episode: Episode, *, exclusive: bool = False) -> N
 
 
 def _encode(episode: Episode) -> bytes:
-    """The file in memory: HDF5 cannot be relied upon to survive a disk that fills under it."""
+    """Writes the file in memory first: HDF5 may crash when the disk fills up while it writes."""
     buffer = io.BytesIO()
     with _open(buffer, "w") as file:
         chunk = (1, *episode.frames.shape[1:])
@@ -118,7 +118,7 @@ def read_episode(path: Path) -> Episode:
 
 
 def _impossible(episode: Episode) -> str | None:
-    """What of the values cannot be, in words; HDF5 has no checksums of its own."""
+    """Describes impossible values, or None. HDF5 has no checksums of its own."""
     if not np.isfinite(episode.rewards).all():
         return "rewards that are not finite"
     if episode.actions.ndim == 2:
@@ -142,7 +142,7 @@ def _open(file: Path | io.BytesIO, mode: str) -> Any:
 
 @contextmanager
 def open_episode(path: Path) -> Generator[Any]:
-    """The HDF5 file of an episode, to read from; whatever h5py raises becomes a ``DiamondError``."""
+    """Opens the HDF5 file of an episode for reading; whatever h5py raises becomes a ``DiamondError``."""
     problem = "is not a readable episode (truncated or damaged): delete it or collect it again"
     with reading(path, problem), _open(path, "r") as file:
         yield file
@@ -154,7 +154,7 @@ def episode_name(number: int) -> str:
 
 
 class EpisodeFolder:
-    """A folder of episodes: grows by ``append``, serves episodes through a cache of decoded ones.
+    """A folder of episodes. It grows by ``append`` and keeps decoded episodes in a cache.
 
     Opening it reads only the length of every episode; a damaged file raises ``DiamondError`` naming it.
     """
@@ -170,7 +170,7 @@ class EpisodeFolder:
         self.refresh()
 
     def refresh(self) -> None:
-        """Takes notice of episodes that were added or deleted since."""
+        """Rereads the list of files: episodes may have been added or deleted."""
         known = dict(zip(self.paths, self.lengths.tolist(), strict=True))
         self.paths = sorted(path for path in self.folder.glob("episode_*.h5") if EPISODE_NAME.fullmatch(path.name))
         lengths = [known[path] if path in known else _length(path) for path in self.paths]
@@ -193,9 +193,9 @@ class EpisodeFolder:
         return episode
 
     def events(self) -> list[NDArray[np.int64]]:
-        """The rewarded steps and the ends, each as pairs ``(K, 2)`` of episode index and step; without empty kinds.
+        """Rewarded steps and ends, each as pairs ``(K, 2)`` of episode index and step; empty kinds are left out.
 
-        Reads two columns of every episode it has not read yet. Raises ``DiamondError`` naming a damaged file.
+        Reads two columns of every new episode. Raises ``DiamondError`` naming a damaged file.
         """
         for path in self.paths:
             if path not in self._events:
@@ -206,7 +206,7 @@ class EpisodeFolder:
 
     @property
     def num_steps(self) -> int:
-        """Steps in all episodes together."""
+        """Number of steps in all episodes."""
         return int(self.lengths.sum())
 
     def append(self, episode: Episode) -> Path:
@@ -255,16 +255,16 @@ class SegmentBatch:
     is_step: Tensor
     """The frame was acted on: action, reward and end are real, bool ``(B, S)``."""
     mean_frames: Tensor
-    """Real frames ``(S,)`` in a part of this size of the whole batch, on average: what losses are divided by."""
+    """Average number of real frames ``(S,)`` in a part of this size of the whole batch; losses are divided by it."""
     mean_steps: Tensor
-    """Likewise the frames that were acted on."""
+    """The same for frames that were acted on."""
     places: NDArray[np.int64]
     """Episode index and first step of every segment, ``(B, 2)``."""
 
 
 @dataclass(frozen=True)
 class SegmentSampler:
-    """Draws segments: an episode by age and length, then a place in it; or a place over an event.
+    """Draws segments: an episode by age and length, then a place in it, or a place that covers an event.
 
     With ``beyond_end`` a segment may run past the end of its episode (padding follows the final frame); otherwise only
     the start may be padded, unless ``before_start`` is off.
@@ -278,12 +278,12 @@ class SegmentSampler:
     beyond_end: bool = False
     """Whether padding may follow the end."""
     event_share: float = 0.0
-    """Share of the segments placed over a rewarded step or an end, the two kinds alike, instead."""
+    """Share of the segments placed over a rewarded step or an end instead, both kinds equally often."""
     before_start: bool = True
-    """Whether padding may come before the first frame. Where not, a segment longer than its episode is padded at its
+    """Whether padding may come before the first frame. If not, segments longer than their episode are padded at its
     end."""
     preferred: Callable[[np.random.Generator, int], NDArray[np.int64]] | None = None
-    """Draws so many segments that matter most: episode index and first step of each, ``(K, 2)``."""
+    """Draws K segments by priority: episode index and first step of each, ``(K, 2)``."""
     preferred_share: float = 0.0
     """Share of the segments that come from ``preferred`` instead."""
 
@@ -315,12 +315,12 @@ class SegmentSampler:
         return self._stack(places, part, device)
 
     def _place(self, rng: np.random.Generator, index: int) -> tuple[int, int]:
-        """Index of the episode, and the step of it that the segment starts with."""
+        """Episode index and first step of a segment."""
         covered = rng.integers(int(self.folder.lengths[index]) + 1)
         return index, self._within(index, int(covered - rng.integers(self.length)))
 
     def _place_over_event(self, rng: np.random.Generator, events: NDArray[np.int64]) -> tuple[int, int]:
-        """A place that holds the frame of an event's step and, unless segments are of one step, the frame after it."""
+        """A place that includes the frame of an event's step and the frame after it (unless segments have one step)."""
         index, step = events[rng.integers(len(events))]
         return int(index), self._within(int(index), int(step - rng.integers(max(1, self.length - 1))))
 

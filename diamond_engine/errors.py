@@ -1,4 +1,4 @@
-"""Errors a person can act on: each message is one line that says what is wrong and what to do."""
+"""The errors of the library: each message is one line that says what is wrong and what to do."""
 
 
 class DiamondError(Exception):
@@ -6,4 +6,4 @@ class DiamondError(Exception):
 
 
 class UsageError(DiamondError):
-    """The command or call asked for something that makes no sense or does not exist, also a path (exit code 2)."""
+    """The command or call asked for something invalid or missing, such as a path that does not exist (exit code 2)."""

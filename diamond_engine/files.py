@@ -1,4 +1,4 @@
-"""Writing files so that a crash at any moment leaves the old file or the new one, never half of one."""
+"""Atomic writes: a crash at any moment leaves the old file or the new one, never a partial one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ABANDONED_SECONDS = 3600
-"""A temporary file that nobody has written to for so long was left by a process that was killed."""
+"""Age from which a temporary file counts as left behind by a killed process."""
 
 
 @contextmanager
 def atomic_path(path: Path, *, exclusive: bool = False) -> Generator[Path]:
     """Yields a temporary name beside ``path``; renames it to ``path`` on success and removes it on any failure.
 
-    With ``exclusive`` a file that came into being under the name meanwhile is kept and ``FileExistsError`` raised. An
+    With ``exclusive`` a file that exists under the name by then is kept and ``FileExistsError`` is raised. An
     ``OSError`` names ``path``.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -35,7 +35,7 @@ def atomic_path(path: Path, *, exclusive: bool = False) -> Generator[Path]:
 
 
 def _link(temporary: Path, path: Path) -> None:
-    """Gives a file a name that must be new; where the file system has no links, the check is not airtight."""
+    """Gives a file a name that must be new. On a file system without links another process may still win the race."""
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -47,7 +47,7 @@ def _link(temporary: Path, path: Path) -> None:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Removes the temporary files that writers which were killed left in a folder."""
+    """Removes the temporary files that killed writers left in a folder."""
     for path in folder.glob(".*.part"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:

@@ -31,7 +31,7 @@ from diamond_engine.loading import load_world
 from diamond_engine.worlds import Preset, World
 
 HORIZON = 1000
-"""Steps after which a dream is truncated unless another ``horizon`` is asked for: few worlds stay sharp longer."""
+"""Default number of steps after which a dream is truncated: few worlds stay sharp longer."""
 
 METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}
 Frames = NDArray[np.uint8]
@@ -57,7 +57,7 @@ class DreamEnv(gymnasium.Env[Frames, Action]):
         """``world`` and ``weights`` as in ``load_world``; ``preset``, ``device``, ``dtype`` and ``horizon`` (None: no
         limit) as in ``WorldModelEnv``.
 
-        Raises ``DiamondError`` where the world cannot be loaded and ``UsageError`` for what does not exist.
+        Raises ``DiamondError`` if the world cannot be loaded and ``UsageError`` for unknown names.
         """
         seed = int(self.np_random.integers(2**31))
         opened = _opened(world, weights)
@@ -94,9 +94,9 @@ class DreamEnv(gymnasium.Env[Frames, Action]):
 class DreamVectorEnv(VectorEnv[Frames, NDArray[np.integer], NDArray[Any]]):
     """B dreams in one batch; one that ends starts anew in the same step (``AutoresetMode.SAME_STEP``).
 
-    Where that happened ``info["_final_obs"]`` ``(B,)`` is true and ``info["final_obs"]`` ``(B, H, W, 3)`` holds the
-    frame that the action led to. All randomness comes from one generator for the whole batch: a seed gives the same B
-    dreams again, but dream i depends on B and on when the others end.
+    For these, ``info["_final_obs"]`` ``(B,)`` is true and ``info["final_obs"]`` ``(B, H, W, 3)`` holds the frame that
+    the action led to. All randomness comes from one generator for the whole batch: a seed gives the same B dreams
+    again, but dream i depends on B and on when the others end.
     """
 
     metadata = METADATA | {"autoreset_mode": AutoresetMode.SAME_STEP}

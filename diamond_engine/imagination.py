@@ -25,15 +25,15 @@ from diamond_engine.worlds import Preset, World, misfit
 
 
 class ContextSource(Protocol):
-    """Where imagined episodes start from."""
+    """A source of start contexts."""
 
     def draw(self, count: int) -> StartContexts:
-        """``count`` real contexts."""
+        """Draws ``count`` contexts."""
         ...
 
 
 class UniformContexts:
-    """Draws uniformly from given contexts; ``seed`` may be a generator to share."""
+    """Draws uniformly from given contexts. ``seed`` may be a shared generator."""
 
     def __init__(self, contexts: StartContexts, seed: int | np.random.Generator) -> None:
         self.contexts = contexts
@@ -46,14 +46,14 @@ class UniformContexts:
 
 
 class WorldModelEnv:
-    """B imagined games stepped together; one that ends is reset in the same step (unless ``autoreset`` is off).
+    """B imagined games stepped together; a game that ends is reset in the same step (unless ``autoreset`` is off).
 
     ``reset`` returns ``(obs, info)``; ``step(actions)`` returns ``(obs, reward, terminated, truncated, info)``: obs
     float ``(B, C, H, W)`` in [-1, 1], reward float ``(B,)`` in {-1, 0, 1}, terminated and truncated bool ``(B,)``. When
     some environment was reset, info holds ``final_obs`` ``(B, C, H, W)``, what the action led to, and ``context``
-    ``(B, L-1, C, h, w)``, what the dynamics model saw before ``obs`` (both to be read only where it was reset). In a
-    world of two stages info always holds ``low_res`` ``(B, C, h, w)``, ``obs`` before upsampling. The world's networks
-    stay as they are: the environment works on copies.
+    ``(B, L-1, C, h, w)``, what the dynamics model saw before ``obs`` (both are valid only for reset environments). In a
+    world of two stages info always holds ``low_res`` ``(B, C, h, w)``, ``obs`` before upsampling. The environment works
+    on copies of the world's networks.
     """
 
     def __init__(
@@ -75,8 +75,8 @@ class WorldModelEnv:
 
         Without ``autoreset`` a dream goes on from the frame that ended it until ``reset``. ``on_stage`` is called in
         every step with the name of each stage (``dynamics``, ``upsampler``) and the frames it drew; where the runtime
-        records whole frames there is one stage, ``frame``. ``compile`` is that of ``Runtime.choose``, and like there a
-        runtime may stand for the device's name. Raises ``UsageError`` for an unknown device name, and for a preset that
+        records whole frames there is one stage, ``frame``. ``compile`` is that of ``Runtime.choose``; a runtime
+        may be given instead of a device name. Raises ``UsageError`` for an unknown device name, and for a preset that
         is unknown or lacks a sampler for the world's upsampler.
         """
         self.world = world
@@ -99,12 +99,12 @@ class WorldModelEnv:
         self._steps = torch.zeros(0)
 
     def seed(self, seed: int) -> None:
-        """Restarts all randomness but that of ``contexts``: same seed, device, dtype and actions, same frames."""
+        """Restarts all randomness but that of ``contexts``. Same seed, device, dtype and actions, same frames."""
         self._generator.manual_seed(seed)
         self._rng = np.random.default_rng(seed)
 
     def run_on(self, runtime: Runtime) -> None:
-        """Draws on by other kernels on the same device and in the same precision; the dreams go on as they are.
+        """Switches to other kernels on the same device and in the same precision. The dreams continue.
 
         Raises ``UsageError`` for another device or precision.
         """
@@ -179,7 +179,7 @@ class WorldModelEnv:
         return {} if memory.full_res is None else {"low_res": memory.frames[:, -1].clone()}
 
     def _begun(self, start: StartContexts) -> Memory:
-        """Dreams at a start: the next action is blank, and nothing was judged."""
+        """The memory of dreams at their start: the next action is blank, rewards and ends are zero."""
         device = self.runtime.device
         frames, full_res = from_numpy(start.frames, device), None
         if self._frame.upsampler is not None:

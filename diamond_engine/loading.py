@@ -1,4 +1,4 @@
-"""From a name, a folder or a published checkpoint to a world or its agent."""
+"""Loading worlds and agents by name, from a folder, or from a published checkpoint."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def load_world(
 ) -> World:
     """Loads a world by name (``atari/Breakout``, ``csgo``), from its folder, or from the folder of a training run.
 
-    By name, the bundled world is taken, or else the published checkpoint, downloaded once. ``weights`` chooses others:
+    A name means the bundled world, or else the published checkpoint, downloaded once. ``weights`` chooses others:
     ``"hub"`` the published checkpoint, a path a world folder of the same game, a published ``.pt``, or, for ``csgo``,
     a folder with the published files laid out as on the hub. An Atari checkpoint has no start contexts: they are
     collected from the emulator.
 
-    ``dtype`` is the precision in which weights are held, named as in ``WorldModelEnv``: bfloat16 is half as large, and
-    the same where dreams run in bfloat16. ``notice`` is told what takes long, such as a large download, beforehand.
+    ``dtype`` is the precision in which weights are held, named as in ``WorldModelEnv``. bfloat16 takes half the memory
+    and changes nothing if dreams run in bfloat16. ``notice`` is called before slow steps, such as a large download.
 
     Raises ``UsageError`` for an unknown name, ``DiamondError`` for weights that are missing, damaged or do not fit.
     """
@@ -67,7 +67,7 @@ def load_agent(
     dtype: str = "auto",
     seed: int = 0,
 ) -> Agent:
-    """Loads only the agent of a world, from where ``load_world`` would take it, and places it on a device.
+    """Loads only the agent of a world, from the same place as ``load_world``, and places it on a device.
 
     Raises what ``load_world`` raises, and ``DiamondError`` where the world has no agent.
     """
@@ -94,7 +94,7 @@ def read_published_world(
 
 
 def _find(name_or_path: str | Path, weights: str | Path | None) -> tuple[Path, AtariGame | None]:
-    """A world folder, or the published checkpoint of the game returned with it; the game is None for a folder given."""
+    """Path of a world folder or published checkpoint, and the game; None for a folder given by path."""
     if isinstance(name_or_path, str) and name_or_path.startswith(ATARI):
         game = atari_game(name_or_path.removeprefix(ATARI))
         if weights is None or weights == "hub":

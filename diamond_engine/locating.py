@@ -1,4 +1,4 @@
-"""Where the weights of a world are, as ``weights`` knows it, with the errors of the library."""
+"""Finds the weights of a world through ``weights``, with the errors of the library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weights import Notice, UnknownWorldError, WeightsError, check_published, lo
 def located(name: str, *, hub_only: bool = False, notice: Notice = to_stderr) -> Path:
     """See ``weights.locate``.
 
-    Raises ``UsageError`` for a world that nobody published, ``DiamondError`` where it is damaged or out of reach.
+    Raises ``UsageError`` for a world that is not published, ``DiamondError`` if it is damaged or out of reach.
     """
     with _as_own_errors():
         return locate(name, hub_only=hub_only, notice=notice)

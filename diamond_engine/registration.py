@@ -1,6 +1,6 @@
-"""The dreams' names in Gymnasium: ``diamond/<Game>-v0`` for the 26 games.
+"""Registers dreams in Gymnasium: ``diamond/<Game>-v0`` for the 26 games.
 
-Their classes are named by strings and imported when an environment is first made, so that registering costs nothing.
+The classes are given as strings and imported when an environment is first made, so that registering costs nothing.
 """
 
 import gymnasium

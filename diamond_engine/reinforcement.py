@@ -40,8 +40,8 @@ def lambda_returns(
 ) -> Tensor:
     """λ-returns Λ_t (Equation 14), rewards clipped to their sign. All ``(B, T)`` → ``(B, T)``.
 
-    ``bootstrap[:, t]`` is the value of the observation that step t led to. Nothing flows back over an end; over a
-    truncation only the bootstrap does.
+    ``bootstrap[:, t]`` is the value of the observation that step t led to. No reward is carried back over an end;
+    over a truncation only the bootstrap is.
     """
     ends, truncs = ends.to(rewards.dtype), truncs.to(rewards.dtype)
     one_step = (1 - truncs) * (1 - lambda_) + truncs

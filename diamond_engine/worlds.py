@@ -1,4 +1,4 @@
-"""A world: trained networks, their configuration, and contexts to start from; a folder on disk.
+"""A world: trained networks, their configuration and start contexts; a folder on disk.
 
 ``world.yaml``, ``denoiser.safetensors``, optional ``upsampler.safetensors``, ``reward_end.safetensors`` and
 ``actor_critic.safetensors``, and ``contexts.npz`` (the arrays of ``StartContexts``).
@@ -35,7 +35,7 @@ from diamond_engine.runtime import Runtime
 FORMAT = 1
 COMPONENTS = ("denoiser", "upsampler", "reward_end", "actor_critic")
 CONTEXTS = ("contexts.npz", "spawns.npz")
-"""File of the start contexts, and its former name, which is still read."""
+"""File of the start contexts; the second is its former name, which is still read."""
 CHURNED = SamplerConfig(num_steps_denoising=10, sigma_min=1.0, s_churn=10.0, s_tmin=1.0, s_tmax=5.0, s_noise=0.9)
 """The upsampler's sampler in the paper: stochastic, and never below σ = 1."""
 CHANNELS = 3
@@ -45,7 +45,7 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True)
 class Preset:
-    """How frames are drawn: a sampler for each stage."""
+    """A sampler for each stage."""
 
     dynamics: SamplerConfig = field(default_factory=SamplerConfig)
     """Sampler of the denoiser."""
@@ -53,7 +53,7 @@ class Preset:
     """Sampler of the upsampler, where the world has one."""
 
     def with_steps(self, steps: int | None = None, upsampler_steps: int | None = None) -> Preset:
-        """The same with other numbers of denoising steps. Raises ``UsageError`` below 1 and for a missing upsampler."""
+        """The preset with other numbers of denoising steps. Raises ``UsageError`` below 1 and without an upsampler."""
         dynamics, upsampler = self.dynamics, self.upsampler
         if steps is not None:
             dynamics = _with_steps(dynamics, steps, "--steps")
@@ -75,7 +75,7 @@ DDPM_PRESETS = {
     "quality": Preset(dynamics=SamplerConfig(diffusion=DDPM, num_steps_denoising=10)),
     "fast": Preset(dynamics=SamplerConfig(diffusion=DDPM)),
 }
-"""For worlds that are compared with the paper's: it allows DDPM at most 10 steps (Section 5.1)."""
+"""Presets of DDPM worlds; the paper allows DDPM at most 10 steps (Section 5.1)."""
 TWO_STAGE_PRESETS = {
     "fast": Preset(
         dynamics=SamplerConfig(num_steps_denoising=1, s_cond=0.005),
@@ -93,12 +93,12 @@ class WorldConfig:
     name: str
     """Such as ``atari/Breakout``."""
     game: str | None
-    """Atari game whose action set the world understands; None for a first-person world, which takes the vectors of
+    """Atari game of the world's action set; None for a first-person world, whose actions are the vectors of
     ``diamond_engine.actions.csgo``."""
     denoiser: DenoiserConfig
     """The dynamics model."""
     upsampler: DenoiserConfig | None = None
-    """The second stage, which draws the frame from the dynamics model's smaller one, if the world has one."""
+    """The second stage, which enlarges the frame of the dynamics model, if the world has one."""
     reward_end: RewardEndModelConfig | None = None
     """The reward/end model, if the world has one."""
     actor_critic: ActorCriticConfig | None = None
@@ -141,7 +141,7 @@ class WorldConfig:
 
 @dataclass(frozen=True)
 class World:
-    """A loaded world. The networks are as they came from disk (CPU); ``WorldModelEnv`` and ``Agent`` place them."""
+    """A loaded world. The networks are on the CPU, as loaded; ``WorldModelEnv`` and ``Agent`` place them."""
 
     config: WorldConfig
     denoiser: Denoiser
@@ -159,7 +159,7 @@ class World:
 
     @property
     def context_length(self) -> int:
-        """Frames L the next one depends on."""
+        """Context length L: number of frames the next one depends on."""
         return self.config.denoiser.inner_model.num_steps_conditioning
 
     def agent(self, device: str | Runtime = "auto", dtype: str = "auto", seed: int = 0) -> Agent:
@@ -228,7 +228,7 @@ def build_world(
 
 
 def write_world(folder: Path, world: World, dtype: torch.dtype = torch.float32) -> None:
-    """Writes a world folder; ``world.yaml`` last, so that an interrupted write is never taken for a world."""
+    """Writes a world folder. ``world.yaml`` comes last: an interrupted write is not taken for a world."""
     for component in COMPONENTS:
         network = getattr(world, component)
         if network is not None:
@@ -239,9 +239,9 @@ def write_world(folder: Path, world: World, dtype: torch.dtype = torch.float32) 
 
 
 def world_folder(path: Path) -> Path:
-    """The world folder at ``path``: itself, or the one that a training run made in it.
+    """The world folder at ``path``: the folder itself, or the one that a training run made in it.
 
-    Raises ``UsageError`` where nothing is there, a file is, or the folder holds no world.
+    Raises ``UsageError`` if there is nothing, a file, or a folder without a world.
     """
     for folder in (path, path / "world"):
         if (folder / "world.yaml").is_file():
@@ -256,7 +256,7 @@ def world_folder(path: Path) -> Path:
 def open_folder(
     folder: Path, game: AtariGame | None, components: tuple[str, ...]
 ) -> tuple[WorldConfig, dict[str, StateDict]]:
-    """The configuration of a world folder, checked, and the weights of those of ``components`` that it has.
+    """Reads the checked configuration of a world folder and the weights of those ``components`` that it has.
 
     Raises ``DiamondError`` saying what is wrong, ``UsageError`` for a world of another game than ``game``.
     """
@@ -302,7 +302,7 @@ def _wrong_stages(config: WorldConfig) -> str | None:
 
 
 def _wrong_frames(config: WorldConfig) -> str | None:
-    """What would fit the weights all the same, and fail at the first frame."""
+    """Describes settings that fit the weights but would fail at the first frame; None if there are none."""
     networks = (config.denoiser, config.upsampler, config.reward_end, config.actor_critic)
     for network in networks:
         images = network.inner_model if isinstance(network, DenoiserConfig) else network
@@ -334,7 +334,7 @@ def _wrong_diffusion(config: WorldConfig) -> str | None:
 
 
 def read_fitting_contexts(path: Path, config: WorldConfig) -> StartContexts:
-    """Start contexts of a world. Raises ``DiamondError`` where they are damaged or not for this world."""
+    """Reads a world's start contexts. Raises ``DiamondError`` if they are damaged or do not fit the world."""
     contexts = read_contexts(path)
     problem = misfit(contexts, config)
     if problem is not None:
@@ -343,7 +343,7 @@ def read_fitting_contexts(path: Path, config: WorldConfig) -> StartContexts:
 
 
 def misfit(contexts: StartContexts, config: WorldConfig) -> str | None:
-    """What of start contexts a world cannot start from, in words; None where all fits."""
+    """Describes why a world cannot start from these contexts; None if it can."""
     arrays, count = contexts.arrays(), config.denoiser.inner_model.num_actions or 0
     length, action = config.denoiser.inner_model.num_steps_conditioning, config.action_shape
     images = {"frames": (length, *config.dynamics_size, 3)}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from diamond_engine.errors import DiamondError
 
 KEYS = ("w", "a", "s", "d", "space", "left ctrl", "left shift", "1", "2", "3", "r")
-"""The keys with an entry each, in the order of the entries."""
+"""The keys that have an entry, in the order of the entries."""
 ARROW_MOTION = {"left": ("x", -60.0), "right": ("x", 60.0), "up": ("y", -50.0), "down": ("y", 50.0)}
 """The arrow keys have no entry: each stands for a motion of the mouse along one axis."""
 FORBIDDEN_PAIRS = frozenset(
@@ -53,7 +53,7 @@ NAMES = (
 
 @dataclass(frozen=True)
 class CsgoAction:
-    """What a person does with keyboard and mouse during one step."""
+    """Keyboard and mouse input of one step."""
 
     keys: tuple[str, ...] = ()
     """Keys that are down, in the order pressed: names of ``KEYS`` and, as raw input, of ``ARROW_MOTION``."""
@@ -68,7 +68,7 @@ class CsgoAction:
 
 
 IDLE = CsgoAction()
-"""Hands off."""
+"""No key, no click, no motion."""
 
 
 def encode(action: CsgoAction) -> NDArray[np.uint8]:
@@ -93,9 +93,9 @@ def encode(action: CsgoAction) -> NDArray[np.uint8]:
 
 
 def decode(vector: NDArray[Any]) -> CsgoAction:
-    """The action of a vector ``(51,)``, any number above 0 counting as set; its motion is that of the bins.
+    """The action of a vector ``(51,)``. Entries above 0 count as set; the motion is that of the bins.
 
-    Where no bin of an axis is set the mouse rests on it. Raises ``DiamondError`` where the shape is not ``(51,)``.
+    The mouse does not move along an axis with no bin set. Raises ``DiamondError`` where the shape is not ``(51,)``.
     """
     if vector.shape != (NUM_ACTIONS,):
         raise DiamondError(f"a CS:GO action is a vector of {NUM_ACTIONS} entries, not an array of shape {vector.shape}")

@@ -1,6 +1,6 @@
-"""DDPM (Ho et al., 2020), which the paper compares EDM with (Section 5.1): its noise schedule and its sampling.
+"""DDPM (Ho et al., 2020), which the paper compares with EDM (Section 5.1): its noise schedule and sampling.
 
-Everything is told in EDM's terms, so that network, loss, context and drawing of frames are the same for both. DDPM's
+Everything is written in EDM's terms, so that network, loss, context and sampling loop are the same for both. DDPM's
 x_t = √ᾱ_t·x_0 + √(1−ᾱ_t)·ε is, divided by √ᾱ_t, a frame with noise of level σ_t = √((1−ᾱ_t)/ᾱ_t), and predicting ε is
 a choice of preconditioning: c_in = √ᾱ_t, c_skip = 1, c_out = −σ_t (Table 1 of Karras et al., 2022, "VP").
 
@@ -39,7 +39,7 @@ def ddpm_schedule(num_steps: int) -> list[float]:
 
 @dataclass(frozen=True)
 class UniformSteps:
-    """Training noise levels: every step t is as likely (Algorithm 1 of Ho et al.)."""
+    """Training noise levels: all steps t are equally likely (Algorithm 1 of Ho et al.)."""
 
     def from_normal(self, z: Tensor) -> Tensor:
         """Unit normal draws ``(B,)`` → noise levels ``(B,)``."""
@@ -49,12 +49,12 @@ class UniformSteps:
 
 
 def initial_scale(sigma: float) -> float:
-    """What a unit normal x_T is multiplied by to become the start at level σ_T: 1/√ᾱ_T."""
+    """The factor that makes a unit normal x_T the start at level σ_T: 1/√ᾱ_T."""
     return math.sqrt(1 + sigma**2)
 
 
 def posterior(sigma: float, sigma_next: float) -> tuple[float, float]:
-    """The frame at level σ_next given the one at σ and x_0 (Equations 6 and 7 of Ho et al., between any two steps).
+    """The distribution of the frame at σ_next given that at σ and x_0 (Equations 6 and 7 of Ho et al., any two steps).
 
     Returns r and s of the normal distribution with mean x_0 + r·(x − x_0) and standard deviation s.
     """

@@ -1,6 +1,6 @@
 """EDM preconditioning, the denoiser D_θ and its training loss (Section 3.1, Equations 5 to 8 of the paper).
 
-With another preconditioning and other noise levels it is DDPM (Section 5.1; see ``diamond_engine.diffusion.ddpm``).
+With another preconditioning and noise schedule it is DDPM (Section 5.1; see ``diamond_engine.diffusion.ddpm``).
 
 Shapes: B batch, T time, L context length, C channels, H height, W width, A actions.
 """
@@ -21,7 +21,7 @@ from diamond_engine.networks.denoiser import InnerModel, InnerModelConfig
 MOTION_THRESHOLD = 2 * 16 / 255
 MOTION_REACH = 6
 LEAST_COUNT = 1e-6
-"""Where no frame counts, the loss is 0 and not undefined."""
+"""Keeps the loss at 0, not undefined, if all frames are masked."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class DenoiserConfig:
     noise_previous_obs: bool = False
     """Whether training adds noise to the context frames (CS:GO dynamics)."""
     upsampling_factor: int | None = None
-    """For an upsampler: how many times larger its images are than the low-resolution ones it is conditioned on."""
+    """For an upsampler: the size of its images over that of the low-resolution ones it is conditioned on."""
     about_newest: bool = False
-    """Whether the newest context frame is the mean of the frame to predict, and frames are told by their difference
-    from it: what stands still is right from the first update on. Not in the paper."""
+    """Whether the network predicts the difference from the newest context frame: a still background is right from the
+    first update on. Not in the paper."""
     diffusion: str = EDM
     """What F_θ predicts: ``edm``, a mixture of frame and noise by level, or ``ddpm``, the noise (without offset)."""
 
@@ -66,15 +66,15 @@ class Segment:
     mask: Tensor
     """False where a frame is padding before the start or after the end of an episode, bool ``(B, T)``."""
     mean_count: Tensor | None = None
-    """Unmasked frames ``(T,)`` to divide by, where the segments are a part of a batch; None: as many as there are."""
+    """Number of unmasked frames ``(T,)`` to divide by, if the segments are a part of a batch; None: count them."""
     low_res: Tensor | None = None
     """For an upsampler: the low-resolution frames, float ``(B, T, C, H/k, W/k)``."""
     counts: Tensor | None = None
-    """Where errors count, ``(B, 1, H, W)``, 0 or 1; None: everywhere. Elsewhere the context holds real frames alone."""
+    """Pixels whose errors count, ``(B, 1, H, W)``, 0 or 1; None: all. Elsewhere the context has only real frames."""
 
 
 Errors = Callable[[int, Tensor, Tensor], None]
-"""Is told how many frames were predicted before these, their noise levels ``(B,)`` and summed square errors near motion
+"""Called with the number of frames predicted before, the noise levels ``(B,)`` and the summed square errors near motion
 ``(B,)``."""
 
 
@@ -111,8 +111,8 @@ class Denoiser(nn.Module):
     ) -> Tensor:
         """F_θ in float32: noisy ``(B, C, H, W)``, context ``(B, L·C, H, W)``, sigma_cond ``(B,)`` → like noisy.
 
-        ``about_newest``: EDM's preconditioning of x - n, where n is the newest frame; of the sum D = c_skip·x + (1 -
-        c_skip)·n + c_out·F the middle part is given as a part of the output, for 1 - c_skip is c_out² / σ_data².
+        ``about_newest``: EDM's preconditioning of x - n, where n is the newest frame. The middle term of D = c_skip·x +
+        (1 - c_skip)·n + c_out·F is returned as a part of the output, since 1 - c_skip = c_out² / σ_data².
         """
         c_noise_cond = None if sigma_cond is None else sigma_cond.log() / 4
         if not self.cfg.about_newest:
@@ -134,7 +134,7 @@ class Denoiser(nn.Module):
         return self.wrap(noisy, self.network_output(noisy, c, context, act, sigma_cond), c)
 
     def given_actions(self, act: Tensor | None) -> Denoise:
-        """This denoiser as the sampler wants it, for given actions ``(B, L)`` or ``(B, L, A)`` (None: no actions)."""
+        """The function that the sampler calls, for given actions ``(B, L)`` or ``(B, L, A)`` (None: no actions)."""
 
         def denoise(x: Tensor, sigma: float, context: Tensor, sigma_cond: float | None) -> Tensor:
             level = x.new_full((len(x),), sigma)
@@ -151,16 +151,16 @@ class Denoiser(nn.Module):
 def wrap(noisy: Tensor, output: Tensor, c: Conditioners, nearest: bool = False) -> Tensor:
     """Combines network output and noisy frame; clips, and truncates to 8 bits. All ``(B, C, H, W)``.
 
-    ``nearest``: rounds instead. About the newest frame, truncation would darken what stands still by a level a frame.
+    ``nearest`` rounds instead: with ``about_newest``, truncation would darken still pixels by one level a frame.
     """
     levels = (c.c_skip * noisy + c.c_out * output).clamp(-1, 1).add(1).div(2).mul(255)
     return (levels.round() if nearest else levels.floor()).div(255).mul(2).sub(1)
 
 
 def apart(context: Tensor, inner: InnerModelConfig) -> tuple[Tensor, Tensor]:
-    """The newest frame of a context, and the context with the older frames as their differences from it.
+    """Splits off the newest frame of a context; the older frames become differences from it.
 
-    ``(B, N, H, W)`` → ``(B, C, H, W)``, ``(B, N, H, W)``; what follows the frames, as for an upsampler, stays.
+    ``(B, N, H, W)`` → ``(B, C, H, W)``, ``(B, N, H, W)``; channels after the frames (of an upsampler) are kept.
     """
     stop = inner.num_steps_conditioning * inner.img_channels
     older, newest, beyond = context.tensor_split((stop - inner.img_channels, stop), dim=1)
@@ -168,7 +168,7 @@ def apart(context: Tensor, inner: InnerModelConfig) -> tuple[Tensor, Tensor]:
 
 
 def _predicting_noise(sigma: Tensor) -> Conditioners:
-    """DDPM's coefficients for noise levels ``(B,)``: F_θ is ε; the noise level is told as in EDM."""
+    """DDPM's coefficients for noise levels ``(B,)``: F_θ predicts ε; c_noise is EDM's."""
     image = sigma.reshape(-1, 1, 1, 1)
     return Conditioners(
         c_in=(1 + image**2).rsqrt(), c_out=-image, c_skip=torch.ones_like(image), c_noise=sigma.log() / 4
@@ -248,10 +248,10 @@ def denoiser_loss(
 
 
 def motion_weights(before: Tensor, newest: Tensor, weight: float) -> Tensor:
-    """Weights of mean 1 by which pixels near recent motion count ``1 + weight`` times as much as the others.
+    """Weights of mean 1 that make pixels near recent motion count ``1 + weight`` times as much as the others.
 
-    They depend on the context alone, so the minimiser of the loss stays the posterior mean: only the gradient's noise
-    from the still background shrinks. before, newest ``(B, C, H, W)`` → ``(B, 1, H, W)``.
+    They depend only on the context, so that the minimiser of the loss stays the posterior mean and only the gradient
+    noise from the still background shrinks. before, newest ``(B, C, H, W)`` → ``(B, 1, H, W)``.
     """
     weights = 1 + weight * near_motion(before, newest)
     return weights / weights.mean(dim=(1, 2, 3), keepdim=True)

@@ -46,13 +46,13 @@ class SamplerLevels:
     """The sampler's own levels for a share of the draws, another distribution for the rest. Not in the paper."""
 
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
-    """Whose levels: its first one, where a frame is decided, and the others."""
+    """The sampler: its first level, which decides the frame, and its further levels."""
     first_share: float = 0.6
     """Share of the draws at the sampler's first level."""
     later_share: float = 0.2
-    """Share of the draws at the sampler's further levels, all alike."""
+    """Share of the draws at the sampler's further levels, all equally likely."""
     rest: SigmaDistribution = field(default_factory=SigmaDistribution)
-    """Of the other draws."""
+    """Distribution of the other draws."""
 
     def from_normal(self, z: Tensor) -> Tensor:
         """Unit normal draws ``(B,)`` → noise levels ``(B,)``."""
@@ -74,8 +74,9 @@ class SamplerLevels:
 def sampler_levels(
     share: float, first_share: float, rest: SigmaDistribution, sampler: SamplerConfig | None = None
 ) -> NoiseLevels:
-    """A sampler's own levels (None: the paper's) for a share of the draws, its first for ``first_share`` of these; else
-    ``rest``."""
+    """Levels of a sampler (None: the paper's) for a share of the draws, ``first_share`` of these at its first level.
+
+    The other draws come from ``rest``."""
     if share == 0:
         return rest
     return SamplerLevels(sampler or SamplerConfig(), first_share * share, (1 - first_share) * share, rest)

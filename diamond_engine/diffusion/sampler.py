@@ -19,7 +19,7 @@ from diamond_engine.diffusion.schedule import karras_schedule
 
 EDM, DDPM = "edm", "ddpm"
 DIFFUSIONS = (EDM, DDPM)
-"""Kinds of diffusion by name: how a denoiser learns, and how frames are drawn with it."""
+"""Kinds of diffusion: each has its own preconditioning and sampler."""
 MAX_CHURN = math.sqrt(2) - 1
 
 Noise = Callable[[tuple[int, ...]], Tensor]
@@ -30,9 +30,9 @@ Denoise = Callable[[Tensor, float, Tensor, "float | None"], Tensor]
 
 @dataclass(frozen=True)
 class SamplerConfig:
-    """One way of drawing a frame; the defaults are the paper's for Atari (3 Euler steps).
+    """Settings of a sampler; the defaults are the paper's for Atari (3 Euler steps).
 
-    DDPM is told by its number of steps alone.
+    DDPM uses only the number of steps.
     """
 
     diffusion: str = EDM
@@ -46,7 +46,7 @@ class SamplerConfig:
     rho: float = 7.0
     """Curvature of the schedule."""
     order: int = 1
-    """1: Euler (one network call a step); 2: Heun (two, but one for the last step)."""
+    """1: Euler (one network call a step); 2: Heun (two, one for the last step)."""
     s_churn: float = 0.0
     """Noise added per step, spread over the n steps; 0 is deterministic sampling."""
     s_tmin: float = 0.0
@@ -54,7 +54,7 @@ class SamplerConfig:
     s_tmax: float = math.inf
     """Churn only at σ of at most this."""
     s_noise: float = 1.0
-    """Scale of the churn noise."""
+    """Scale of churn noise."""
     s_cond: float = 0.0
     """Noise added to the context before every denoising step (CS:GO dynamics); it adds up over the steps."""
 
@@ -65,7 +65,7 @@ class SamplerConfig:
         return karras_schedule(self.num_steps_denoising, self.sigma_min, self.sigma_max, self.rho)
 
     def churn(self, sigma: float) -> float:
-        """γ at noise level σ: by how much the level is raised before the step."""
+        """γ at noise level σ: the relative increase of the level before the step."""
         return min(self.s_churn / self.num_steps_denoising, MAX_CHURN) if self.s_tmin <= sigma <= self.s_tmax else 0.0
 
     @property
@@ -84,8 +84,8 @@ def sample(
 ) -> Tensor:
     """Draws images of ``shape`` ``(B, C, H, W)`` given ``context`` ``(B, N, H, W)``, values in [-1, 1].
 
-    ``on_step`` sees the start and the result of every step. The start is a unit normal draw, deliberately not scaled
-    by sigma_max: it drifts less. Noise levels are Python numbers, so nothing here waits for the device.
+    ``on_step`` is called with the start and the result of every step. The start is a unit normal draw, deliberately not
+    scaled by sigma_max: this drifts less. Noise levels are Python numbers, so nothing here waits for the device.
     """
     if cfg.diffusion == DDPM:
         return _sample_ancestrally(denoise, noise, shape, context, cfg.schedule(), on_step)
@@ -119,7 +119,7 @@ def _sample_ancestrally(
     schedule: list[float],
     on_step: Callable[[Tensor], None] | None,
 ) -> Tensor:
-    """Algorithm 2 of Ho et al. (2020) over a part of the steps; D's clipping keeps x_0 in range, as their code does."""
+    """Algorithm 2 of Ho et al. (2020) over a subset of the steps; D clips x_0 to its range, as their code does."""
     x = noise(shape) * initial_scale(schedule[0])
     if on_step is not None:
         on_step(x)

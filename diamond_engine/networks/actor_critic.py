@@ -62,8 +62,8 @@ class ActorCritic(nn.Module):
     """Policy and value from one recurrent trunk.
 
     ``forward(obs, state)``: obs ``(B, C, H, W)`` in [-1, 1], state the LSTM cell's (h, c), each ``(B, lstm_dim)``.
-    Returns policy logits ``(B, A)``, values ``(B,)`` and the new state. ``encode`` and ``recur`` are its two halves,
-    apart so that the features of a whole sequence can be computed in one batch.
+    Returns policy logits ``(B, A)``, values ``(B,)`` and the new state. ``encode`` and ``recur`` are its two
+    parts, so that the features of a whole sequence can be computed in one batch.
     """
 
     def __init__(self, cfg: ActorCriticConfig) -> None:

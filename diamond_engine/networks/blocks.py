@@ -25,7 +25,7 @@ def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
 
 
 def group_count(channels: int) -> int:
-    """Groups of a group norm over so many channels."""
+    """Number of groups of a group norm over this many channels."""
     return max(1, channels // GROUP_SIZE)
 
 

@@ -41,8 +41,8 @@ class InnerModelConfig:
     noise_cond: bool = False
     """A second noise embedding tells the network how noisy its context is (CS:GO)."""
     patch_size: int = 1
-    """Side P of the square patches that are one position of the U-Net: P² times fewer positions, each of P²·C channels.
-    1 is the published network. H and W must be multiples of it."""
+    """Side P of a square patch. Each patch is one position of the U-Net, which has P² times fewer positions of P²·C
+    channels. 1 is the published network. H and W must be multiples of P."""
 
     def __post_init__(self) -> None:
         if self.patch_size < 1:
@@ -92,7 +92,7 @@ class InnerModel(nn.Module):
         nn.init.zeros_(self.conv_out.weight)
 
     def noise_embedding(self, c_noise: Tensor, c_noise_cond: Tensor | None) -> Tensor:
-        """What the noise levels ``(B,)`` of the frame and of its context add to the conditioning: ``(B, D)``."""
+        """The embedding of the noise levels ``(B,)`` of the frame and of its context: ``(B, D)``."""
         if self.noise_cond_emb is None:
             return self.noise_emb(c_noise)
         if c_noise_cond is None:
@@ -105,7 +105,7 @@ class InnerModel(nn.Module):
         return self.cond_proj(cond.to(self.conv_in.weight.dtype))
 
     def decode(self, features: Tensor, cond: Tensor) -> Tensor:
-        """All that follows the first convolution: ``(B, C0, H/P, W/P), (B, D)`` → ``(B, C, H, W)``."""
+        """Everything after the first convolution: ``(B, C0, H/P, W/P), (B, D)`` → ``(B, C, H, W)``."""
         patches = self.conv_out(self.norm_out(self.unet(features, cond)))
         return F.pixel_shuffle(patches, self.cfg.patch_size)
 

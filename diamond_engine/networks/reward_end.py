@@ -39,12 +39,12 @@ class RewardEndModelConfig:
     attn_depths: tuple[bool, ...] = (False, False, False, False)
     """Which levels have self-attention after every block."""
     pooled: bool = False
-    """Encode with the actor-critic's small CNN instead of the paper's; then ``channels`` are its levels, each halved by
-    a max pool, ``cond_channels`` are appended to its features, and ``depths`` and ``attn_depths`` mean nothing."""
+    """Encode with the actor-critic's small CNN instead of the paper's. ``channels`` are then its levels, each halved by
+    a max pool, ``cond_channels`` are appended to its features, and ``depths`` and ``attn_depths`` are ignored."""
 
 
 class RewardEndEncoder(nn.Module):
-    """Residual CNN over an image pair: ``(B, 2C, H, W), (B, D)`` → ``(B, F)`` from maps halved levels − 1 times.
+    """Residual CNN over an image pair: ``(B, 2C, H, W), (B, D)`` → ``(B, F)``. Maps are halved levels − 1 times.
 
     Unlike in the U-Net no residual branch starts at zero: there is no skip from input to output to preserve, and a
     first linear encoder hardly tells one frame from another (docs/training-notes.md).
@@ -78,8 +78,8 @@ class RewardEndEncoder(nn.Module):
 class PooledEncoder(nn.Module):
     """The actor-critic's CNN over an image pair, action embedding appended: ``(B, 2C, H, W), (B, D)`` → ``(B, F)``.
 
-    Not the paper's: it finds what is 2 pixels large (a ball, a digit) in a tenth of the updates, which matters
-    where there is no GPU (docs/training-notes.md).
+    Not the paper's: it learns objects of 2 pixels (a ball, a digit) in a tenth of the updates, which matters without a
+    GPU (docs/training-notes.md).
     """
 
     def __init__(self, cfg: RewardEndModelConfig) -> None:
@@ -146,7 +146,7 @@ class RewardEndBatch:
     mask: Tensor
     """False for padding, bool ``(B, T)``."""
     mean_count: Tensor | None = None
-    """Transitions to divide by, a scalar, where these are a part of a batch; None: as many as are not padding."""
+    """Number of transitions to divide by, a scalar, if these are a part of a batch; None: count all but padding."""
 
 
 @dataclass(frozen=True)

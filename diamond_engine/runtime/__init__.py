@@ -1,4 +1,4 @@
-"""Where and how networks run: device, precision, and the fast paths, each a rewrite of a plain one."""
+"""Where and how networks run: device, precision, and fast paths, each a rewrite of a plain one."""
 
 from diamond_engine.runtime.cpu.building import kernels_are_built
 from diamond_engine.runtime.devices import available_devices, device_name, wait_for

@@ -13,7 +13,7 @@ from diamond_engine.runtime.cpu.processor import processor_field
 
 VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 WARM_UP_CALLS = 3
-"""Before a capture, as torch's notes have it."""
+"""Calls before a capture, as torch's notes recommend."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -44,7 +44,7 @@ def available_devices() -> list[str]:
 
 
 def device_name(device: torch.device) -> str:
-    """What a person calls the device, such as ``NVIDIA H100`` or ``AMD EPYC (2 threads)``."""
+    """A readable name of the device, such as ``NVIDIA H100`` or ``AMD EPYC (2 threads)``."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "cpu":
@@ -53,14 +53,14 @@ def device_name(device: torch.device) -> str:
 
 
 def has_native_bfloat16(device: torch.device) -> bool:
-    """Whether a GPU computes in bfloat16 itself."""
+    """Whether a GPU supports bfloat16 in hardware."""
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def numbered_device(name: str, number: int) -> torch.device:
-    """The device that ``choose_device`` finds, or, of several GPUs, the one with this number, made the current one.
+    """The device that ``choose_device`` finds or, of several GPUs, the one with this number, made the current one.
 
-    Raises as ``choose_device`` does, and ``DiamondError`` where there are fewer GPUs.
+    Raises what ``choose_device`` raises, and ``DiamondError`` if there are fewer GPUs.
     """
     device = choose_device(name)
     if device.type != "cuda":
@@ -73,7 +73,7 @@ def numbered_device(name: str, number: int) -> torch.device:
 
 
 def gpus() -> list[str]:
-    """The GPUs that this process may use, as ``only_gpu`` takes them; none where they cannot be told apart."""
+    """The GPUs that this process may use, in the form that ``only_gpu`` takes; empty if they cannot be told apart."""
     if not torch.cuda.is_available():
         return []
     visible = os.environ.get(VISIBLE_GPUS)
@@ -83,12 +83,12 @@ def gpus() -> list[str]:
 
 
 def only_gpu(name: str) -> dict[str, str]:
-    """Environment of a process that shall see this GPU alone."""
+    """Environment variables of a process that sees only this GPU."""
     return {VISIBLE_GPUS: name}
 
 
 def communication_backend(device: torch.device) -> str:
-    """What processes that train together talk through; what is on the CPU always by gloo."""
+    """The communication backend of processes that train together; tensors on the CPU always use gloo."""
     return "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
 
 
@@ -101,23 +101,23 @@ def wait_for(device: torch.device) -> None:
 
 
 def can_record(device: torch.device) -> bool:
-    """Whether ``record`` knows how to."""
+    """Whether ``record`` supports the device."""
     return device.type == "cuda"
 
 
 def record(
     call: Callable[[], None], changed: Sequence[Tensor], generator: torch.Generator, device: torch.device
 ) -> Callable[[], None]:
-    """What ``call`` has a GPU do, recorded once as a CUDA graph; what is returned does all of it again.
+    """Records the GPU work of ``call`` as a CUDA graph and returns a function that repeats it.
 
-    ``call`` must change nothing but tensors that stay where they are, of which those in ``changed`` are as before
-    afterwards, and take random numbers from ``generator`` alone. Torch's recipe: a few calls on a stream of their own,
-    then one that is captured. Raises ``RuntimeError`` where something in it cannot be captured.
+    ``call`` may change only tensors that keep their place in memory, and take random numbers only from ``generator``.
+    Recording restores the tensors in ``changed``. It follows torch's recipe: a few calls on a separate stream, then one
+    that is captured. Raises ``RuntimeError`` if something in ``call`` cannot be captured.
     """
     before, drawn = [tensor.clone() for tensor in changed], generator.get_state()
     stream, ordinary = torch.cuda.Stream(device), torch.cuda.current_stream(device)
     try:
-        # Entered outermost, so that the ordinary stream is current again whatever a failed capture leaves.
+        # The outermost context: the ordinary stream is current again even after a failed capture.
         with torch.cuda.device(device), torch.cuda.stream(ordinary):
             stream.wait_stream(ordinary)
             with torch.cuda.stream(stream):
@@ -137,5 +137,5 @@ def record(
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """The most bytes that torch ever held on the device; None where it does not count them."""
+    """The peak of bytes that torch held on the device; None if it does not count them."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None

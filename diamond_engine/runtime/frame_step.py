@@ -1,4 +1,4 @@
-"""All that a step of dreams asks of the device, in place: one function without arguments, so that it can be recorded.
+"""One step of dreams on the device, in place: a function without arguments, so that it can be recorded.
 
 Shapes: B dreams, L context length, K full-resolution frames, C channels, A entries of an action vector, H height, W
 width (h, w before upsampling).
@@ -18,39 +18,39 @@ from diamond_engine.networks.reward_end import LSTMState, RewardEndModel
 from diamond_engine.runtime.frames import FrameDenoiser
 
 OnStage = Callable[[str, Tensor], None]
-"""Is told which stage of the world model has drawn which frames ``(B, C, H, W)``; they are good until the next step."""
+"""Called with the name of a stage and the frames ``(B, C, H, W)`` it drew, which are valid until the next step."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What dreams are made of. Its tensors change in place and stay where they are."""
+    """The state of dreams. Its tensors change in place and keep their place in memory."""
 
     frames: Tensor
     """The newest frames of the dynamics model, ``(B, L, C, h, w)``, oldest first."""
     actions: Tensor
-    """What was done at them, ``(B, L)`` or ``(B, L, A)``; the last entry is the action to take."""
+    """The action taken at each frame, ``(B, L)`` or ``(B, L, A)``; the last entry is the action to take."""
     full_res: Tensor | None
     """The newest frames of the upsampler, if there is one, ``(B, K, C, H, W)``."""
     state: LSTMState | None
-    """Of the reward/end model, if there is one."""
+    """State of the reward/end model, if there is one."""
     rewards: Tensor
-    """Of the last step, ``(B,)``."""
+    """Rewards of the last step, ``(B,)``."""
     ends: Tensor
     """Whether the last step ended the dream, bool ``(B,)``."""
 
     @property
     def tensors(self) -> list[Tensor]:
-        """All of them."""
+        """All tensors."""
         optional = [] if self.full_res is None else [self.full_res]
         return [self.frames, self.actions, self.rewards, self.ends, *optional, *(self.state or ())]
 
     @property
     def shown(self) -> Tensor:
-        """The newest frame as it is to be seen, ``(B, C, H, W)``."""
+        """The newest frame to show, ``(B, C, H, W)``."""
         return (self.frames if self.full_res is None else self.full_res)[:, -1]
 
     def begin(self, where: Tensor, start: Memory) -> None:
-        """Where ``(B,)`` holds, dreams go on from those of ``start``, one after the other; results stay."""
+        """Restarts the dreams where mask ``(B,)`` holds from those of ``start``, in order. Rewards and ends stay."""
         self.frames[where], self.actions[where] = start.frames, start.actions
         if self.full_res is not None and start.full_res is not None:
             self.full_res[where] = start.full_res
@@ -59,7 +59,7 @@ class Memory:
 
 
 class FrameStep:
-    """Draws and judges the next frame of every dream. Nothing in it waits for the device."""
+    """Draws the next frame of every dream and samples its reward and end. Nothing in it waits for the device."""
 
     def __init__(
         self,
@@ -69,12 +69,12 @@ class FrameStep:
         generator: torch.Generator | None,
         on_stage: OnStage,
     ) -> None:
-        """``generator`` is the source of all noise (None: torch's); ``on_stage`` is told of every stage."""
+        """``generator`` is the source of all noise (None: torch's); ``on_stage`` is called after every stage."""
         self.dynamics, self.upsampler, self.reward_end = dynamics, upsampler, reward_end
         self._generator, self._on_stage = generator, on_stage
 
     def draw(self, memory: Memory) -> None:
-        """Takes the last of the memory's actions; then there is a blank one for the next."""
+        """Takes the last action of the memory, then appends a blank one for the next step."""
         frame = self.dynamics.draw(self._noise, memory.frames[:, -1].shape, memory.frames.flatten(1, 2), memory.actions)
         self._on_stage("dynamics", frame)
         self._judge(memory, frame)
@@ -92,7 +92,7 @@ class FrameStep:
         _push(full_res, self.upsampler.draw(self._noise, full_res[:, -1].shape, context, None))
 
     def _judge(self, memory: Memory, frame: Tensor) -> None:
-        """Samples rewards and ends of the transition to the frame; none without a reward/end model."""
+        """Samples rewards and ends of the transition to the frame, if there is a reward/end model."""
         if self.reward_end is None or memory.state is None:
             return
         *logits, state = self.reward_end(memory.frames[:, -1:], memory.actions[:, -1:], frame[:, None], memory.state)
@@ -107,5 +107,5 @@ class FrameStep:
 
 
 def _push(past: Tensor, newest: Tensor) -> None:
-    """``(B, T, …)``, of which the oldest goes as the newest ``(B, …)`` comes, in place."""
+    """Drops the oldest entry of ``(B, T, …)`` and appends the newest ``(B, …)``, in place."""
     past.copy_(torch.cat((past[:, 1:], newest[:, None]), dim=1))

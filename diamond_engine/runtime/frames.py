@@ -1,4 +1,4 @@
-"""The denoiser prepared for drawing frames with one sampler: what is known beforehand is computed beforehand.
+"""The denoiser prepared for one sampler: everything that does not depend on the frame is computed beforehand.
 
 Shapes: B batch, n noise levels, N context channels, C channels, H height, W width, P side of a patch,
 M width of the conditioning.
@@ -24,13 +24,13 @@ class Level:
     """A noise level of the schedule."""
 
     index: int
-    """Its place in the schedule, the noisiest first."""
+    """Its index in the schedule, the noisiest first."""
     conditioners: Conditioners
-    """EDM's coefficients, for any batch: one value each."""
+    """EDM's coefficients, one value each for any batch."""
 
 
 class Trunk(nn.Module):
-    """F_θ after the context's part of the first convolution; takes its modules out of an ``InnerModel``.
+    """F_θ after the context's part of the first convolution. It takes its modules from an ``InnerModel``.
 
     ``forward(noisy, features, conditioning)``: noisy patches, float32 ``(B, P²·C, H/P, W/P)``, already scaled by c_in,
     features of the context ``(B, C0, H/P, W/P)``, conditioning ``(B, M)``. Returns patches like the noisy ones.
@@ -48,7 +48,7 @@ class Trunk(nn.Module):
 
 
 class FrameDenoiser(nn.Module):
-    """D_θ at the noise levels of one sampler; stands in for a ``Denoiser`` where frames are drawn.
+    """D_θ at the noise levels of one sampler. It replaces a ``Denoiser`` for drawing frames.
 
     Once for all: coefficients and noise embeddings of every level. Once per frame: the conditioning for every level, in
     one batch, and the context's part of the first convolution (anew per step where the sampler adds noise to the
@@ -56,7 +56,7 @@ class FrameDenoiser(nn.Module):
     """
 
     def __init__(self, denoiser: Denoiser, sampler: SamplerConfig) -> None:
-        """Takes the networks of ``denoiser``, in their place and precision, which is not to be used any more."""
+        """Takes the networks of ``denoiser``, on their device and in their precision. It must not be used any more."""
         super().__init__()
         self.cfg = denoiser.cfg
         self.sampler = sampler
@@ -75,15 +75,15 @@ class FrameDenoiser(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where frames are drawn."""
+        """Device on which frames are drawn."""
         return self._noise_embeddings.device
 
     def draw(self, noise: Noise, shape: tuple[int, ...], context: Tensor, act: Tensor | None) -> Tensor:
-        """A frame of every dream, of ``shape`` ``(B, C, H, W)``, given context ``(B, N, H, W)`` and actions."""
+        """Draws a frame of every dream, of ``shape`` ``(B, C, H, W)``, given context ``(B, N, H, W)`` and actions."""
         return sample(self.given_actions(act), noise, shape, context, self.sampler)
 
     def given_actions(self, act: Tensor | None) -> Denoise:
-        """See ``Denoiser.given_actions``; to be called once per frame. σ must be a level of the sampler."""
+        """See ``Denoiser.given_actions``; call it once per frame. σ must be a level of the sampler."""
         conditioning = self.inner_model.conditioning(self._noise_embeddings, act)  # (n, B, M), or (n, 1, M)
         weight, patch = self.conv_context.weight, self.cfg.inner_model.patch_size
         seen: Tensor | None = None
@@ -107,7 +107,7 @@ class FrameDenoiser(nn.Module):
 
 
 def _split(conv: nn.Conv2d, noisy_channels: int, sigma_data: float) -> tuple[nn.Conv2d, nn.Conv2d]:
-    """The first convolution in two: over the context, with the division by σ_data, and over the noisy frame."""
+    """Splits the first convolution in two: over the context, with the division by σ_data, and over the noisy frame."""
     weight = conv.weight.detach()
     over_context, over_noisy = weight[:, :-noisy_channels] / sigma_data, weight[:, -noisy_channels:]
     return _convolution(over_context, conv.bias), _convolution(over_noisy, None)

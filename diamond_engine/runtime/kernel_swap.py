@@ -1,4 +1,4 @@
-"""Starting at once on torch's kernels and going on with the CPU's own: they are built beside what runs meanwhile."""
+"""Starts at once on torch's kernels and swaps to the CPU's own, which are built in the background."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from diamond_engine.runtime.owner import Runtime
 
 
 class KernelSwap:
-    """The better runtime that follows another one, which then is at an end."""
+    """A runtime on the CPU's own kernels that will replace one on torch's."""
 
     def __init__(self, plain: Runtime) -> None:
-        """Begins to build."""
+        """Starts to build the kernels."""
         self._plain = plain
         self._build: BackgroundBuild | None = BackgroundBuild()
 
     def poll(self) -> Runtime | None:
-        """The runtime to go on with, once, as soon as it is known; not compiled where that has failed, with a note.
+        """Returns the new runtime once, when it is ready, else None. After a failed build it is plain, with a note.
 
-        Waits for nothing, and is to be called by the thread that owns the device.
+        Does not wait. Only the thread that owns the device may call it.
         """
         if self._build is None or not self._build.finished:
             return None
@@ -37,7 +37,7 @@ class KernelSwap:
 def choose_at_once(
     device: str = "auto", dtype: str = "auto", *, compile: bool = True
 ) -> tuple[Runtime, KernelSwap | None]:
-    """What ``Runtime.choose`` chooses, without waiting for a compiler; where one is needed, what will follow it.
+    """Like ``Runtime.choose``, but does not wait for a compiler. If one is needed, also returns the swap to come.
 
     Raises what ``Runtime.choose`` raises.
     """

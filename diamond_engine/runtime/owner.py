@@ -40,20 +40,20 @@ class Runtime:
     kernels: Kernels | None = field(default=None, compare=False, repr=False)
     """The CPU's own kernels; None: torch's."""
     only_norms: bool = field(default=False, compare=False)
-    """Of the kernels only those for norms are used: torch's convolutions are the faster."""
+    """Use only the kernels' norms, since torch's convolutions are faster."""
     records: bool = field(default=False, compare=False)
-    """Whether whole frames are recorded on a GPU and replayed, rather than launched kernel by kernel."""
+    """Whether frame steps are recorded on a GPU and replayed, instead of launched kernel by kernel."""
     notes: tuple[str, ...] = field(default=(), compare=False)
-    """What was measured to choose, and why something faster could not be had."""
+    """What was measured for the choice, and why something faster is not available."""
 
     @classmethod
     def choose(cls, device: str | Runtime = "auto", dtype: str = "auto", *, compile: bool = True) -> Runtime:
         """Resolves ``auto``: the best device present, the faster precision (on a CPU: measured, once a machine).
 
-        ``compile`` is for the kernels of a CPU: built at the first start on a machine, in seconds, loaded at every
-        later one; where that fails, torch's own are used and ``describe`` says why. On a GPU it is for ``recorded``.
-        The precision does not depend on it. A runtime in place of a device's name stands for itself. Raises
-        ``UsageError`` for unknown names, ``DiamondError`` for a device that is not there.
+        ``compile`` on a CPU: use its own kernels. They are built at the first start on a machine, in seconds, then
+        loaded. If that fails, torch's own are used and ``describe`` says why. On a GPU it enables ``recorded``.
+        The precision does not depend on it. A runtime instead of a device name is returned itself. Raises
+        ``UsageError`` for unknown names, ``DiamondError`` for a missing device.
         """
         if isinstance(device, Runtime):
             return device
@@ -72,7 +72,7 @@ class Runtime:
         return runtime.with_kernels() if compile else runtime
 
     def with_kernels(self, load: Callable[[], Kernels] = load_kernels) -> Runtime:
-        """The same, on a CPU by its own kernels; a note says why not, or why only by those for norms."""
+        """The same runtime on the CPU's own kernels. A note says why not, or why only the norms use them."""
         if self.device.type != "cpu":
             return self
         try:
@@ -87,7 +87,7 @@ class Runtime:
         return replace(self, kernels=kernels, only_norms=True, notes=(*self.notes, f"compiled norms: {note}"))
 
     def check_follows(self, other: Runtime) -> None:
-        """Raises ``UsageError`` unless what ran on ``other`` can go on here: on its device, in its precision."""
+        """Raises ``UsageError`` unless this runtime can replace ``other``: same device, same precision."""
         if self != other:
             raise UsageError(f"what runs on {other.device} in {other.dtype_name} cannot go on on {self.describe()}")
 
@@ -103,14 +103,14 @@ class Runtime:
 
     @property
     def same_on_any_threads(self) -> bool:
-        """Whether what networks compute does not depend on how many threads share it, to the last bit."""
+        """Whether the networks' results are the same on any number of threads, to the last bit."""
         return self.kernels is not None and not self.only_norms
 
     def for_inference(self, network: Network) -> Network:
-        """A copy of a network here, its weights in ``dtype``, channels-last, without gradients, rewritten to be fast.
+        """A fast copy of a network on the device: weights in ``dtype``, channels-last, no gradients, rewritten.
 
-        It is made tensor by tensor: of memory-mapped weights only the copy takes memory. It computes the same function
-        but has other parameters: it cannot be saved.
+        It is made tensor by tensor, so that memory-mapped weights take memory only once. It computes the same function
+        but has other parameters, so it cannot be saved.
         """
         network = self._copied(network)
         merge_all_projections(network)
@@ -123,7 +123,7 @@ class Runtime:
         return self._compiled(FrameDenoiser(denoiser, sampler))
 
     def plain(self, network: Network) -> Network:
-        """Like ``for_inference``, but as it is written: what the fast paths are compared with."""
+        """Like ``for_inference``, but without rewrites: the reference for the fast paths."""
         return self._copied(network)
 
     def _copied(self, network: Network) -> Network:
@@ -146,9 +146,9 @@ class Runtime:
         return network
 
     def for_training(self, network: Network) -> Network:
-        """Moves a network here with float32 weights, channels-last; ``autocast`` chooses the precision. In place.
+        """Moves a network to the device in place: float32 weights, channels-last; ``autocast`` chooses the precision.
 
-        On a CPU its residual blocks learn through the kernels.
+        On a CPU its residual blocks use the kernels' norms.
         """
         if self.kernels is not None:
             fuse_norms(network)
@@ -163,9 +163,9 @@ class Runtime:
     def recorded(
         self, call: Callable[[], None], changed: Sequence[Tensor], generator: torch.Generator
     ) -> Callable[[], None]:
-        """A call that has the device do the same as ``call``, at less cost where it can be recorded (see ``record``).
+        """A function that does the same work as ``call``, at less cost if the device can record it (see ``record``).
 
-        It may be made by this thread alone. Where recording fails it is ``call`` itself, with a warning.
+        Only this thread may call it. If recording fails it is ``call`` itself, with a warning.
         """
         if not self.records:
             return call

@@ -1,6 +1,6 @@
 """Rewrites of networks for inference on any device: the same function in fewer, larger steps.
 
-They work in place on the copy that ``Runtime`` makes; plain networks stay as they are. Shapes: B batch, D size of the
+They work in place on the copy that ``Runtime`` makes; the plain networks do not change. Shapes: B batch, D size of the
 conditioning vector, M = sum of 2C over all adaptive group norms.
 """
 
@@ -15,7 +15,7 @@ from diamond_engine.networks.reward_end import RewardEndEncoder, RewardEndModel
 
 
 class Columns(nn.Module):
-    """The columns ``start`` to ``stop`` of a matrix ``(B, M)``: what is left of a projection that was merged."""
+    """The columns ``start`` to ``stop`` of a matrix ``(B, M)``: replaces a projection that was merged."""
 
     def __init__(self, start: int, stop: int) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Columns(nn.Module):
 def merge_projections(network: nn.Module) -> nn.Linear:
     """Takes the projections out of all adaptive group norms and returns them as one: ``(B, D)`` → ``(B, M)``.
 
-    What the network wants as its conditioning is now the result, of which every norm reads its own columns.
+    The network's conditioning is then that result, and every norm reads its own columns.
     """
     norms = [module for module in network.modules() if isinstance(module, AdaptiveGroupNorm)]
     merged = nn.Linear(norms[0].linear.in_features, sum(norm.linear.out_features for norm in norms), device="meta")

@@ -1,7 +1,7 @@
-"""How many threads steps run on, chosen while they run.
+"""Chooses the number of threads for steps while they run.
 
-Threads that share a step wait for each other at every layer. Where another program takes the core of one of them, all
-wait for it, and a single thread is many times as fast. So a step in a while is tried with more or fewer threads.
+Threads that share a step wait for each other at every layer. If another program takes the core of one of them, all
+wait for it, and a single thread is many times as fast. So now and then a step is tried with more or fewer threads.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from typing import Self
 import torch
 
 RECENT = 5
-"""Steps whose median says how long one takes now."""
+"""Number of recent steps whose median is the current time of a step."""
 LEAST_RECENT = 2
-"""Steps before anything is compared with them."""
+"""Number of steps before the first comparison."""
 BETTER = 0.85
-"""A trial that takes less than this part of the recent median is followed."""
+"""A trial is adopted if it takes less than this fraction of the recent median."""
 SUSPICIOUS = 2.0
-"""Two steps in a row that take so many times the recent median are reason enough for a trial."""
+"""Two steps in a row that take this many times the recent median start a trial."""
 SHORTEST_WAIT, LONGEST_WAIT = 8, 512
-"""Steps from one trial to the next; twice as many after every trial that brought nothing."""
+"""Steps from one trial to the next; doubled after every trial without a gain."""
 COST = 0.02
-"""Share of the time of all steps that trials may lose."""
+"""Share of the total time that trials may cost."""
 
 
 class ThreadChoice:
     """Times steps and sets the number of torch's threads, on which the kernels run, for each.
 
-    It is for steps whose result does not depend on the number (``Runtime.same_on_any_threads``), and for one thread. As
-    a context it gives torch its threads back at the end.
+    Results must not depend on the number (``Runtime.same_on_any_threads``). Only one thread may use it. As a context it
+    restores torch's number of threads at the end.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class ThreadChoice:
         most: int | None = None,
         set_threads: Callable[[int], None] = torch.set_num_threads,
     ) -> None:
-        """``most``: threads to begin with, and never to exceed; None: as many as torch uses now."""
+        """``most``: the first and largest number of threads; None: as many as torch uses now."""
         self._clock, self._set = clock, set_threads
         self._counts = _halved(torch.get_num_threads() if most is None else most)
         self._at = 0
@@ -53,12 +53,12 @@ class ThreadChoice:
 
     @property
     def count(self) -> int:
-        """Threads that steps run on now, but for trials."""
+        """Current number of threads, apart from trials."""
         return self._counts[self._at]
 
     @contextmanager
     def step(self) -> Generator[None]:
-        """Context of one step, which runs on the threads that were chosen, or on trial by others."""
+        """Context of one step, which runs on the chosen number of threads or is a trial with another."""
         trial = self._trial()
         self._set(self._counts[self._at if trial is None else trial])
         began = self._clock()
@@ -90,7 +90,7 @@ class ThreadChoice:
         self._recent.append(seconds)
         self._since_trial += 1
         if self._slow >= 2:
-            while len(self._recent) > self._slow:  # what was before is no measure of what is now
+            while len(self._recent) > self._slow:  # earlier times are not comparable any more
                 self._recent.popleft()
 
     def _judge(self, trial: int, seconds: float) -> None:
@@ -107,5 +107,5 @@ class ThreadChoice:
 
 
 def _halved(most: int) -> list[int]:
-    """``most``, a half of it, and so on to 1."""
+    """``most``, half of it, and so on down to 1."""
     return [most] if most <= 1 else [most, *_halved(most // 2)]

@@ -1,6 +1,6 @@
-"""Building the CPU's own kernels: C++ compiled once for this machine, in seconds, then kept in the platform's cache.
+"""Builds the CPU's own kernels: C++ compiled once for this machine, in seconds, then kept in the platform's cache.
 
-Run as a program it builds them and says why if it cannot: ``BackgroundBuild`` is that, behind a game that is played.
+Run as a program, it builds them or says why it cannot. ``BackgroundBuild`` runs it while a game is played.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from diamond_engine.runtime.cpu.processor import processor_field
 SOURCE = Path(__file__).with_name("kernels.cpp")
 COMPILERS = ("c++", "g++", "clang++")
 GENTLY = ("nice", "-n", "15")
-"""Puts a compiler behind a game that is being played."""
+"""Runs the compiler with low priority: a game is being played meanwhile."""
 FLAGS = ("-std=gnu++17", "-O2", "-march=native", "-fPIC", "-fopenmp")
 BUILD_SECONDS = 300
 PROGRAM = "from diamond_engine.runtime.cpu.building import main; main()"
 
 
 class KernelsUnavailableError(Exception):
-    """Why there are no kernels here; networks run through torch's."""
+    """Says why there are no kernels here; networks then run on torch's."""
 
 
 def kernels_are_built() -> bool:
-    """Whether ``load_kernels`` finds them in the cache, whole, and so returns at once."""
+    """Whether undamaged kernels are in the cache, so that ``load_kernels`` returns at once."""
     with suppress(KernelsUnavailableError):
         return in_cache(cache_folder(), find_compiler(os.environ.get("CXX", ""))) is not None
     return False
@@ -47,33 +47,33 @@ def has_compiler() -> bool:
 
 
 class BackgroundBuild:
-    """A process of low priority that fills the cache, also where this one ends before it is done."""
+    """A process of low priority that builds the kernels into the cache, even if this process ends first."""
 
     def __init__(self) -> None:
-        """Begins."""
+        """Starts the process."""
         self._process = subprocess.Popen(
             (*_gently(), sys.executable, "-c", PROGRAM),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            process_group=0,  # Ctrl-C is for the game; in a session of its own Linux would not let it come second
+            process_group=0,  # Ctrl-C is for the game; in a session of its own Linux would ignore its low priority
         )
 
     @property
     def finished(self) -> bool:
-        """Whether it has come to its end; waits for nothing."""
+        """Whether the process has ended. Does not wait."""
         return self._process.poll() is not None
 
     def check(self) -> None:
-        """Waits for its end. Raises ``KernelsUnavailableError`` saying why it has failed, if it has."""
+        """Waits for the process to end. Raises ``KernelsUnavailableError`` saying why it failed."""
         output, _ = self._process.communicate()
         if self._process.returncode != 0:
             raise KernelsUnavailableError(output.strip() or f"exit code {self._process.returncode}")
 
 
 def main() -> None:
-    """Builds the kernels into the cache unless they are there; says why and exits with 1 where that fails."""
+    """Builds the kernels into the cache unless they are there. On failure prints why and exits with 1."""
     try:
         compiler, folder = find_compiler(os.environ.get("CXX", "")), cache_folder()
         if in_cache(folder, compiler) is None:
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def find_compiler(name: str) -> tuple[str, ...]:
-    """The command of the compiler called ``name`` (empty: of the first there is).
+    """The command of the compiler called ``name`` (empty: the first one found).
 
     Raises ``KernelsUnavailableError`` where there is none.
     """
@@ -106,7 +106,7 @@ def in_cache(folder: Path, compiler: tuple[str, ...]) -> Path | None:
 
 
 def build(compiler: tuple[str, ...], folder: Path) -> Path:
-    """Compiles, then links without OpenMP: it must be that of torch, a second one would fight for the same cores.
+    """Compiles, then links without OpenMP: torch's must be used, since a second one would compete for the same cores.
 
     Returns the library. Raises ``KernelsUnavailableError``.
     """
@@ -125,7 +125,7 @@ def build(compiler: tuple[str, ...], folder: Path) -> Path:
 
 
 def _fingerprint(compiler: tuple[str, ...]) -> str:
-    """Changes with the source, the way it is built, and the processor it is built for."""
+    """A key that changes with the source, the way it is built, and the processor it is built for."""
     parts = (SOURCE.read_text(), *compiler, *FLAGS, processor_field("model name"), processor_field("flags"))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 

@@ -1,6 +1,6 @@
 """Modules that run programs of the CPU's kernels in place of the plain networks.
 
-A program is written for the first input and then lets go of the plain network: the size of images is a world's own.
+A program is written for the first input, whose size is fixed for a world; then the plain network is released.
 Shapes: B batch, C channels, H height, W width, F features, M width of a modulation, C0 channels of the first level.
 """
 
@@ -22,7 +22,7 @@ from diamond_engine.runtime.cpu.translation import (
 from diamond_engine.runtime.frames import Trunk
 
 LARGE = 1 << 20
-"""Weights of a product for which it counts how fast they are read."""
+"""Fewest weights of a product for which the speed of reading them matters."""
 
 
 class CompiledTrunk(nn.Module):
@@ -70,7 +70,7 @@ class CompiledEncoder(nn.Module):
         self._plain: RewardEndEncoder | ActorCriticEncoder | None = plain
         self._is_flat = isinstance(plain, RewardEndEncoder)
         convolutions = [module for module in plain.modules() if isinstance(module, nn.Conv2d)]
-        self._channels = None if self._is_flat else convolutions[-1].out_channels  # the others are zeros
+        self._channels = None if self._is_flat else convolutions[-1].out_channels  # the other channels are zeros
         self._dtype = next(plain.parameters()).dtype
         self._kernels = kernels
         self._written: tuple[Program, Room] | None = None
@@ -102,7 +102,7 @@ class CompiledEncoder(nn.Module):
 class CompiledLinear(nn.Module):
     """``nn.Linear``: ``(…, F)`` → ``(…, M)``. Its weights are packed once, and read once a call by all threads.
 
-    What is multiplied is the width of an image here.
+    The rows are treated as the pixels of an image.
     """
 
     def __init__(self, plain: nn.Linear, kernels: Kernels) -> None:
@@ -126,9 +126,9 @@ class CompiledLinear(nn.Module):
 
 
 class CompiledCell(nn.Module):
-    """``nn.LSTMCell`` with bias, as one product: ``(B, F)``, two halves of the state ``(B, D)`` → the new halves.
+    """``nn.LSTMCell`` with bias, as one product: ``(B, F)`` and the state (h, c), ``(B, D)`` each → the new state.
 
-    The weights are packed once and read once a call, whatever the batch, which is the width of an image here.
+    The weights are packed once and read once a call for any batch, which is treated as the width of an image.
     """
 
     def __init__(self, plain: nn.LSTMCell, kernels: Kernels) -> None:
@@ -181,13 +181,13 @@ class OneStepLSTM(nn.Module):
 
 
 def compiled_cell(plain: nn.LSTMCell, kernels: Kernels) -> nn.Module:
-    """The cell by the kernels; itself where they do not know its size."""
+    """The cell on the kernels, or the cell itself if they do not support its size."""
     known = plain.hidden_size % LANES == 0 and (plain.input_size + plain.hidden_size) % 2 == 0
     return CompiledCell(plain, kernels) if known else plain
 
 
 def cell_of(plain: nn.LSTM) -> nn.LSTMCell:
-    """The cell of an LSTM of one layer: torch's own LSTM packs its weights anew at every call."""
+    """The cell of an LSTM of one layer. Torch's own LSTM packs its weights again at every call."""
     cell = nn.LSTMCell(plain.input_size, plain.hidden_size, device="meta")
     for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
         setattr(cell, name, getattr(plain, f"{name}_l0"))
@@ -195,13 +195,13 @@ def cell_of(plain: nn.LSTM) -> nn.LSTMCell:
 
 
 def is_large(plain: nn.Linear) -> bool:
-    """Whether a product is worth the kernels, and of a size they know."""
+    """Whether a product gains from the kernels and has a size they support."""
     fits = plain.out_features % LANES == 0 and plain.in_features % 2 == 0
     return fits and plain.weight.numel() >= LARGE and "bias" in dict(plain.named_parameters())
 
 
 def compile_for_cpu(network: nn.Module, kernels: Kernels) -> None:
-    """Replaces in place what the kernels can run: denoiser trunks, encoders, LSTMs, large products."""
+    """Replaces in place all modules that the kernels can run: denoiser trunks, encoders, LSTMs, large products."""
     for name, child in network.named_children():
         if isinstance(child, nn.LSTM):
             setattr(network, name, OneStepLSTM(compiled_cell(cell_of(child), kernels), child.hidden_size))

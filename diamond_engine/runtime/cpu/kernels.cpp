@@ -51,7 +51,7 @@ inline To converted(From from) {
     return __builtin_convertvector(from, To);
 }
 #else
-// Two halves of a size that the processor has: GCC sends a wider vector through memory, 20 times as slow.
+// Two halves of the processor's own size: GCC passes a wider vector through memory, 20 times as slow.
 template <typename Part>
 struct Two {
     Part low, high;
@@ -265,7 +265,7 @@ struct BFloat16 {
     }
 };
 
-// e^x to a few ulp: 2^n, put into the exponent, times the exponential series of what is left (at most ln(2) / 2).
+// e^x to a few ulp: 2^n, put into the exponent, times the exponential series of the rest (at most ln(2) / 2).
 inline Floats exponential(Floats x) {
     x = smaller(larger(x, Floats{} - 87.f), Floats{} + 87.f);
     const Floats shifted = x * 1.44269504f + 12582912.f;  // adding 1.5·2^23 rounds to a whole number in the low bits
@@ -376,7 +376,7 @@ class Image {
 
     Rows rows(int64_t height) const { return {height * rank_ / team_.size, height * (rank_ + 1) / team_.size}; }
 
-    // The first pixel inside the border, having cleared this thread's part of the border.
+    // Clears this thread's part of the border and returns the first pixel inside it.
     T* inside(const Step& step) const {
         T* out = data(step.out);
         if (!step.border) return out;
@@ -434,7 +434,7 @@ class Image {
                     T::store(out + (y * step.out.width + x) * step.out.pitch + c, value(y, x, c));
     }
 
-    // An image for `convolve_pairs`: two pixels side by side and their neighbours become what four products need
+    // An image for `convolve_pairs`: two pixels side by side and their neighbours become the inputs of four products
     // instead of six (Winograd's F(2, 3) along rows), summed in float32 and rounded once. Four planes a row, with a row
     // of zeros above and below.
     template <typename Value>
@@ -523,7 +523,7 @@ class Image {
                             step.channels * sizeof(T));
     }
 
-    // Threads share the rows, or, of a single row, the blocks of output channels.
+    // Threads share the rows or, if there is only one row, the blocks of output channels.
     void convolve(const Step& step) const {
         const T* weights = static_cast<const T*>(step.weights);
         const Rows mine = step.height == 1 ? rows(step.vectors) : Rows{0, step.vectors};
@@ -564,7 +564,7 @@ class Image {
         });
     }
 
-    // The same from four planes (see `pairs`): kernel rows alone are left to sum over, then two pixels come of four sums.
+    // The same from four planes (see `pairs`): sums over kernel rows only, then makes two pixels of four sums.
     template <int VECTORS>
     void convolve_pairs(const Step& step, const T* weights, int64_t first, int64_t y) const {
         const int64_t pitch = step.in.pitch, count = (step.width + 1) / 2, plane = count * pitch;
@@ -685,7 +685,7 @@ class Image {
         }
     }
 
-    // Products of a query with all keys, minus infinity where there is no position; returns the largest.
+    // Products of a query with all keys, minus infinity for padding; returns the largest.
     static float score(const float* query, const float* keys, float* scores, int64_t positions, int64_t padded) {
         Floats most = Floats{} - INFINITY;
         for (int64_t j = 0; j < padded; j += LANES) {
@@ -786,7 +786,7 @@ struct Modulated {
     int64_t batch, pixels, channels, threads;
 };
 
-// What becomes of one image: h = factor · x + offset per channel, then SiLU.
+// One image: h = factor · x + offset per channel, then SiLU.
 struct Affine {
     std::vector<float> mean, inverse;  // per group
     std::vector<float> factor, offset;  // per channel

@@ -1,4 +1,4 @@
-"""The CPU's own kernels: a library of C++ that was built for this machine (see ``building``), loaded and called."""
+"""Loads and calls the CPU's own kernels, a C++ library that was built for this machine (see ``building``)."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ class Kernels:
     """The loaded library."""
 
     def __init__(self, library: Path) -> None:
-        """Raises ``KernelsUnavailableError`` where the library does not fit this process."""
+        """Raises ``KernelsUnavailableError`` if the library does not fit this process."""
         try:
             loaded = ctypes.CDLL(str(library))
         except OSError as error:
             raise KernelsUnavailableError(str(error)) from error
         self.name = library.stem
-        """Changes with everything that they are made of."""
+        """A key that changes with everything the kernels are made from."""
         loaded.native_bfloat16.restype = ctypes.c_bool
         loaded.max_vectors.restype = ctypes.c_int64
         self.native_bfloat16: bool = loaded.native_bfloat16()
@@ -95,7 +95,7 @@ class Kernels:
             function.argtypes, function.restype = [ctypes.POINTER(Modulated)], None
 
     def run(self, dtype: torch.dtype, invocation: Invocation) -> None:
-        """Runs a program of elements of ``dtype`` on torch's threads."""
+        """Runs a program with elements of ``dtype`` on torch's threads."""
         self._run[dtype](ctypes.byref(invocation))
 
     def modulate(self, x: Tensor, modulation: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ class Kernels:
         return out
 
     def modulate_backward(self, x: Tensor, modulation: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """The gradients of x and modulation from that of ``modulate``, which is like x."""
+        """The gradients of x and modulation from the gradient of ``modulate``'s output, which has the shape of x."""
         of_x, of_modulation = torch.empty_like(x), torch.empty_like(modulation)
         call = _modulated(x, modulation, of_x)
         call.out_gradient, call.modulation_gradient = gradient.data_ptr(), of_modulation.data_ptr()
@@ -121,7 +121,7 @@ def _modulated(x: Tensor, modulation: Tensor, out: Tensor) -> Modulated:
 
 
 def load_kernels() -> Kernels:
-    """The kernels for this machine, built if they are not in the cache yet, once a process.
+    """The kernels for this machine, loaded once a process; built first if they are not in the cache.
 
     Raises ``KernelsUnavailableError`` saying why there are none, such as a missing compiler.
     """
@@ -134,7 +134,7 @@ def load_kernels() -> Kernels:
 
 @cache
 def _loaded(compiler_name: str, folder: Path) -> Kernels | KernelsUnavailableError:
-    """The outcome of one try; what failed is not tried again."""
+    """The kernels, or the error of the only attempt to load them."""
     try:
         compiler = find_compiler(compiler_name)
         return Kernels(in_cache(folder, compiler) or build(compiler, folder))

@@ -1,8 +1,8 @@
-"""Which precision and which kernels are the fastest on this CPU: a convolution of the U-Net, timed once a machine.
+"""Chooses the fastest precision and kernels on this CPU by timing one convolution of the U-Net, once a machine.
 
-Other programs can only make a run slower, never faster. So the fastest of many runs counts, the two sides of a
-comparison run in turns and on one thread (two would wait for each other), and an answer that the processor's
-instructions speak against needs more runs. One that agrees with them is kept in the cache: the next start need not ask.
+Other programs can only make a run slower, never faster. So the fastest of many runs counts, and both candidates run
+in turns and on one thread (two would wait for each other). An answer that contradicts the processor's instructions
+needs more runs. One that agrees with them is kept in the cache for the next start.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ SIZE = 32
 LEAST_RUNS = 10
 MOST_SECONDS = 0.3
 TORCH_HANDICAP = 1.5
-"""How much faster torch's convolution must be to make up for what it costs to get from one to the next."""
+"""How many times as fast torch's convolution must be to make up for its overhead between layers."""
 WORTHWHILE = 1.2
-"""How much faster bfloat16 must be to be worth its rounding."""
+"""How many times as fast bfloat16 must be to be worth its rounding."""
 MATRIX_UNITS = ("amx_bf16",)
 BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "bf16", *MATRIX_UNITS)
-"""As /proc/cpuinfo calls them, on x86 and on ARM."""
+"""Their names in /proc/cpuinfo, on x86 and on ARM."""
 
 Run = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How many times as fast one thing is as another."""
+    """Measures how many times as fast a candidate is as its rival."""
 
     question: str
-    """What is asked, in words."""
+    """What is measured, in words."""
     sides: Callable[[], tuple[Run, Run]]
-    """Makes what runs the other thing once, and what runs the one thing once."""
+    """Makes two functions: one runs the rival once, one the candidate."""
     threshold: float
-    """The ratio from which on the answer is yes."""
+    """The smallest ratio at which the candidate is chosen."""
     expected: bool
-    """The answer that the processor's instructions suggest: a short measurement is enough to confirm it."""
+    """The answer that the processor's instructions suggest. A short measurement is enough to confirm it."""
 
     def ratio(self, clock: Callable[[], float] = time.perf_counter) -> float:
-        """Measures; above 1 where the candidate is faster."""
+        """Measures the ratio; above 1 the candidate is faster."""
         sides, least = self.sides(), [float("inf"), float("inf")]
         started, count = clock(), 0
         while count < LEAST_RUNS or not (self.confirms(least[0] / least[1]) or clock() - started > MOST_SECONDS):
@@ -67,20 +67,20 @@ class Comparison:
         return least[0] / least[1]
 
     def confirms(self, ratio: float) -> bool:
-        """Whether this is what was expected."""
+        """Whether a ratio gives the expected answer."""
         return (ratio >= self.threshold) == self.expected
 
 
 def bfloat16_speedup() -> float:
-    """How many times as fast torch's convolution is in bfloat16 as in float32; below 1 where it is emulated.
+    """How many times as fast torch's convolution is in bfloat16 as in float32; below 1 if bfloat16 is emulated.
 
-    The kernels do not count: what precision a world runs in must not depend on whether they are built yet.
+    The kernels are not measured: the precision of a world must not depend on whether they are built yet.
     """
     return _bfloat16_speedup(cache_folder())
 
 
 def suits(kernels: Kernels, dtype: torch.dtype) -> bool:
-    """Whether the kernels serve better than torch: not where torch uses matrix units that they do not know."""
+    """Whether the kernels are faster than torch. They are not if torch uses matrix units, which they do not support."""
     if dtype == torch.bfloat16 and not kernels.native_bfloat16:
         return False
     return _kernels_speedup(kernels, dtype, cache_folder()) >= 1 / TORCH_HANDICAP
@@ -113,28 +113,28 @@ def _kernels_speedup(kernels: Kernels, dtype: torch.dtype, folder: Path) -> floa
 
 
 def remembered(comparison: Comparison, folder: Path) -> float:
-    """What was measured before on such a processor by this torch; else measures, and keeps it if it was expected."""
+    """The ratio measured before on this processor with this torch; else measures it, and keeps it if expected."""
     facts = {
         "question": comparison.question,
         "processor": processor_field("model name"),
         "torch": torch.__version__,
     }
     file = folder / f"measured-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}.json"
-    with suppress(Exception):  # a damaged file is as good as none
+    with suppress(Exception):  # a damaged file counts as none
         ratio = float(json.loads(file.read_text())["ratio"])
         if 0 < ratio < math.inf:
             return ratio
     with _one_thread():
         ratio = comparison.ratio()
     if comparison.confirms(ratio):
-        with suppress(OSError):  # where nothing can be kept it is measured at every start
+        with suppress(OSError):  # without a writable cache it is measured at every start
             write_text(file, json.dumps({**facts, "ratio": round(ratio, 3)}) + "\n")
     return ratio
 
 
 @contextmanager
 def _one_thread() -> Generator[None]:
-    """Operations of torch, and the kernels, run on one thread."""
+    """Context in which torch's operations and the kernels run on one thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -162,5 +162,5 @@ def kernels_convolution(kernels: Kernels, dtype: torch.dtype) -> Run:
 
 
 def _has_instructions(*names: str) -> bool:
-    """Whether the processor says that it has one of them; where it says nothing, it has none."""
+    """Whether the processor lists one of these flags; False if it lists none at all."""
     return bool({*processor_field("flags").split(), *processor_field("Features").split()} & {*names})

@@ -1,7 +1,7 @@
 """Residual blocks whose norms run on the CPU's own kernels: norm, scale, shift and SiLU in one pass, and one back.
 
-Networks learn so, and draw so where torch's convolutions are the faster. Torch takes a pass over memory for each, and
-keeps what each made for the gradient. Parameters and their names stay as they are.
+They are used in training, and for drawing where torch's convolutions are faster. Torch takes a pass over memory for
+each operation and keeps every result for the gradient. Parameters and their names do not change.
 
 Shapes: B batch, C channels, H height, W width, D size of the conditioning vector.
 """
@@ -20,10 +20,10 @@ from diamond_engine.runtime.cpu.program import is_supported
 
 
 class FusedResBlock(ResBlock):
-    """See ``ResBlock``, which it stands in for on a CPU."""
+    """Replaces ``ResBlock`` on a CPU; see there."""
 
     def forward(self, x: Tensor, cond: Tensor) -> Tensor:
-        if torch.compiler.is_compiling():  # torch.compile makes kernels of its own of what it can look into
+        if torch.compiler.is_compiling():  # torch.compile generates kernels of its own for the plain path
             return super().forward(x, cond)
         y = self.conv1(_modulated(self.norm1, x, cond))
         y = self.conv2(_modulated(self.norm2, y, cond))
@@ -31,9 +31,9 @@ class FusedResBlock(ResBlock):
 
 
 def fuse_norms(network: nn.Module) -> None:
-    """Makes every residual block that the kernels can run a ``FusedResBlock``, in place.
+    """Turns every residual block that the kernels can run into a ``FusedResBlock``, in place.
 
-    A copy of the network may be taken anywhere: the blocks hold no kernels.
+    The network can still be copied: the blocks hold no kernels.
     """
     for module in network.modules():
         if type(module) is ResBlock and is_supported(module.norm1.channels) and is_supported(module.norm2.channels):

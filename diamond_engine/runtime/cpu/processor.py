@@ -1,4 +1,4 @@
-"""What the operating system says of the CPU."""
+"""What the operating system reports about the CPU."""
 
 from pathlib import Path
 

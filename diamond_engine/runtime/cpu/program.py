@@ -1,4 +1,4 @@
-"""Convolutional networks as programs for the CPU's kernels: which step reads and writes which buffer.
+"""Convolutional networks as programs for the CPU's kernels: a list of steps that read and write buffers.
 
 Shapes: B batch, C channels, H height, W width. Inside a program images are (H, W, C), one at a time.
 """
@@ -20,7 +20,7 @@ from diamond_engine.runtime.cpu.kernels import Kernels
 LANES = 16
 ALIGNMENT = 64
 LEAST_PIXELS = 64
-"""Of an image in pairs: below, what counts is the weights that are read, and pairs need a third more of them."""
+"""Fewest pixels of an image in pairs. Smaller ones are limited by reading weights, and pairs have a third more."""
 NOWHERE = c.View(-1, 0, 0, 0)
 
 
@@ -39,7 +39,7 @@ class Room:
     channel: int
     """First channel."""
     channels: int
-    """How many."""
+    """Number of channels."""
     pitch: int
     """Channels of a pixel of the buffer."""
     height: int
@@ -63,7 +63,7 @@ class Room:
 
 
 class Program:
-    """A finished program; keeps alive what its steps point to."""
+    """A finished program. It keeps the tensors alive that its steps point to."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Program:
         buffers: list[int | None],
         tensors: list[Tensor],
     ) -> None:
-        """``buffers``: sizes in bytes, None for those that are given at every run."""
+        """``buffers``: sizes in bytes; None for buffers that are passed to every run."""
         self._kernels, self._dtype, self._tensors = kernels, dtype, tensors
         self._steps = (c.Step * len(steps))(*steps)
         self._buffers = (c.Buffer * len(buffers))()
@@ -86,9 +86,9 @@ class Program:
         self._arena = torch.empty(0, dtype=torch.uint8)
 
     def run(self, given: list[Tensor], modulation: Tensor | None = None) -> None:
-        """Runs on a batch of images; ``given`` are tensors ``(B, …)``, in the order the writer was asked for them.
+        """Runs on a batch of images. ``given`` are tensors ``(B, …)``, in the order in which the writer declared them.
 
-        Not to be called by two threads at once: they would share the memory in between.
+        Two threads must not call it at once: they would share the intermediate buffers.
         """
         batch, threads = len(given[0]), torch.get_num_threads()
         teams = min(batch, threads)
@@ -114,10 +114,10 @@ class Program:
 
 
 class ProgramWriter:
-    """Writes a program step by step; every method takes and returns rooms."""
+    """Writes a program step by step. Every method takes and returns rooms."""
 
     def __init__(self, kernels: Kernels, dtype: torch.dtype, *, takes_over: bool = False) -> None:
-        """``takes_over``: convolutions lose their weights as soon as these are packed, so that none is held twice."""
+        """``takes_over``: convolutions release their weights as soon as these are packed: none is held twice."""
         self.kernels, self.dtype, self._takes_over = kernels, dtype, takes_over
         self._steps: list[c.Step] = []
         self._buffers: list[int | None] = []
@@ -125,21 +125,21 @@ class ProgramWriter:
         self._scratch: dict[tuple[object, ...], Room] = {}
 
     def finish(self) -> Program:
-        """The program of the steps so far."""
+        """Makes the program of the steps so far."""
         return Program(self.kernels, self.dtype, self._steps, self._buffers, self._tensors)
 
     def given(self, channels: int, height: int, width: int) -> Room:
-        """An image that is passed to every run: input or output."""
+        """Declares an image that is passed to every run: input or output."""
         return self._room(None, channels, height, width)
 
     def room(self, channels: int, height: int, width: int, border: int = 0, as_float: bool = False) -> Room:
-        """New memory for an image, which is float32 if asked for."""
+        """New memory for an image; ``float32`` on request."""
         item = torch.float32.itemsize if as_float else self.dtype.itemsize
         size = channels * (height + 2 * border) * (width + 2 * border) * item
         return self._room(size, channels, height, width, border)
 
     def scratch(self, use: str, channels: int, height: int, width: int, border: int = 0) -> Room:
-        """Memory that is free again when the next step for the same use begins."""
+        """Memory that the next step of the same use may overwrite."""
         key = (use, channels, height, width, border)
         if key not in self._scratch:
             self._scratch[key] = self.room(channels, height, width, border)
@@ -150,7 +150,7 @@ class ProgramWriter:
         return Room(len(self._buffers) - 1, 0, channels, channels, height, width, width + 2 * border, border)
 
     def _ready(self, channels: int, height: int, width: int) -> Room:
-        """Scratch for what a 3×3 convolution that halves nothing reads: in pairs where this is worth it."""
+        """Scratch memory for the input of a 3×3 convolution of stride 1, in pairs if this is faster."""
         if height * width < LEAST_PIXELS:
             return self.scratch("staged", channels, height, width, border=1)
         twice = self.scratch("paired", 2 * channels, height + 2, width + width % 2)
@@ -166,7 +166,7 @@ class ProgramWriter:
     def copy(self, x: Room, factor: int = 1) -> Room:
         """The image, or its nearest-neighbour enlargement (factor 2), ready for a 3×3 convolution.
 
-        The image as it is may be halved by the convolution, the others must not.
+        Only without enlargement may the convolution have stride 2.
         """
         size = x.channels, x.height * factor, x.width * factor
         out = self.scratch("staged", *size, border=1) if factor == 1 else self._ready(*size)
@@ -174,7 +174,7 @@ class ProgramWriter:
         return out
 
     def move(self, x: Room, out: Room) -> None:
-        """The image as it is, into a room without a border."""
+        """Copies the image into a room without a border."""
         self._add(Kind.COPY, x, out, flag=0)
 
     def clear(self, room: Room) -> None:
@@ -188,7 +188,7 @@ class ProgramWriter:
         return out
 
     def normalise(self, x: Room, norm: nn.GroupNorm, silu: bool, border: int) -> Room:
-        """Group norm with its own scale and shift; ``border`` 1 makes it ready for a 3×3 convolution."""
+        """Group norm with its own scale and shift. ``border`` 1 prepares the result for a 3×3 convolution."""
         size = x.channels, x.height, x.width
         out = self._ready(*size) if border else self.scratch("staged", *size)
         affine = (_padded(half, 0, x.channels).to(self.dtype) for half in (norm.weight, norm.bias))
@@ -197,9 +197,9 @@ class ProgramWriter:
         return out
 
     def convolve(self, conv: nn.Conv2d, x: Room, out: Room, add: Room | None = None, as_float: bool = False) -> None:
-        """A convolution into ``out``, plus ``add``; 3×3 ones want a border around x. ``as_float``: out is float32.
+        """A convolution into ``out``, plus ``add``. 3×3 ones need a border around x. ``as_float``: out is float32.
 
-        Rooms may have more channels than the convolution knows: they are not read, and zeros are written.
+        Rooms may have more channels than the convolution: these are not read, and zeros are written to them.
         """
         weight = for_pairs(conv.weight) if x.paired else conv.weight
         weight = _padded(weight.to(self.dtype), 0, filled(out.channels))
@@ -220,7 +220,7 @@ class ProgramWriter:
         kernel: int = 1,
         stride: int = 1,
     ) -> None:
-        """``convolve`` by weights that are packed already, and float32 bias for all that is written."""
+        """``convolve`` with packed weights and a float32 bias for all written channels."""
         self._add(
             Kind.CONVOLVE,
             x,
@@ -236,7 +236,7 @@ class ProgramWriter:
         )
 
     def recur(self, gates: Room, cell: Room, hidden: Room) -> None:
-        """An LSTM's next state from float32 gates: hidden is written, cell replaced."""
+        """An LSTM's next state from float32 gates: hidden is written, cell is replaced."""
         self._add(Kind.RECUR, gates, hidden, add=cell)
 
     def attend(self, qkv: Room, out: Room) -> None:
@@ -244,7 +244,7 @@ class ProgramWriter:
         self._add(Kind.ATTEND, qkv, out, channels=out.channels)
 
     def pool(self, x: Room, out: Room) -> None:
-        """The largest of every 2×2 pixels."""
+        """2×2 max pooling."""
         self._add(Kind.POOL, x, out, height=x.height, width=x.width)
 
     def _add(self, kind: Kind, x: Room, out: Room, add: Room | None = None, **fields: Any) -> None:
@@ -263,7 +263,7 @@ class ProgramWriter:
         )
 
     def _kept(self, tensor: Tensor) -> int:
-        """The address of a tensor, which now lives as long as the program."""
+        """The address of a tensor, which is kept alive as long as the program."""
         self._tensors.append(tensor.detach().contiguous())
         return self._tensors[-1].data_ptr()
 
@@ -278,7 +278,7 @@ def filled(channels: int) -> int:
 
 
 def _padded(tensor: Tensor, dim: int, multiple: int = LANES) -> Tensor:
-    """With zeros up to a multiple along one dimension."""
+    """Pads one dimension with zeros to a multiple."""
     missing = -tensor.shape[dim] % multiple
     shape = list(tensor.shape)
     shape[dim] = missing
@@ -288,7 +288,7 @@ def _padded(tensor: Tensor, dim: int, multiple: int = LANES) -> Tensor:
 def for_pairs(weight: Tensor) -> Tensor:
     """3×3 weights for images in pairs (Winograd's F(2, 3) along rows): ``(Cout, Cin, 3, 3)`` → ``(Cout, Cin, 4, 3)``.
 
-    By plane and kernel row: four products make two pixels, where six would be needed otherwise.
+    Four products make two pixels, where the direct convolution needs six.
     """
     left, middle, right = weight.detach().float().unbind(3)
     return torch.stack((left, (left + middle + right) / 2, (left - middle + right) / 2, right), dim=2)
@@ -297,8 +297,8 @@ def for_pairs(weight: Tensor) -> Tensor:
 def pack_weights(weight: Tensor, channels: int, max_vectors: int) -> Tensor:
     """Convolution weights ``(Cout, Cin, k, k)``, or those of ``for_pairs``, in the order the kernel reads them.
 
-    By block of up to ``max_vectors`` vectors of 16 output channels, then kernel row, kernel column, input channel (in
-    bfloat16 by pairs), output channel. Cin is filled up to ``channels``, Cout to a multiple of 16.
+    The order is: block of up to ``max_vectors`` vectors of 16 output channels, kernel row, kernel column, input channel
+    (in bfloat16 by pairs), output channel. Cin is padded to ``channels``, Cout to a multiple of 16.
     """
     packed = 2 if weight.dtype == torch.bfloat16 else 1
     weight = _padded(_padded(weight.detach(), 0), 1, channels)
@@ -319,10 +319,10 @@ Write = Callable[[Room], None]
 
 
 def is_supported(channels: int) -> bool:
-    """Whether the kernels know how to normalise so many channels."""
+    """Whether the kernels can normalise this number of channels."""
     return channels % GROUP_SIZE == 0
 
 
 def in_groups(channels: int) -> int:
-    """Channels of a room for one whole group where there are fewer, so that the kernels know how to normalise them."""
+    """Channels of a room, at least one whole group, so that the kernels can normalise them."""
     return max(channels, GROUP_SIZE)

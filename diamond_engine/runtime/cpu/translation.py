@@ -1,4 +1,4 @@
-"""The networks' blocks as steps of a program. Adaptive group norms must have been merged (rewrites.py).
+"""The networks' blocks as steps of a program. Adaptive group norms must be merged first (rewrites.py).
 
 Every function writes one module and mirrors its ``forward``.
 """
@@ -30,7 +30,7 @@ Kind = TypeVar("Kind", bound=nn.Module)
 def is_translatable(network: nn.Module) -> bool:
     """Whether the kernels can run all of a network's blocks: their channels come in groups of 32.
 
-    A smaller group is filled up with zeros in the actor-critic's encoder, which joins no channels.
+    Smaller groups are padded with zeros in the actor-critic's encoder, which concatenates nothing.
     """
     fill = in_groups if isinstance(network, ActorCriticEncoder) else int
     return all(
@@ -69,9 +69,9 @@ def write_attention(writer: ProgramWriter, attention: SelfAttention2d, x: Room, 
 
 
 class Level:
-    """The rooms of one level of a U-Net: what each block on the way up reads, its input joined with a skip.
+    """The rooms of one level of a U-Net: the inputs of the blocks on the way up, each concatenated with a skip.
 
-    Blocks on the way down write straight into their half, so that nothing is ever concatenated.
+    Blocks on the way down write directly into their part, so that nothing has to be copied.
     """
 
     def __init__(self, writer: ProgramWriter, down: ResBlocks, up: ResBlocks, height: int, width: int) -> None:
@@ -176,14 +176,14 @@ def _small_conv(block: SmallResBlock) -> nn.Conv2d:
 
 
 def _column(norm: AdaptiveGroupNorm) -> int:
-    """Where its scale and shift begin in the modulation."""
+    """First column of its scale and shift in the modulation."""
     columns: nn.Module = norm.linear
     assert isinstance(columns, Columns)
     return columns.start
 
 
 def _each(kind: type[Kind], modules: nn.Module) -> list[Kind]:
-    """The children, which are all of one kind."""
+    """The children of a module list, which are all of one type."""
     children = [child for child in modules.children() if isinstance(child, kind)]
     assert len(children) == len(list(modules.children()))
     return children
