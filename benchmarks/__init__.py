@@ -1,4 +1,4 @@
-"""One command a table: the fast paths beside the plain ones, timed in the same run (``python -m benchmarks.frame`` …).
+"""One command for each table: fast paths beside plain ones, timed in the same run (``python -m benchmarks.frame`` …).
 
-Not installed with the application: run from a checkout.
+Not installed with the application: run it from a checkout.
 """

@@ -1,4 +1,4 @@
-"""``python -m benchmarks --all``: every table in one go, in a time that is given beforehand."""
+"""``python -m benchmarks --all``: all tables in one run, within a given time."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from training.runs.command import run
 app = typer.Typer(add_completion=False)
 ROOT = Path(__file__).parents[1]
 SHARE_MEASURED = 0.3
-"""Of the time, that which goes to calls that count; the rest starts processes, makes networks and warms up."""
+"""Share of the time for measured calls; the rest starts processes, makes networks and warms up."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One process of the whole."""
+    """One process of the run."""
 
     name: str
-    """What its result is called."""
+    """Name of its result."""
     module: str
-    """Of this package."""
+    """Module of this package."""
     arguments: tuple[str, ...]
-    """Beside the device and the seconds a row."""
+    """Options besides the device and the seconds a row."""
     rows: int
-    """How many it measures."""
+    """Number of rows it measures."""
 
 
 def pieces(tiny: str | None) -> list[Piece]:
-    """The whole table, the most telling numbers first; ``tiny``: of a small world's folder and not the paper's."""
+    """All pieces, the most important first. ``tiny``: measure a small world's folder instead of the paper's sizes."""
     if tiny is not None:
         quick = ("--seconds", "0", "--peak-size", "64")
         return [
@@ -65,7 +65,7 @@ def main(
     device: options.Device = "auto",
     tiny: Annotated[str | None, typer.Option(help="Folder of a small Atari world, to try the command.")] = None,
 ) -> None:
-    """Runs each table in a process of its own, so that one that fails costs only itself."""
+    """Runs each table in its own process, so that a failure affects only that table."""
     if not all_:
         raise UsageError("say --all, or run one table: python -m benchmarks.frame, .train, .startup, .batch, .data")
     deadline = time.monotonic() + 60 * minutes
@@ -84,7 +84,7 @@ def main(
 
 
 def _run(piece: Piece, device: str, seconds: float, left: float) -> dict[str, Any]:
-    """The JSON line of a piece, or why there is none; what it prints is passed on."""
+    """The JSON line of a piece, or why there is none. Its output is passed on."""
     if left <= 0:
         return {"error": "no time left"}
     command = [sys.executable, "-m", f"benchmarks.{piece.module}", *piece.arguments, "--device", device]

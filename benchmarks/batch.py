@@ -1,7 +1,7 @@
-"""Throughput of play and of training the denoiser as a function of the batch: where it saturates, and why.
+"""Throughput of play and of denoiser training by batch size: where it saturates, and why.
 
-Throughput counts frames of all dreams, and segments, a second. The plain side is timed for small batches only: it gains
-nothing from large ones, and waits long for them.
+Throughput counts frames of all dreams, and segments, a second. The plain side is timed for small batches only: large
+ones take long and gain nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SATURATED = 0.95
 """Share of the best throughput from which a batch counts as large enough."""
 BUSY = 0.6
-"""Share of the peak from which arithmetic is what there is too little of."""
+"""Share of the peak from which arithmetic is the limit."""
 PLAY, TRAINING = "play", "training"
 Row = dict[str, Any]
 
@@ -103,7 +103,7 @@ def _row(
 
 
 def _finding(rows: list[Row]) -> Row:
-    """From which batch on more does not help, and what the device is short of there."""
+    """The batch from which on more does not help, and the limit there."""
     best = max(row["fast_per_s"] for row in rows)
     enough = next(row for row in rows if row["fast_per_s"] >= SATURATED * best)
     fraction = enough["fast_peak_fraction"]

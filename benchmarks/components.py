@@ -25,7 +25,7 @@ EPISODES, STEPS = 4, 60
 
 
 class Trainer(Protocol):
-    """What makes one update."""
+    """A function that makes one update."""
 
     def update(self) -> dict[str, torch.Tensor]:
         """One gradient step."""
@@ -53,7 +53,7 @@ def write_noise(folder: Path, world: World) -> EpisodeFolder:
 def make_trainer(
     component: str, side: str, world: World, batch: int, folder: EpisodeFolder, runtime: Runtime
 ) -> Trainer:
-    """A trainer at the paper's settings but for the batch; the plain one in float32 and NCHW, nothing compiled."""
+    """A trainer with the paper's settings except the batch; the plain one in float32 and NCHW, not compiled."""
     if side == PLAIN:
         runtime = PlainRuntime(runtime.device, torch.float32)
     denoiser, reward_end, actor_critic = _copies(world)
@@ -70,10 +70,10 @@ def make_trainer(
 
 
 def _copies(world: World) -> tuple[Any, ...]:
-    """Of the networks that learn, as the world's own must not."""
+    """Copies of the networks to train, since the world's own must not change."""
     learning: tuple[Any, ...] = (world.denoiser, world.reward_end, world.actor_critic)
     return tuple(deepcopy(network).train() for network in learning)
 
 
 def _no_export(folder: Path, network: nn.Module, provenance: dict[str, Any]) -> None:
-    """Nothing is kept."""
+    """Keeps nothing."""

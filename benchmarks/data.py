@@ -1,8 +1,8 @@
-"""Frames a second that first-person recordings are read at: original files, kept open, and prepared shards.
+"""Reading speed of first-person recordings in frames a second: original files, kept open, and prepared shards.
 
-Segments are drawn as the trainer draws them: the dynamics' from low-resolution frames, the upsampler's from
-full-resolution ones too. The plain way is to open a file for every segment. What a trainer needs is set beside it: so
-many updates a second at the paper's batch size.
+Segments are drawn as in training: the dynamics' from low-resolution frames, the upsampler's from full-resolution ones
+too. The plain way opens a file for every segment. The result is compared with a trainer's need: a number of updates a
+second at the paper's batch size.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Row = dict[str, Any]
 
 
 class Reopened(Originals):
-    """The original files, opened anew for every segment."""
+    """The original files, opened for every segment."""
 
     def low_res(self, clip: int, start: int, stop: int) -> NDArray[np.uint8]:
         """See ``Footage.low_res``."""
@@ -85,7 +85,7 @@ def _sources(originals: Path | None, prepared: Path | None) -> Iterator[tuple[st
 
 
 def _reader(footage: Footage, length: int, batch: int, seed: int, full_res: bool) -> Callable[[], object]:
-    """Reads one batch after the other, one thread; the trainer has two that read ahead."""
+    """Reads one batch after the other on one thread; the trainer has two that read ahead."""
     segments, numbers = Segments(footage, length, batch, seed, full_res=full_res), iter(range(1_000_000))
     return lambda: segments.read(next(numbers))
 

@@ -1,7 +1,7 @@
 """Whole frames a second: the authors' way against ``diamond-play``'s, by world, preset and batch.
 
-A frame is all that a key press causes: the agent (Atari), every denoising step, the reward/end model (Atari), and the
-frame as uint8 in the host's memory. With a batch of B dreams, frames of all of them are counted.
+A frame includes the agent (Atari), all denoising steps, the reward/end model (Atari), and the frame as uint8 in the
+host's memory. With a batch of B dreams, frames of all of them are counted.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _cells(row: Row) -> list[str]:
 
 
 def _nested(rows: list[Row]) -> dict[str, dict[str, Row]]:
-    """By world and preset, at the first batch that was timed."""
+    """Results by world and preset, at the first timed batch."""
     nested: dict[str, dict[str, Row]] = {}
     for row in rows:
         summary = {key: row[key] for key in ("plain_fps", "fast_fps", "speedup", "batch")}

@@ -1,7 +1,7 @@
-"""Memory while a game is played: none of its sessions may need more the longer it runs.
+"""Memory while a game is played: it must not grow with the length of a session.
 
-``diamond-play``'s own session, stepped without a clock: agent, dream, reward/end model, episode after episode. What is
-resident is noted on the way; from a quarter on nothing new is to be allocated. Ends with 1 where it grows.
+Steps ``diamond-play``'s own session without a clock: agent, dream, reward/end model, episode after episode. Resident
+memory is noted on the way; after a quarter of the frames it must not grow. Exits with 1 if it does.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from training.runs.command import run
 app = typer.Typer(add_completion=False)
 MARKS = 20
 WARM_UP = 0.25
-"""The part at the beginning in which memory may still grow: torch's and the allocator's pools fill."""
+"""Share of the run at the start in which memory may still grow: torch's and the allocator's pools fill."""
 MOST_GROWTH_MB = 8.0
-"""What an allocator may do anyway; a leak of one small frame a step would be 240 MB in 20,000 steps."""
+"""Growth that an allocator may cause; a leak of one small frame a step would be 240 MB in 20,000 steps."""
 MEGABYTE = 2**20
 
 
@@ -92,7 +92,7 @@ def memory(
 
 
 def _played(session: Session, frames: int, most_seconds: float) -> Iterator[Mark]:
-    """Plays; ``MARKS`` notes of the memory, evenly spaced, or as many as there is time for."""
+    """Plays and takes ``MARKS`` evenly spaced notes of the memory, or as many as time allows."""
     process, began = psutil.Process(), time.perf_counter()
     on_gpu = session.runtime.device.type == "cuda"
     for mark in range(1, MARKS + 1):
@@ -107,14 +107,14 @@ def _played(session: Session, frames: int, most_seconds: float) -> Iterator[Mark
 
 
 def _growth(marks: list[Mark]) -> float:
-    """Megabytes more at the end than after the warm-up, resident or on the device."""
+    """Growth in megabytes from the warm-up to the end, resident or on the device."""
     first, last = marks[int(WARM_UP * len(marks))], marks[-1]
     return max(last.resident_mb - first.resident_mb, last.device_mb - first.device_mb)
 
 
 @contextmanager
 def _tiny_weights(name: str) -> Iterator[str]:
-    """The folder of an untrained world of the game, whose networks the kernels of a CPU can run too."""
+    """The folder of an untrained world of the game that the CPU's kernels can run."""
     world = load_world(name)
     config = world.config
     if config.reward_end is None or config.actor_critic is None:

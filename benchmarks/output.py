@@ -1,4 +1,4 @@
-"""What a benchmark says: a table to read, and as its last line one JSON object."""
+"""The output of a benchmark: a table, and one JSON object as the last line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TERA = 1e12
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Prints a table; numbers are to be strings already."""
+    """Prints a table of strings."""
     table = Table(title=title, title_justify="left")
     for i, column in enumerate(columns):
         table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
@@ -35,7 +35,7 @@ def show_json(content: Mapping[str, Any]) -> None:
 
 
 def surroundings(runtime: Runtime, peaks: Mapping[str, float]) -> dict[str, Any]:
-    """Where a benchmark ran; the same keys in every one."""
+    """Facts about the machine, with the same keys in every benchmark."""
     return {
         "device": str(runtime.device),
         "runtime": runtime.describe(),
@@ -48,13 +48,13 @@ def surroundings(runtime: Runtime, peaks: Mapping[str, float]) -> dict[str, Any]
 
 
 def described(runtime: Runtime, peaks: Mapping[str, float]) -> str:
-    """The same for a title."""
+    """The same facts for a title."""
     products = ", ".join(f"{name} {peak / TERA:.3g}" for name, peak in peaks.items())
     return f"{runtime.describe()}; large matrix products: {products} TFLOP/s"
 
 
 def spread(milliseconds: Sequence[float]) -> str:
-    """Median and, in brackets, the shortest and the longest."""
+    """Median, with shortest and longest in brackets."""
     median, low, high = milliseconds
     return f"{median:.1f} ({low:.1f}–{high:.1f})"
 

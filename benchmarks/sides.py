@@ -1,4 +1,4 @@
-"""The two sides of every comparison: the plain path, as the paper's authors wrote it, and what this project runs.
+"""The two sides of every comparison: the plain path, as in the authors' code, and this project's fast path.
 
 Shapes: B dreams, L context length, K full-resolution frames, C channels, H height, W width.
 """
@@ -26,14 +26,14 @@ class PlainRuntime(Runtime):
     """Float32, images in NCHW, torch's kernels called one by one."""
 
     def for_training(self, network: Any) -> Any:
-        """Moves a network, and leaves it as it is."""
+        """Moves a network without rewrites."""
         return network.to(self.device)
 
 
 class PlainDreams:
-    """The authors' world model environment: separate calls, the sampler in Python, nothing known beforehand.
+    """The authors' world model environment: separate calls, the sampler in Python, nothing precomputed.
 
-    A ``BatchedEnv`` whose dreams go on for ever, so that both sides always do the same work.
+    A ``BatchedEnv`` whose dreams never end, so that both sides always do the same work.
     """
 
     def __init__(self, world: World, batch: int, preset: Preset, device: torch.device) -> None:
@@ -65,7 +65,7 @@ class PlainDreams:
 
     @torch.no_grad()
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Info]:
-        """Draws the next frame and judges it."""
+        """Draws the next frame and samples reward and end."""
         self._actions[:, -1] = actions
         obs = frame = self._drawn(self._denoiser, self._frames, self._frames.flatten(1, 2), self._actions)
         rewards, ends = self._judged(frame)
@@ -99,7 +99,7 @@ class PlainDreams:
 
 
 class PlainGame:
-    """A whole frame the authors' way: the agent (where there is one), the world model, and the frame's way back."""
+    """A whole frame the authors' way: the agent (if there is one), the world model, and copying the frame back."""
 
     def __init__(self, world: World, batch: int, preset: Preset, device: torch.device) -> None:
         self._dreams = PlainDreams(world, batch, preset, device)
@@ -137,7 +137,7 @@ class FastGame:
 
 
 def placed(network: Any, device: torch.device) -> Any:
-    """The network itself where it is there already, else a copy that is."""
+    """The network itself if it is on the device already, else a copy there."""
     assert isinstance(network, nn.Module)
     if all(parameter.device == device for parameter in network.parameters()):
         return network

@@ -1,6 +1,6 @@
 """Time from the command to the first frame of ``diamond-play atari Breakout``, and frames/s of the session.
 
-Cold: with an empty cache, so that the kernels are built meanwhile; warm: with what the start before left there.
+Cold: with an empty cache, so that the kernels are built meanwhile. Warm: with the cache of the first start.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def startup(
     device: options.Device = "auto",
     plain: Annotated[bool, typer.Option("--plain", help="Also start once with --no-compile.")] = False,
 ) -> None:
-    """Starts the game as a person would, once with an empty cache and then with what is in it."""
+    """Starts the game as a person would, once with an empty cache and then with the filled one."""
     rows: list[dict[str, Any]] = []
     with TemporaryDirectory() as folder:
         cache = Path(folder, "cache")
@@ -55,7 +55,7 @@ def startup(
 
 
 def _started(kind: str, cache: Path, frames: int, weights: Path | None, device: str, more: list[str]) -> dict[str, Any]:
-    """One session; its report and the seconds of the whole process."""
+    """Runs one session; returns its report and the seconds of the whole process."""
     with TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
         command = [sys.executable, "-m", "play", "atari", "Breakout", "--agent", "--headless", "--device", device]

@@ -1,4 +1,4 @@
-"""Timing calls side by side, and what a device could do at most: large matrix products."""
+"""Times calls side by side, and a device's peak: large matrix products."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ PEAK_ROUNDS = 5
 
 @dataclass(frozen=True)
 class Timing:
-    """How long calls took."""
+    """Durations of calls."""
 
     seconds: tuple[float, ...]
-    """Each of them."""
+    """Seconds of each call."""
 
     @property
     def median(self) -> float:
-        """Of the seconds."""
+        """Median seconds."""
         return statistics.median(self.seconds)
 
     def milliseconds(self) -> list[float]:
-        """Median, shortest, longest."""
+        """Median, shortest and longest."""
         return [round(1000 * value, 3) for value in (self.median, min(self.seconds), max(self.seconds))]
 
     def rate(self, count: float = 1) -> float:
-        """So many a call, in a second, by the median."""
+        """Items a second by the median, with ``count`` items a call."""
         return round(count / self.median, 4)
 
 
 def timed(call: Callable[[], object], device: torch.device) -> float:
-    """Seconds of one call, until the device has done its work."""
+    """Seconds of one call, until the device has finished."""
     wait_for(device)
     started = time.perf_counter()
     call()
@@ -56,9 +56,9 @@ def timed(call: Callable[[], object], device: torch.device) -> float:
 def interleaved(
     sides: Mapping[str, Callable[[], object]], device: torch.device, seconds: float, warm: bool = True
 ) -> dict[str, Timing]:
-    """Takes turns among the sides for so many seconds, each at least ``LEAST_ROUNDS`` times.
+    """Alternates between the sides for so many seconds, each at least ``LEAST_ROUNDS`` times.
 
-    ``warm``: whether one call of each comes first that does not count.
+    ``warm``: whether to make one uncounted call of each first.
     """
     warm_up = {name: timed(call, device) if warm else 0.0 for name, call in sides.items()}
     calls = {name: CALLS_A_TURN if warm and first < QUICK_SECONDS else 1 for name, first in warm_up.items()}
@@ -73,7 +73,7 @@ def interleaved(
 
 
 def measured_peaks(device: torch.device, size: int | None = None) -> dict[str, float]:
-    """FLOP/s of a large square matrix product, by precision: the best of a few.
+    """FLOP/s of a large square matrix product, by precision: the best of a few runs.
 
     The matrices grow up to ``size``, unless a product takes too long: some processors only emulate bfloat16.
     """

@@ -122,7 +122,7 @@ def _row(
 
 
 def _memory(component: str, world: str, batch: int, runtime: Runtime) -> Row:
-    """Peak memory of each side: on a GPU what torch took of it, else the largest resident set of its process."""
+    """Peak memory of each side: on a GPU torch's peak, else the largest resident set of its process."""
     found: Row = {}
     for side in SIDES:
         command = [sys.executable, "-m", "benchmarks.train", "--alone", side, "--component", component]

@@ -1,4 +1,4 @@
-"""The worlds that are timed: of the paper's sizes with random weights, or any that ``load_world`` finds.
+"""The timed worlds: the paper's sizes with random weights, or any that ``load_world`` finds.
 
 Shapes: B dreams, L context length, K full-resolution frames, C channels, H height, W width, A entries of an action.
 """
@@ -50,17 +50,17 @@ def world_to_time(name: str) -> World:
 
 
 def networks(world: World) -> list[nn.Module]:
-    """All that a world has."""
+    """All networks of a world."""
     return [network for name in COMPONENTS if (network := getattr(world, name)) is not None]
 
 
 def weights_bytes(world: World, dtype: torch.dtype) -> int:
-    """Of all networks, in one precision."""
+    """Bytes of all networks in one precision."""
     return sum(p.numel() for network in networks(world) for p in network.parameters()) * dtype.itemsize
 
 
 def _randomise(network: nn.Module, generator: torch.Generator) -> None:
-    """Gives memory and values of the usual size to every weight; none is zero, as some are before training."""
+    """Fills every weight with values of the usual size; none is zero, as some are before training."""
     network.to_empty(device="cpu")
     for tensor in (*network.parameters(), *network.buffers()):
         fan_in = math.prod(tensor.shape[1:]) if tensor.ndim > 1 else 100
@@ -80,7 +80,7 @@ def _noise(config: WorldConfig) -> StartContexts:
 
 
 def idle_actions(world: World, batch: int) -> torch.Tensor:
-    """What a player without an agent does: nothing, ``(B,)`` or ``(B, A)``."""
+    """The actions without an agent: none, ``(B,)`` or ``(B, A)``."""
     if world.config.action_shape:
         return torch.from_numpy(np.stack([csgo.encode(csgo.CsgoAction())] * batch))
     return torch.zeros(batch, dtype=torch.int64)

@@ -3,4 +3,4 @@
 import time
 
 STARTED = time.perf_counter()
-"""When this process came here, before anything slow is imported: the zero of ``time_to_first_frame_s``."""
+"""Start time of this process, before slow imports; ``time_to_first_frame_s`` counts from it."""

@@ -1,4 +1,4 @@
-"""Action spaces at play: what a person's input means to a world, and how an action reads."""
+"""Action spaces in play: from a person's input to an action, and from an action to words."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from diamond_engine.actions import AtariGame, Button, CsgoAction, csgo
 from play.latch import Input, Motion
 
 Action = int | tuple[int, ...]
-"""What a world is given each step: an index, or a vector of zeros and ones."""
+"""The action of a step: an index, or a vector of zeros and ones."""
 LEFT_CLICK, RIGHT_CLICK = csgo.NAMES[csgo.LEFT_CLICK], csgo.NAMES[csgo.RIGHT_CLICK]
 
 
 @dataclass(frozen=True)
 class Gesture:
-    """An action as a person sees it."""
+    """An action as shown to a person."""
 
     words: str
-    """In one line."""
+    """The action in one line."""
     pressed: frozenset[str] = frozenset()
-    """The buttons that are down in it."""
+    """The buttons that are down."""
     motion: Motion = (0.0, 0.0)
-    """How far it turns the view, to the right and down."""
+    """The turn of the view, to the right and down."""
 
 
 class ActionSpace(Protocol):
-    """The actions of one kind of world."""
+    """The action space of one kind of world."""
 
     idle: Action
-    """Hands off."""
+    """The action without any input."""
 
     def action(self, given: Input) -> Action:
-        """The action closest to what a person does."""
+        """The action closest to a person's input."""
         ...
 
     def gesture(self, action: Action) -> Gesture:
-        """What an action shows."""
+        """How to show an action."""
         ...
 
     def holds(self, action: Action) -> bool:
@@ -59,7 +59,7 @@ class AtariActions:
         return self.game.action(Button(name) for name in given.pressed)
 
     def gesture(self, action: Action) -> Gesture:
-        """See ``ActionSpace.gesture``; the words are the emulator's."""
+        """See ``ActionSpace.gesture``; the text is the emulator's name of the action."""
         assert isinstance(action, int)
         return Gesture(self.game.actions[action])
 
@@ -80,7 +80,7 @@ class FirstPersonActions:
         return tuple(csgo.encode(CsgoAction(keys, *given.motion, *clicks)).tolist())
 
     def gesture(self, action: Action) -> Gesture:
-        """See ``ActionSpace.gesture``; the motion is what was left of the mouse's, the bin that the world is given."""
+        """See ``ActionSpace.gesture``; the motion is that of the bin that the world receives."""
         done = csgo.decode(np.array(action))
         clicks = ((LEFT_CLICK, done.left_click), (RIGHT_CLICK, done.right_click))
         pressed = (*done.keys, *(name for name, down in clicks if down))

@@ -1,4 +1,4 @@
-"""Who plays when the person does not: the world's agent, or the recorded player of the start context."""
+"""Autopilots play when the person does not: the world's agent, or the recorded player of the start context."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from play.view import Frame, Player
 
 
 class Autopilot(Protocol):
-    """Chooses actions in place of the person."""
+    """Chooses actions instead of the person."""
 
     player: Player
 
     def begin(self, opening: Opening) -> None:
-        """An episode starts, or control was handed over in the middle of one that started so."""
+        """Called when an episode starts, or when control is handed over in the middle of one."""
         ...
 
     def ready(self, step: int) -> bool:
@@ -28,16 +28,16 @@ class Autopilot(Protocol):
         ...
 
     def act(self, frame: Frame, step: int) -> Action:
-        """The action for a step it is ready for, on seeing ``frame`` ``(H, W, 3)``."""
+        """The action for a step, given ``frame`` ``(H, W, 3)``; only if ``ready``."""
         ...
 
     def run_on(self, runtime: Runtime) -> None:
-        """Goes on by other kernels on the same device and in the same precision."""
+        """Switches to other kernels on the same device and in the same precision."""
         ...
 
 
 class AgentAutopilot:
-    """A trained agent; it can always go on."""
+    """A trained agent. It always has an action."""
 
     player = Player.AGENT
 
@@ -62,7 +62,7 @@ class AgentAutopilot:
 
 
 class RecordedAutopilot:
-    """The player recorded at the start context: at step t of the dream it does what it did then."""
+    """The player recorded at the start context: repeats the recorded action of each step."""
 
     player = Player.RECORDED
 
@@ -82,4 +82,4 @@ class RecordedAutopilot:
         return self._recorded[step]
 
     def run_on(self, runtime: Runtime) -> None:
-        """Nothing here runs on it."""
+        """Does nothing: no networks."""

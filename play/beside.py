@@ -1,4 +1,4 @@
-"""The dream beside the real game: both start from the same real frames and are given the same actions.
+"""The dream beside the real game: both start from the same real frames and receive the same actions.
 
 Shapes: H height, W width, L context length.
 """
@@ -22,12 +22,12 @@ from play.sources import Opening, Start, Transition, open_emulator
 from play.view import Frame, Origin
 
 WARM_UP = 24
-"""Random steps of the real game before a dream starts: the ball is in play by then."""
+"""Random steps of the real game before a dream starts, so that the ball is in play."""
 
 
 @dataclass(frozen=True)
 class Beginning:
-    """The newest frames of a real game that has just begun, and what led from one to the next."""
+    """The newest frames of a real game that has just begun, and the actions between them."""
 
     frames: NDArray[np.uint8]
     """``(L, H, W, 3)`` RGB, oldest first."""
@@ -38,7 +38,7 @@ class Beginning:
 def begin_game(emulator: AtariEmulator, length: int, seed: int) -> Beginning:
     """Starts a game of one emulator and plays at random up to a context of ``length`` frames. Same seed, same frames.
 
-    A game that ends meanwhile is followed by another.
+    If the game ends on the way, another one follows.
     """
     rng = np.random.default_rng(seed)
     frames, actions = [emulator.reset(seed)[0].copy()], []
@@ -54,7 +54,7 @@ def begin_game(emulator: AtariEmulator, length: int, seed: int) -> Beginning:
 class Beside:
     """A dream and the real game side by side, as one source: its frames show the dream, then the game.
 
-    The dream's own frame is ``dreamed``. Rewards and ends are the dream's; a real game that is over stays as it ended.
+    The dream's own frame is ``dreamed``. Rewards and ends are the dream's. A finished real game keeps its last frame.
     """
 
     origin = Origin.BESIDE

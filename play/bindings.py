@@ -1,4 +1,4 @@
-"""How keys and gamepad controls get their meaning: the tables that F1 shows, and the translation of events."""
+"""Key and gamepad bindings: the tables that F1 shows, and the translation of events."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ AXIS_THRESHOLD = 0.5
 STICK_X, STICK_Y, LEFT_TRIGGER, LOOK_X, LOOK_Y, RIGHT_TRIGGER = range(6)
 """Axes of a gamepad, as SDL counts them on an Xbox pad."""
 TRIGGER_THRESHOLD = 0.0
-"""Half way: a trigger rests at -1."""
+"""Threshold of a trigger, half way: it rests at -1."""
 LOOK_DEAD_ZONE = 0.15
 LOOK_MOTION = (60.0, 50.0)
-"""Mouse counts a step, right and down, of a look stick held all the way: those of the arrow keys."""
+"""Mouse counts a step, right and down, of a fully tilted look stick: those of the arrow keys."""
 
 
 class WindowCommand(Enum):
-    """What can be asked of the window itself."""
+    """Commands to the window itself."""
 
     HELP = auto()
     INSET = auto()
@@ -39,25 +39,25 @@ Meaning = str | Command | WindowCommand
 
 @dataclass(frozen=True)
 class Binding:
-    """One line of the help: controls that do the same thing."""
+    """One line of the help: controls with the same effect."""
 
     text: str
-    """What it does."""
+    """The effect, in words."""
     keys: tuple[tuple[int, Meaning], ...]
-    """Keys (pygame constants) and what each means."""
+    """Keys (pygame constants) and their meanings."""
     shown: str
-    """The keys as a person reads them."""
+    """The keys, in words."""
     pad: tuple[tuple[int, Meaning], ...] = ()
-    """Gamepad buttons (by number, as SDL counts them on an Xbox pad) and what each means."""
+    """Gamepad buttons (by number, as SDL counts them on an Xbox pad) and their meanings."""
     pad_shown: str = ""
-    """The gamepad controls as a person reads them."""
+    """The gamepad controls, in words."""
     arrows: tuple[tuple[int, Meaning], ...] = ()
-    """Arrow keys that mean this only while no person is moving: paused, or while another plays."""
+    """Arrow keys with this meaning only while no person is moving: paused, or while an autopilot plays."""
 
 
 @dataclass(frozen=True)
 class Directions:
-    """What the sides of a stick or cross stand for; "" for nothing."""
+    """Meanings of the four directions of a stick or cross; "" for none."""
 
     left: str
     right: str
@@ -67,58 +67,58 @@ class Directions:
 
 @dataclass(frozen=True)
 class Keycap:
-    """A key in the picture of the keyboard under the game; all in units of a key's width."""
+    """A key in the picture of the keyboard under the game, in units of a key's width."""
 
     button: str
-    """What it stands for."""
+    """Its meaning."""
     label: str
-    """What is written on it."""
+    """Its label."""
     left: float
-    """From the left."""
+    """Distance from the left."""
     top: float
-    """From the top."""
+    """Distance from the top."""
     width: float = 1.0
-    """How wide it is."""
+    """Width."""
 
 
 @dataclass(frozen=True)
 class Keymap:
-    """Everything that a person can press, turn or click, and what it means."""
+    """All bindings of keyboard, mouse and gamepad."""
 
     bindings: tuple[Binding, ...]
     """The lines of the help."""
     stick: Directions
     """The left stick."""
     cross: Directions
-    """The cross."""
+    """The directional pad."""
     triggers: Mapping[int, str] = field(default_factory=dict)
     """Axes of triggers and the buttons they stand for."""
     clicks: Mapping[int, str] = field(default_factory=dict)
-    """Mouse buttons and the buttons they stand for; where there are any, mouse and right stick turn the view."""
+    """Mouse buttons and the buttons they stand for; if there are any, mouse and right stick turn the view."""
     keycaps: tuple[Keycap, ...] = ()
-    """The picture of the keyboard under the game, where it has one."""
+    """The picture of the keyboard under the game, if it has one."""
 
     @cached_property
     def keys(self) -> dict[int, Meaning]:
-        """Meanings by key."""
+        """Meaning of each key."""
         return {key: meaning for binding in self.bindings for key, meaning in binding.keys}
 
     @cached_property
     def arrow_controls(self) -> dict[int, Meaning]:
-        """Meanings that arrow keys have only while no person is moving."""
+        """Meanings of arrow keys while no person is moving."""
         return {key: meaning for binding in self.bindings for key, meaning in binding.arrows}
 
     @cached_property
     def pad(self) -> dict[int, Meaning]:
-        """Meanings by gamepad button."""
+        """Meaning of each gamepad button."""
         return {button: meaning for binding in self.bindings for button, meaning in binding.pad}
 
     def translate(
         self, event: pygame.event.Event, latch: InputLatch, arrows_move: bool
     ) -> Command | WindowCommand | None:
-        """Passes what a key or gamepad event presses or turns to the latch; returns the command it stands for, if any.
+        """Passes a key or gamepad event to the latch; returns the command it stands for, if any.
 
-        ``arrows_move``: whether the arrow keys move now, or are the controls of horizon and source.
+        ``arrows_move``: whether the arrow keys move now or control horizon and source.
         """
         match event.type:
             case pygame.KEYDOWN:

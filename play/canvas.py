@@ -18,7 +18,7 @@ TITLE_SIZE, VALUE_SIZE, TEXT_SIZE, SMALL_SIZE = 36, 27, 21, 19
 
 
 class Canvas:
-    """A surface with a pen for text."""
+    """A surface to draw text and pixels on."""
 
     def __init__(self, surface: pygame.Surface) -> None:
         pygame.font.init()
@@ -26,7 +26,7 @@ class Canvas:
         self._fonts: dict[int, pygame.font.Font] = {}
 
     def text(self, text: str, size: int, colour: Colour, **place: tuple[int, int]) -> None:
-        """Writes one line; ``place`` names the point of it that is given, such as ``topleft=(0, 0)``."""
+        """Writes one line. ``place`` gives the position of one of its points, such as ``topleft=(0, 0)``."""
         image = self.font(size).render(text, True, colour)
         self.surface.blit(image, image.get_rect(**place))
 

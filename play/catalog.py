@@ -14,7 +14,7 @@ ORIGINS = {"bundled": "bundled: plays offline", "cached": "downloaded: plays off
 
 
 def table(entries: Iterable[Entry]) -> Table:
-    """One row a world; also for those that have a command but no weights yet."""
+    """One row a world, including worlds that have a command but no weights yet."""
     rows = {entry.name: (ORIGINS[entry.origin], f"{entry.size_bytes / 1e6:.0f} MB", entry.licence) for entry in entries}
     result = Table("world", "comes from", "size", "licence", box=box.SIMPLE_HEAD)
     for name in sorted({*rows, *FIRST_PERSON_WORLDS}):

@@ -1,4 +1,4 @@
-"""The entry point of ``diamond-play``: runs a command of ``play.commands`` and turns what goes wrong into one line."""
+"""The entry point of ``diamond-play``: runs a command of ``play.commands`` and prints errors in one line."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ EXIT_FAILED, EXIT_USAGE, EXIT_SIGINT = 1, 2, 130
 def main() -> None:
     """Runs the command and exits: 0 good, 1 failed, 2 wrong usage, 130 after Ctrl-C."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    # read by OpenMP as torch is imported: threads that wait busily for long take the cores from those they wait for, as
-    # soon as anything else runs on this machine; threads that never do are slow to start (docs/performance.md)
+    # OpenMP reads this when torch is imported. Threads that wait busily for long take the cores from the threads they
+    # wait for as soon as another program runs; threads that never do are slow to start (docs/performance.md).
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell started us with Ctrl-C ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # even if a shell started us with Ctrl-C ignored
     try:
         code, line = _run()
     except KeyboardInterrupt:
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def _run() -> tuple[int, str | None]:
-    """The exit code and what to say of it. The imports are in here so that Ctrl-C is answered from the start."""
+    """The exit code and the error line. The imports are here so that Ctrl-C works from the start."""
     from diamond_engine.command_line import run_app
     from diamond_engine.errors import DiamondError, UsageError
     from play.commands import PROGRAM, app

@@ -111,7 +111,7 @@ def atari(
 
 
 def _add_first_person(world: str, summary: str) -> None:
-    """Adds the command of a first-person world; they differ in nothing but the world."""
+    """Adds the command of a first-person world; these differ only in the world."""
 
     @app.command(world, help=f"{summary} {FIRST_PERSON_HELP}")
     def command(
@@ -262,7 +262,7 @@ def replay(
     dtype: Annotated[str | None, typer.Option(help="Another precision than the recording's.")] = None,
     video: Annotated[Path | None, typer.Option(help="Write the frames to this MP4.")] = None,
 ) -> None:
-    """Play a recording's actions again and check that every frame comes out identical."""
+    """Play a recorded session back and check that every frame is identical."""
     from play.replay import replay_recording
 
     replay_recording(path, Console(), video, weights=weights, device=device, dtype=dtype)

@@ -27,9 +27,9 @@ from play.window import DISPLAY_VARIABLES, has_display
 from weights import catalogue
 
 LEAST_SECONDS, LEAST_FRAMES = 3.0, 15
-"""A measurement lasts at least so long."""
+"""Least duration of a measurement."""
 BUSY = 0.2
-"""Share of the cores that other programs may take before a measurement says more of them than of this machine."""
+"""Share of the cores that other programs may take before a measurement is called unreliable."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class Finding:
     """One line of the examination."""
 
     subject: str
-    """What was looked at."""
+    """The subject."""
     state: str
-    """What was found."""
+    """The finding."""
     problem: str | None = None
-    """What is wrong with it and what to do, if anything."""
+    """The problem and what to do, if there is one."""
 
 
 def examine() -> Iterator[Finding]:
-    """Looks at the machine, one finding after the other."""
+    """Examines the machine and yields the findings."""
     runtime = Runtime.choose()
     yield Finding("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield Finding("torch", torch.__version__, _idle_card(runtime))
@@ -66,7 +66,7 @@ def _idle_card(runtime: Runtime) -> str | None:
 
 
 def speed(runtime: Runtime) -> Finding:
-    """How many frames a second this machine dreams now, and who keeps it from more."""
+    """Frames a second of dreams on this machine now, and whether other programs slow it down."""
     others, cores = OtherPrograms(), len(own_cores())
     frames, threads = _frames_per_second(runtime)
     taken = others.cores()
@@ -80,8 +80,8 @@ def speed(runtime: Runtime) -> Finding:
 
 
 def _frames_per_second(runtime: Runtime) -> tuple[float, int]:
-    """Times dreamed frames of an untrained denoiser as play runs them, and says on how many threads: speed does not
-    depend on what the weights are."""
+    """Times frames of an untrained denoiser as play draws them, and counts the threads: speed does not depend on the
+    weights."""
     config = atari_world_config(atari_game("Breakout"))
     env = WorldModelEnv(World(config, Denoiser(config.denoiser)), 1, runtime)
     length, height, width = config.denoiser.inner_model.num_steps_conditioning, config.frame_height, config.frame_width

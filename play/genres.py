@@ -1,4 +1,4 @@
-"""The kinds of worlds, and what commands and window must know of one before it is loaded."""
+"""Genres of worlds: what commands and window must know before a world is loaded."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class Genre:
     title: str
     """Name of the game."""
     keymap: Keymap
-    """What a person can press, and what it means."""
+    """The bindings."""
     actions: ActionSpace
-    """What can be done in it."""
+    """The action space."""
     frame_size: tuple[int, int]
     """Width and height of a frame in pixels."""
     scale: int
-    """How many times larger a frame is in the window as it opens."""
+    """Enlargement of a frame when the window opens."""
     frame_rate: float
-    """Frames a second of its videos; play is paced by what the world itself states."""
+    """Frame rate of its videos; play is paced by the world's own rate."""
     horizon_step: int
-    """Steps by which a key makes dreams longer or shorter."""
+    """Steps that one key press adds to or takes from the horizon of dreams."""
 
 
 def genre_of(world: str) -> Genre:
@@ -48,7 +48,7 @@ def genre_of(world: str) -> Genre:
 
 
 def shown_from(genre: Genre, origin: Origin) -> Genre:
-    """The genre with the frames of a source: two games side by side need a wider window."""
+    """The genre with the frame size of a source: two games side by side need a wider window."""
     if origin is not Origin.BESIDE:
         return genre
     width, height = genre.frame_size
@@ -60,5 +60,5 @@ FIRST_PERSON_WORLDS = {"csgo": ("CS:GO", 16.0, FIRST_PERSON), "doom": ("Doom", 1
 
 
 def file_name(world: str) -> str:
-    """What files made of a world are called: ``Breakout`` for ``atari/Breakout``."""
+    """Base name of files made from a world: ``Breakout`` for ``atari/Breakout``."""
     return world.rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""Play without a display: the same session thread, with nobody watching."""
+"""Play without a display, on the same session thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REFRESH_SECONDS = 0.1
 
 
 def watch(session: SessionThread, frames: int, console: Console) -> None:
-    """Returns when the session has finished; shows what is loaded, then how many of ``frames`` were played."""
+    """Returns when the session has finished. Shows the loading steps, then how many of ``frames`` were played."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("starting", total=frames)

@@ -1,4 +1,4 @@
-"""What the window shows: the game in crisp pixels, beside it the state of the session; or the help."""
+"""The contents of the window: the game in crisp pixels and the state of the session beside it, or the help."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ LOADING_DOTS = 3
 
 @dataclass(frozen=True)
 class Looks:
-    """What of the display is up to the person."""
+    """Display settings of the person."""
 
     show_help: bool = False
-    """The help in place of the game."""
+    """Show the help instead of the game."""
     show_inset: bool = False
-    """The frame before upsampling in a corner of the game."""
+    """Show the frame before upsampling in a corner of the game."""
     hint: str = ""
-    """What to know about the mouse now."""
+    """Hint about the mouse."""
     sensitivity: float = 1.0
-    """Of the mouse."""
+    """Sensitivity of the mouse."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def window_size(frame_size: tuple[int, int], scale: int, keymap: Keymap) -> tupl
 
 
 def rows(snapshot: Snapshot, with_action: bool = True) -> list[Row]:
-    """The panel's values, top to bottom; some worlds lack some."""
+    """The panel's values, top to bottom; not every world has all of them."""
     seen = snapshot
     dreaming = seen.origin is not Origin.EMULATOR
     step = f"{seen.step} of {seen.horizon}" if dreaming else str(seen.step)
@@ -94,7 +94,7 @@ def marks(snapshot: Snapshot) -> dict[str, Colour]:
 
 
 class Hud:
-    """Draws views on the window's surface, the whole of it each time."""
+    """Draws views on the window's surface, everything anew each time."""
 
     def __init__(self, keymap: Keymap, screen: pygame.Surface) -> None:
         self._keymap = keymap
@@ -116,7 +116,7 @@ class Hud:
             self._draw_panel(view, looks, panel)
 
     def _draw_view(self, snapshot: Snapshot, looks: Looks, area: pygame.Rect) -> None:
-        """The game, and the strip under it where there is one."""
+        """The game, and the strip under it if there is one."""
         if self._keymap.keycaps:
             below = pygame.Rect(area.left, area.bottom - strip.HEIGHT, area.width, strip.HEIGHT)
             area = pygame.Rect(area.left, area.top, area.width, below.top - area.top)
@@ -153,7 +153,7 @@ class Hud:
         self._draw_foot(snapshot, looks, inner)
 
     def _draw_foot(self, snapshot: Snapshot, looks: Looks, inner: pygame.Rect) -> None:
-        """From the bottom up: the hints, the marks, the message."""
+        """The hints, the marks and the message, from the bottom up."""
         canvas, foot = self._canvas, inner.bottom
         canvas.text("F1 shows the keys", SMALL_SIZE, QUIET, bottomleft=(inner.left, foot))
         for line in reversed(canvas.wrapped(looks.hint, SMALL_SIZE, inner.width)):

@@ -1,4 +1,4 @@
-"""The keymaps of the kinds of worlds: a joystick's with five buttons, and a first person's with keys and mouse."""
+"""The keymaps: a joystick with five buttons, and a first-person one with keys and mouse."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ FIRST_PERSON = Keymap(
             "mouse more or less sensitive",
             (
                 (pygame.K_PLUS, WindowCommand.MORE_SENSITIVE),
-                (pygame.K_EQUALS, WindowCommand.MORE_SENSITIVE),  # the key of + where that needs Shift
+                (pygame.K_EQUALS, WindowCommand.MORE_SENSITIVE),  # the key of + on keyboards where + needs Shift
                 (pygame.K_MINUS, WindowCommand.LESS_SENSITIVE),
                 (pygame.K_KP_PLUS, WindowCommand.MORE_SENSITIVE),
                 (pygame.K_KP_MINUS, WindowCommand.LESS_SENSITIVE),
@@ -176,4 +176,4 @@ DOOM = replace(
     FIRST_PERSON,
     bindings=tuple(replace(line, text=DOOM_TEXTS.get(line.text, line.text)) for line in FIRST_PERSON.bindings),
 )
-"""The same, with what the keys meant where Doom was recorded (``training.recorders.doom.controls``)."""
+"""The same with the meanings the keys had in the recordings of Doom (``training.recorders.doom.controls``)."""

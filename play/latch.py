@@ -1,4 +1,4 @@
-"""Where the window thread leaves what a person does, and the session thread picks it up."""
+"""The input latch: the window thread writes a person's input, the session thread reads it."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 Motion = tuple[float, float]
-"""How far the view is to turn: to the right and down, in mouse counts."""
+"""A turn of the view: to the right and down, in mouse counts."""
 
 
 @dataclass(frozen=True)
 class Input:
-    """What a person did since the last step."""
+    """A person's input since the last step."""
 
     pressed: tuple[str, ...] = ()
     """Buttons down now or tapped since, in the order pressed, each once."""
     motion: Motion = (0.0, 0.0)
     """The sum of all motion since."""
     stamp: int = 0
-    """The newest stamp, of whatever came before this was read."""
+    """The newest stamp before this read."""
 
 
 class InputLatch:
-    """Adds up what happens between two steps, so that nothing shorter than a frame is lost.
+    """Collects input between two steps, so that taps shorter than a frame are not lost.
 
     A *switch* is one physical key, mouse button or gamepad control and stands for a *button*, such as ``FIRE``. Several
     may stand for the same one, which is held until the last of them is released. A *tilt* is a stick held to a side: it
@@ -33,7 +33,7 @@ class InputLatch:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held: dict[Hashable, str] = {}
-        self._heard: dict[tuple[Hashable, str], bool] = {}  # in the order pressed; whether it was read already
+        self._heard: dict[tuple[Hashable, str], bool] = {}  # in the order pressed; value: whether it was read already
         self._motion: Motion = (0.0, 0.0)
         self._tilts: dict[Hashable, Motion] = {}
         self._stamp = 0
@@ -43,12 +43,12 @@ class InputLatch:
         with self._lock:
             if self._held.get(switch) != button:
                 self._let_go(switch)
-                self._heard.pop((switch, button), None)  # tapped before: now it comes last
+                self._heard.pop((switch, button), None)  # tapped before: move it to the end
                 self._held[switch] = button
                 self._heard[switch, button] = False
 
     def release(self, switch: Hashable) -> None:
-        """A switch went up; one that was not down is ignored."""
+        """A switch went up; ignored if it was not down."""
         with self._lock:
             self._let_go(switch)
 
@@ -58,24 +58,24 @@ class InputLatch:
             self._motion = (self._motion[0] + right, self._motion[1] + down)
 
     def tilt(self, switch: Hashable, right: float, down: float) -> None:
-        """A stick now moves by so much every step; by nothing where it rests."""
+        """A stick now adds this motion at every step; zero at rest."""
         with self._lock:
             self._tilts[switch] = (right, down)
 
     def stamp(self, number: int) -> None:
-        """Numbers what came so far, so that one can tell which step has read it."""
+        """Numbers the input so far, so that one can tell which step has read it."""
         with self._lock:
             self._stamp = number
 
     def release_all(self) -> None:
-        """Lets go of everything: the window lost the keyboard or a gamepad was unplugged."""
+        """Releases everything: the window lost the keyboard or a gamepad was unplugged."""
         with self._lock:
             for switch in tuple(self._held):
                 self._let_go(switch)
             self._tilts.clear()
 
     def read(self) -> Input:
-        """All of it since the last read; forgets taps and motion."""
+        """All input since the last read; clears taps and motion."""
         with self._lock:
             pressed = tuple(dict.fromkeys(button for _, button in self._heard))
             moves = (self._motion, *self._tilts.values())
@@ -85,7 +85,7 @@ class InputLatch:
         return Input(pressed, (sum(right for right, _ in moves), sum(down for _, down in moves)), stamp)
 
     def _let_go(self, switch: Hashable) -> None:
-        """What was read already is over; what was not is a tap and stays until it is."""
+        """Releases buttons that were read; others are taps and stay until they are read."""
         button = self._held.pop(switch, None)
         if button is not None and self._heard[switch, button]:
             del self._heard[switch, button]

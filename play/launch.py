@@ -1,4 +1,4 @@
-"""From options to a session on its thread, in a window or without one, and to the files that are left of it."""
+"""Launches a session on its thread, with or without a window, and writes the files it leaves."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ PATIENCE_SECONDS = 5.0
 
 
 def play(options: Options, outputs: Outputs, console: Console) -> None:
-    """Plays. Where there is no display it does so headless, and then leaves a video in any case.
+    """Plays. Without a display it plays headless and always writes a video.
 
-    Raises ``UsageError`` and ``DiamondError``; where anything is raised, neither video nor report is left.
+    Raises ``UsageError`` and ``DiamondError``; on any error neither video nor report is left.
     """
     check(options, outputs)
     frame_rate = genre_of(options.world).frame_rate
@@ -71,7 +71,7 @@ def _run(options: Options, outputs: Outputs, writer: VideoWriter | None, console
 
 
 def load(options: Options, progress: Callable[[str], None]) -> Session:
-    """Loads a session on its own thread, so that there is something to see while torch is imported."""
+    """Loads a session on its own thread, so that the window shows progress while torch is imported."""
     progress("loading torch")
     from play.stage import load_session
 

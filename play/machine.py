@@ -1,4 +1,4 @@
-"""How much of the processor other programs take meanwhile."""
+"""Processor time that other programs take."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def own_cores() -> set[int]:
 
 
 class OtherPrograms:
-    """Counts what other programs take of the cores that this process may use, from when it is made on."""
+    """Measures how much of this process's cores other programs take, from its creation on."""
 
     def __init__(self, stat: Path = STAT) -> None:
         self._stat = stat
@@ -28,7 +28,7 @@ class OtherPrograms:
         self._before = self._seconds()
 
     def cores(self) -> float | None:
-        """How many cores, on average; None where this system does not tell (it is not Linux)."""
+        """Average number of cores they take; None if the system does not tell (not Linux)."""
         now = self._seconds()
         if now is None or self._before is None:
             return None

@@ -1,4 +1,4 @@
-"""What a command of play is asked."""
+"""Options of the play commands."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Options:
     preset: str | None = None
     """Sampler preset; None: the world's default."""
     steps: int | None = None
-    """Denoising steps of the dynamics model in place of the preset's."""
+    """Denoising steps of the dynamics model instead of the preset's."""
     upsampler_steps: int | None = None
-    """Denoising steps of the upsampler in place of the preset's."""
+    """Denoising steps of the upsampler instead of the preset's."""
     device: str = "auto"
     """Torch device."""
     dtype: str = "auto"
     """``float32`` or ``bfloat16``."""
     compile: bool = True
-    """On a CPU: play on by kernels of its own as soon as they are built."""
+    """On a CPU: swap to its own kernels as soon as they are built."""
     seed: int = 0
     """Episode k starts from seed + k."""
     context: int | None = None
@@ -44,39 +44,39 @@ class Options:
     origin: Origin = Origin.DREAM
     """The first source."""
     record: Path | None = None
-    """Where the first recording goes; it then starts at once."""
+    """Path of a recording that starts at once."""
     sensitivity: float = 1.0
-    """How far the mouse turns the view."""
+    """Sensitivity of the mouse."""
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """How long a session runs, and what it leaves."""
+    """Length of a session and the files it writes."""
 
     headless: bool = False
-    """Without a window, also where there is a display."""
+    """Without a window, even if there is a display."""
     frames: int | None = None
     """Steps to play; None: until the window is closed, or 20 seconds of play without one."""
     video: Path | None = None
     """MP4 of every frame."""
     report: Path | None = None
-    """JSON of how it ran."""
+    """JSON report of the session."""
 
 
 def origin_of(real: bool, beside: bool) -> Origin:
-    """The first source by what was asked for. Raises ``UsageError`` where both were."""
+    """The first source by the options. Raises ``UsageError`` if both were given."""
     if real and beside:
         raise UsageError("--real or --beside: one of them")
     return Origin.EMULATOR if real else Origin.BESIDE if beside else Origin.DREAM
 
 
 def usual_horizon(world: str) -> int:
-    """Steps after which a dream ends, unless another number is asked for."""
+    """Default number of steps after which a dream ends."""
     return 50 if world.startswith("atari/") else 1000
 
 
 def named(world: str) -> tuple[str, str | None]:
-    """The name of a world, and its weights where ``world`` is a folder: then the name is the one it states.
+    """The name of a world and its weights. If ``world`` is a folder, the name is the one in its ``world.yaml``.
 
     Raises ``DiamondError`` where the folder holds no world.
     """
@@ -91,7 +91,7 @@ def named(world: str) -> tuple[str, str | None]:
 
 
 def check(options: Options, outputs: Outputs) -> None:
-    """Raises ``UsageError`` or ``DiamondError`` for what can be seen to be wrong before anything is loaded."""
+    """Checks options before anything is loaded. Raises ``UsageError`` or ``DiamondError``."""
     genre = genre_of(options.world)
     if options.origin is not Origin.DREAM and not isinstance(genre.actions, AtariActions):
         raise UsageError(f"{genre.title} has no emulator here: --real and --beside are for Atari games")
@@ -112,7 +112,7 @@ def check(options: Options, outputs: Outputs) -> None:
 
 
 def check_exists(world: str, weights: str | None) -> None:
-    """Raises ``UsageError`` for a world that is neither bundled nor published, where no other weights are given."""
+    """Raises ``UsageError`` for a world that is neither bundled nor published if no weights are given."""
     found = world in MANIFEST or (weights is None and bundled_folder(world) is not None)
     if not found and weights in (None, "hub"):
         raise UsageError(

@@ -1,4 +1,4 @@
-"""The mouse of a first-person world: a click captures it, Esc frees it, and while it is captured it turns the view."""
+"""The mouse of a first-person world: a click captures it, Esc frees it; a captured mouse turns the view."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from play.latch import InputLatch
 
 SENSITIVITY_FACTOR = 1.25
 SWITCH_MS = 2000
-"""A window that changes between full screen and a frame may lose the focus for a moment, within so long."""
+"""Time within which a change to or from full screen may take the focus away."""
 
 
 class Pointer:
-    """The mouse, where its buttons mean something; used by the window thread alone."""
+    """The mouse, if its buttons have a meaning. Only the window thread uses it."""
 
     def __init__(self, clicks: Mapping[int, str], sensitivity: float) -> None:
         self.captured = False
         self.sensitivity = sensitivity
-        """Mouse counts that reach the world for each one that the mouse moves."""
+        """Mouse counts passed to the world per count of the mouse."""
         self.problem = ""
-        """Why it could not be captured, in one line; empty where it could."""
+        """Why it could not be captured, in one line; empty if it could."""
         self._clicks = clicks
         self._switched: int | None = None
         self._comes_back = False
 
     def handle(self, event: pygame.event.Event, latch: InputLatch, moves: bool) -> None:
-        """Passes what a mouse event clicks or turns to the latch; ``moves``: whether a person is moving now."""
+        """Passes a mouse event to the latch. ``moves``: whether a person is moving now."""
         match event.type:
             case pygame.MOUSEBUTTONDOWN if event.button in self._clicks:
                 if self.captured:
@@ -46,17 +46,17 @@ class Pointer:
                 self._capture()
 
     def more_sensitive(self, times: int = 1) -> None:
-        """Raises the sensitivity by so many steps; lowers it where ``times`` is negative."""
+        """Raises the sensitivity by ``times`` steps; negative lowers it."""
         self.sensitivity *= SENSITIVITY_FACTOR**times
 
     def free(self) -> None:
-        """Gives the mouse back to the person's desktop."""
+        """Gives the mouse back to the desktop."""
         if self.captured:
             self.captured = False
             pygame.mouse.set_relative_mode(False)
 
     def window_switched(self) -> None:
-        """The window has become another one (full screen and back): what was captured stays so."""
+        """The window was replaced (full screen and back): a captured mouse stays captured."""
         self._switched = pygame.time.get_ticks()
         if self.captured:
             self.free()  # of the old window
@@ -67,7 +67,7 @@ class Pointer:
 
     @property
     def hint(self) -> str:
-        """What a person should know about it now; empty where it means nothing."""
+        """A hint about the mouse; empty if it has no meaning."""
         if not self._clicks:
             return ""
         if self.captured:

@@ -35,7 +35,7 @@ SESSION_SUFFIX = ".session.npz"
 
 @dataclass(frozen=True)
 class Header:
-    """What a replay must set up to see the same frames."""
+    """Settings that a replay needs to draw the same frames."""
 
     world: str
     """Name of the world, such as ``atari/Breakout``."""
@@ -59,26 +59,26 @@ class Header:
 
 @dataclass
 class EpisodeLog:
-    """How an episode came about."""
+    """The log of an episode."""
 
     origin: Origin
-    """What made the frames."""
+    """The kind of source."""
     start: Start
-    """What the source was reset with."""
+    """The start given to the source."""
     actions: list[Action]
     """Actions of the game, one a step."""
     digests: list[int]
     """Digest of the start frame, then of the frame after each action."""
     compiled_from: int | None = None
-    """Steps after which kernels built for the machine drew; None: they drew nothing."""
+    """Steps after which kernels built for the machine drew; None: never."""
 
     @classmethod
     def starting(cls, origin: Origin, start: Start, frame: Frame, compiled: bool = False) -> EpisodeLog:
-        """An episode of which only the first frame ``(H, W, 3)`` has been seen."""
+        """The log of an episode with only its first frame ``(H, W, 3)``."""
         return cls(origin, start, [], [digest(frame)], 0 if compiled else None)
 
     def append(self, action: Action, frame: Frame) -> None:
-        """Adds an action and the frame ``(H, W, 3)`` that it led to."""
+        """Adds an action and the frame ``(H, W, 3)`` it led to."""
         self.actions.append(action)
         self.digests.append(digest(frame))
 
@@ -102,24 +102,24 @@ class Recorder:
         self._video.write(frame)
 
     def finish(self) -> None:
-        """Completes both files. Raises ``DiamondError`` where one cannot be written."""
+        """Completes both files. Raises ``DiamondError`` if one cannot be written."""
         self._video.finish()
         write_recording(session_path(self.path), Recording(self._header, self.episodes))
 
 
 def session_path(video: Path) -> Path:
-    """Where the session file of a video lies: beside it."""
+    """Path of the session file beside a video."""
     return video.with_suffix(SESSION_SUFFIX)
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What a session file holds."""
+    """The contents of a session file."""
 
     header: Header
-    """What to set up."""
+    """Settings of the session."""
     episodes: list[EpisodeLog]
-    """In the order played."""
+    """Episodes in the order played."""
 
 
 def write_recording(path: Path, recording: Recording) -> None:
@@ -144,7 +144,7 @@ def write_recording(path: Path, recording: Recording) -> None:
 def read_recording(path: Path) -> Recording:
     """Reads a session file, given by its own name or its video's.
 
-    Raises ``UsageError`` where there is none, ``DiamondError`` where it is damaged or something else.
+    Raises ``UsageError`` if there is none, ``DiamondError`` if it is damaged or another kind of file.
     """
     path = session_path(path) if path.suffix == ".mp4" else path
     if not path.is_file():
@@ -171,7 +171,7 @@ def _optional(numbers: Iterable[int | None]) -> NDArray[np.int64]:
 
 
 def _numbers(array: NDArray[np.generic]) -> list[int | None]:
-    """What ``_optional`` was made of."""
+    """The inverse of ``_optional``."""
     return [None if number == NONE else number for number in array.tolist()]
 
 
@@ -180,7 +180,7 @@ def _joined(rows: Iterable[Sequence[Action]], dtype: type[np.generic]) -> NDArra
 
 
 def _split(arrays: dict[str, NDArray[np.generic]]) -> list[EpisodeLog]:
-    """The episodes. Raises ``ValueError`` where the arrays do not go together."""
+    """Splits the arrays into episodes. Raises ``ValueError`` if they do not fit together."""
     whole = {name: array for name, array in arrays.items() if name not in ("header", "origins")}
     if any(array.size and array.dtype.kind not in "iu" for array in whole.values()):
         raise ValueError("not whole numbers")

@@ -22,9 +22,9 @@ from play.view import Frame, Origin
 
 
 def replay_recording(path: Path, console: Console, video: Path | None = None, **overrides: str | None) -> None:
-    """Replays a session file with a progress bar, and into a video where one is asked for; see ``replay``.
+    """Replays a session file with a progress bar, and into a video on request; see ``replay``.
 
-    Raises ``DiamondError`` where the file is damaged or a frame differs; then there is no video.
+    Raises ``DiamondError`` if the file is damaged or a frame differs; then there is no video.
     """
     recording = read_recording(path)
     options = options_of(recording.header, **overrides)
@@ -38,10 +38,10 @@ def replay_recording(path: Path, console: Console, video: Path | None = None, **
 
 
 def replay(recording: Recording, loaded: LoadedWorld) -> Iterator[Frame]:
-    """Yields the frames ``(H, W, 3)`` that the recorded actions lead to in a loaded world, which must not be compiled.
+    """Yields the frames ``(H, W, 3)`` of the recorded actions in a loaded world, which must not be compiled.
 
-    Kernels built for the machine draw those that they drew then. Raises ``DiamondError`` at the first frame that is not
-    identical to the recorded one, and where the recording holds what the world does not have.
+    Kernels built for the machine draw the frames they drew before. Raises ``DiamondError`` at the first frame that
+    differs from the recorded one, and for actions or starts that the world does not have.
     """
     replayer = _Replayer(recording, loaded)
     try:
@@ -101,9 +101,9 @@ def _described(header: Header, kernels: str) -> str:
 
 
 def options_of(header: Header, **overrides: str | None) -> Options:
-    """The options to replay a session under; those in ``overrides`` that are not None take their place.
+    """The options of a replay: those of the session, replaced by ``overrides`` that are not None.
 
-    They ask for torch's kernels alone: ``replay`` knows where to use others.
+    They use torch's kernels only: ``replay`` swaps to others where the session did.
     """
     options = Options(
         world=header.world,

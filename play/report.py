@@ -1,4 +1,4 @@
-"""How a session ran: measured while it runs, written as one flat JSON object."""
+"""The report of a session: measured while it runs, written as one flat JSON object."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """One session in numbers."""
+    """The numbers of one session."""
 
     fps: float
-    """Frames a second achieved, pauses not counted."""
+    """Frames a second, without pauses."""
     plain_fps: float
-    """The same while torch's kernels ran the networks, on a CPU at first; 0 where they never did."""
+    """The same while torch's kernels ran the networks (on a CPU at first); 0 if they never did."""
     compiled_fps: float
-    """The same while kernels built for the machine ran them; 0 where they never did."""
+    """The same while kernels built for the machine ran them; 0 if they never did."""
     step_ms_p50: float
-    """Median of the milliseconds a step took: agent, world model, reward/end model, and the frame's way back."""
+    """Median milliseconds of a step: agent, world model, reward/end model, and copying the frame back."""
     step_ms_p95: float
     """95th percentile of the same."""
     step_ms_p99: float
     """99th percentile of the same."""
     dynamics_ms_p50: float
-    """Median of the milliseconds that the dynamics model took in a step; 0 where nothing was dreamed."""
+    """Median milliseconds of the dynamics model in a step; 0 without a dream."""
     upsampler_ms_p50: float
-    """Median of the milliseconds that the upsampler took; 0 without one."""
+    """Median milliseconds of the upsampler; 0 without one."""
     deadline_misses: int
-    """Steps that could not begin on time because the one before took longer than a frame may."""
+    """Steps that began late because the one before took longer than a frame period."""
     time_to_first_frame_s: float
-    """From the start of the command to the first frame the model made."""
+    """Seconds from the start of the command to the first frame of the model."""
     frames: int
     """Steps played."""
     device: str
@@ -52,9 +52,9 @@ class Report:
     dtype: str
     """``float32`` or ``bfloat16``."""
     compiled: bool
-    """Whether networks ran by kernels built for this machine, at the end."""
+    """Whether networks ran on kernels built for this machine, at the end."""
     runtime: str
-    """Device, precision and kernels at the end in words, and why they were chosen."""
+    """Device, precision and kernels at the end, in words, and why they were chosen."""
     preset: str
     """Sampler preset."""
     steps: int
@@ -75,19 +75,19 @@ class Report:
 
 @dataclass
 class Pace:
-    """Frames after others."""
+    """Counts frames and the time between them."""
 
     frames: int = 0
     seconds: float = 0.0
 
     def add(self, seconds: float) -> None:
-        """A frame came so long after the one before."""
+        """Adds a frame that came this many seconds after the one before."""
         self.frames += 1
         self.seconds += seconds
 
     @property
     def fps(self) -> float:
-        """Frames a second; 0 without any."""
+        """Frames a second; 0 without frames."""
         return self.frames / self.seconds if self.frames else 0.0
 
 
@@ -105,7 +105,7 @@ class Meter:
     def add(self, began: float, stage_ms: Mapping[str, float], compiled: bool) -> None:
         """A step that began at ``began`` (``time.perf_counter``) has just ended; its stages took ``stage_ms``.
 
-        ``compiled``: it ran by kernels built for the machine.
+        ``compiled``: it ran on kernels built for the machine.
         """
         now = time.perf_counter()
         self.step_ms.append(1000 * (now - began))
@@ -119,7 +119,7 @@ class Meter:
         self._last = now
 
     def pause(self) -> None:
-        """The time until the next step does not count."""
+        """Excludes the time until the next step."""
         self._last = None
 
     @property
@@ -128,7 +128,7 @@ class Meter:
         return len(self._recent) / sum(self._recent) if self._recent else 0.0
 
     def report(self, session: Session, seed: int, deadline_misses: int) -> Report:
-        """The whole session so far, of at least one step."""
+        """The report of the session so far, which has at least one step."""
         p50, p95, p99 = np.percentile(self.step_ms, (50, 95, 99))
         pace = Pace(self._plain.frames + self._compiled.frames, self._plain.seconds + self._compiled.seconds)
         header, last = session.stage.header, session.snapshot()

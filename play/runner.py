@@ -1,4 +1,4 @@
-"""The session thread: it alone owns model and emulator, keeps the world's rate, and publishes what is to be seen."""
+"""The session thread: it alone owns model and emulator, keeps the world's rate, and publishes views."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from play.session import Session
 
 Load = Callable[[Callable[[str], None]], "Session"]
-"""Makes a session, telling in one line at a time what it is doing."""
+"""Makes a session and reports each loading step in one line."""
 
 
 class _StopError(Exception):
-    """Leaves the loading between two stages."""
+    """Cancels the loading between two steps."""
 
 
 class Pacer:
-    """Spaces steps by a period; what comes too late is not caught up, so that input is never queued."""
+    """Spaces steps by a period. Late steps are not caught up, so that input is never queued."""
 
     def __init__(self, frame_rate: float) -> None:
         self.misses = 0
-        """Steps that began late because the one before had not ended."""
+        """Number of steps that began late because the one before had not ended."""
         self._period = 1 / frame_rate
         self._due: float | None = None
 
     def wait(self) -> None:
-        """Returns when the next step is due, at once if it already was."""
+        """Returns when the next step is due; at once if it is overdue."""
         now = time.perf_counter()
         if self._due is None:
             self._due = now
@@ -51,15 +51,15 @@ class Pacer:
         self._due += self._period
 
     def pause(self) -> None:
-        """The next step is due whenever it comes."""
+        """Restarts the clock at the next step."""
         self._due = None
 
 
 class SessionThread:
-    """Runs one session on a thread of its own until stopped, or until ``limit`` frames were played.
+    """Runs one session on its own thread until stopped, or until ``limit`` frames were played.
 
-    ``on_frame`` is called there with every frame played, uint8 ``(H, W, 3)``, and ``on_view`` when there is something
-    else to see, or nothing more.
+    That thread calls ``on_frame`` with every frame, uint8 ``(H, W, 3)``, and ``on_view`` when the view has changed or
+    the session has ended.
     """
 
     def __init__(
@@ -73,9 +73,9 @@ class SessionThread:
     ) -> None:
         self.latch = InputLatch()
         self.view: Loading | Snapshot = Loading("starting")
-        """What there is to see now: an immutable value, replaced as a whole."""
+        """The current view: an immutable value, replaced as a whole."""
         self.report: Report | None = None
-        """Set at the end, if anything was played."""
+        """The report, set at the end if a step was played."""
         self.finished = threading.Event()
         self._load, self._seed, self._limit = load, seed, limit
         self._on_frame, self._on_view = on_frame, on_view
@@ -85,11 +85,11 @@ class SessionThread:
         self._thread = threading.Thread(target=self._run, name="session", daemon=True)
 
     def start(self) -> None:
-        """Begins to load, then plays."""
+        """Starts the thread, which loads and then plays."""
         self._thread.start()
 
     def send(self, command: Command) -> None:
-        """Passes a command on; it is carried out before the next step."""
+        """Queues a command for the session; it is carried out before the next step."""
         self._commands.put(command)
 
     def stop(self, patience: float) -> bool:
@@ -100,7 +100,7 @@ class SessionThread:
         return not self._thread.is_alive()
 
     def raise_error(self) -> None:
-        """Raises here what went wrong there, if anything did."""
+        """Raises the error of the session thread, if there was one."""
         if self._error is not None:
             raise self._error
 

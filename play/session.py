@@ -1,4 +1,4 @@
-"""A session of play: who plays, in which source, how far it dreams, paused or not. No threads, no clock, no window.
+"""A session of play: its player, source, horizon and pauses. No threads, no clock, no window.
 
 Shapes: H height, W width.
 """
@@ -25,15 +25,15 @@ class Episode:
     """The episode being played."""
 
     opening: Opening
-    """How it began."""
+    """Its start."""
     frame: Frame
     """The newest frame, ``(H, W, 3)`` RGB."""
     low_res: Frame | None
-    """The same before upsampling, where the source has it."""
+    """The same before upsampling, if the source has it."""
     dreamed: Frame | None
-    """The part of it that a world model drew, where it shows more."""
+    """The part that a world model drew, if the frame shows more."""
     log: EpisodeLog
-    """How it came about."""
+    """Its log."""
     action: Action
     """The last action."""
     total: float = 0.0
@@ -41,7 +41,7 @@ class Episode:
     stage_ms: Mapping[str, float] = field(default_factory=dict)
     """Milliseconds of the last step by stage."""
     over: bool = False
-    """Whether the next step starts another episode."""
+    """Whether the next step starts a new episode."""
 
     @property
     def step(self) -> int:
@@ -50,20 +50,20 @@ class Episode:
 
     @property
     def acted_on(self) -> Frame:
-        """What an autopilot sees of it, ``(H, W, 3)`` RGB."""
+        """The frame that an autopilot sees, ``(H, W, 3)`` RGB."""
         return self.frame if self.dreamed is None else self.dreamed
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a session begins."""
+    """Settings of a session at its start."""
 
     start: Start = field(default_factory=Start)
-    """Where the first episode starts; the others follow from it."""
+    """Start of the first episode; the others follow from it."""
     horizon: int = 50
     """Steps after which a dream ends."""
     horizon_step: int = 5
-    """By how much it is made longer or shorter."""
+    """Change of the horizon per command."""
     player: Player = Player.PERSON
     """Who plays first."""
     origin: Origin = Origin.DREAM
@@ -72,35 +72,35 @@ class Settings:
 
 @dataclass(frozen=True)
 class Stage:
-    """What a session is played on."""
+    """Everything that a session is played on."""
 
     title: str
     """Name of the game."""
     actions: ActionSpace
-    """What can be done in it."""
+    """The action space."""
     frame_rate: float
     """Frames a second of the game's natural speed."""
     header: Header
     """World, sampler, device and precision in words."""
     runtime: Runtime
-    """What networks run on at first."""
+    """Runtime of the networks at first."""
     kernel_swap: KernelSwap | None
-    """What they run on later, where it must be built first."""
+    """The later runtime, if its kernels must be built first."""
     sources: Mapping[Origin, Callable[[Runtime], Source]]
-    """Opens a source; called when it is first wanted."""
+    """Openers of the sources; each is called at the source's first use."""
     autopilot: Autopilot | None
-    """Who plays when the person does not, where there is someone."""
+    """Plays when the person does not, if there is one."""
     has_rewards: bool
-    """Whether the game counts anything."""
+    """Whether the game has rewards."""
     start_recording: Callable[[], Recorder]
-    """Begins a recording."""
+    """Starts a recording."""
 
 
 class Session:
-    """One game being played; all of it belongs to one thread."""
+    """One game being played. It belongs to one thread."""
 
     def __init__(self, stage: Stage, settings: Settings) -> None:
-        """Starts the first episode. Raises ``DiamondError`` where the first source cannot be opened."""
+        """Starts the first episode. Raises ``DiamondError`` if the first source cannot be opened."""
         self.stage = stage
         self.player = settings.player
         self.horizon = settings.horizon
@@ -108,7 +108,7 @@ class Session:
         self.frames = 0
         """Steps played in all episodes."""
         self.runtime = stage.runtime
-        """What networks run on now."""
+        """Runtime of the networks now."""
         self._horizon_step = settings.horizon_step
         self._next = settings.start
         self._opened: dict[Origin, Source] = {}
@@ -121,7 +121,7 @@ class Session:
 
     @property
     def due(self) -> bool:
-        """Whether the session wants to advance now: it is not paused, or a single step was asked for."""
+        """Whether the session should advance now: it is not paused, or a single step was requested."""
         return not self.paused or self._single_step
 
     @property
@@ -132,7 +132,7 @@ class Session:
     def advance(self, given: Input) -> Frame:
         """Plays one step with a person's input (an autopilot ignores it) and returns its frame ``(H, W, 3)``.
 
-        Where better kernels are ready, it goes on by them; where the last episode is over, a new one starts first.
+        First swaps kernels if better ones are ready, and starts a new episode if the last one is over.
         """
         self._single_step = False
         self._stamp = given.stamp
@@ -153,14 +153,14 @@ class Session:
         return transition.frame
 
     def obey(self, command: Command) -> None:
-        """Carries out a command; what it cannot do becomes the message."""
+        """Carries out a command; if it cannot, the message says why."""
         try:
             self._carry_out(command)
         except DiamondError as error:
             self._say(str(error))
 
     def snapshot(self) -> Snapshot:
-        """The session now."""
+        """A view of the session now."""
         episode, context = self._episode, self._episode.log.start.context
         return Snapshot(
             frame=episode.frame,
@@ -184,7 +184,7 @@ class Session:
         )
 
     def close(self) -> None:
-        """Finishes a recording and closes the sources. Raises ``DiamondError`` where the recording cannot be saved."""
+        """Finishes a recording and closes the sources. Raises ``DiamondError`` if the recording cannot be saved."""
         for source in self._opened.values():
             source.close()
         self._finish_recording()

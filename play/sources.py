@@ -1,4 +1,4 @@
-"""Sources of frames: one game that can be reset and stepped, dreamed by a world model or run by the real emulator.
+"""Sources of frames: a game that can be reset and stepped, dreamed by a world model or run by the emulator.
 
 Shapes: H height, W width; h, w before upsampling.
 """
@@ -28,39 +28,39 @@ from play.view import Frame, Origin
 
 @dataclass(frozen=True)
 class Start:
-    """Where an episode starts from. Same start and actions, same frames."""
+    """The start of an episode. Same start and actions, same frames."""
 
     seed: int = 0
-    """Decides all randomness."""
+    """Seed of all randomness."""
     context: int | None = None
     """Number of the start context; None: the source chooses by the seed."""
 
     def next(self, num_contexts: int) -> Start:
-        """The start after this one, of a source with so many start contexts to go through."""
+        """The next start, in a source with ``num_contexts`` numbered start contexts."""
         context = None if self.context is None else (self.context + 1) % num_contexts
         return replace(self, seed=self.seed + 1, context=context)
 
 
 @dataclass(frozen=True)
 class Opening:
-    """What there is at the start of an episode."""
+    """The state at the start of an episode."""
 
     frame: Frame
     """The frame to act on, ``(H, W, 3)`` RGB."""
     low_res: Frame | None = None
-    """The same before upsampling, ``(h, w, 3)`` RGB, where the source has it."""
+    """The same before upsampling, ``(h, w, 3)`` RGB, if the source has it."""
     recorded: tuple[Action, ...] = ()
-    """What a recorded player did from here, entry t at step t; empty where that is not known."""
+    """Actions of the recorded player from here, entry t at step t; empty if unknown."""
     dreamed: Frame | None = None
     """The part of the frame that a world model drew, where the frame shows more."""
 
 
 @dataclass(frozen=True)
 class Transition:
-    """What one action led to."""
+    """The result of one action."""
 
     frame: Frame
-    """``(H, W, 3)`` RGB; of the old episode, also where it ended."""
+    """``(H, W, 3)`` RGB; at an end still the last frame of the old episode."""
     reward: float
     """In a dream -1, 0 or 1; in the emulator the change of the score."""
     ended: bool
@@ -70,37 +70,37 @@ class Transition:
     low_res: Frame | None = None
     """The frame before upsampling, ``(h, w, 3)`` RGB, where the source has it."""
     stage_ms: Mapping[str, float] = field(default_factory=dict)
-    """Milliseconds by stage of the world model, in order; empty in the emulator."""
+    """Milliseconds of each stage of the world model, in order; empty in the emulator."""
     dreamed: Frame | None = None
     """The part of the frame that a world model drew, where the frame shows more."""
 
 
 class Source(Protocol):
-    """One game. Used by one thread, the one that made it."""
+    """One game. Only the thread that made it may use it."""
 
     origin: Origin
     num_contexts: int
-    """How many start contexts a start may name by number."""
+    """Number of start contexts that a start may choose from."""
 
     def reset(self, start: Start) -> Opening:
         """Starts an episode."""
         ...
 
     def step(self, action: Action) -> Transition:
-        """Takes an action of the game; after an end or truncation ``reset`` comes next."""
+        """Takes an action. After an end or truncation ``reset`` must come next."""
         ...
 
     def run_on(self, runtime: Runtime) -> None:
-        """Goes on by other kernels on the same device and in the same precision."""
+        """Switches to other kernels on the same device and in the same precision."""
         ...
 
     def close(self) -> None:
-        """Lets go of what the source holds."""
+        """Releases what the source holds."""
         ...
 
 
 class Dream:
-    """A world model as a source; it never truncates, the session keeps the horizon."""
+    """A world model as a source. It never truncates: the session has the horizon."""
 
     origin = Origin.DREAM
 
@@ -111,7 +111,7 @@ class Dream:
         self._env = WorldModelEnv(world, 1, runtime, preset, on_stage=self._clock.passed)
 
     def reset(self, start: Start) -> Opening:
-        """See ``Source.reset``. Raises ``DiamondError`` where the world has no start contexts, or not this one."""
+        """See ``Source.reset``. Raises ``DiamondError`` if the world lacks start contexts or this one."""
         obs, info = self._env.reset(start.seed, None if start.context is None else {"context": start.context})
         recorded: tuple[Action, ...] = ()
         if start.context is not None and self._recorded is not None:
@@ -148,12 +148,12 @@ class _StageClock:
         self._last = 0.0
 
     def start(self) -> None:
-        """A step begins."""
+        """Starts timing a step."""
         self.stage_ms.clear()
         self._last = time.perf_counter()
 
     def passed(self, stage: str, drawn: Tensor) -> None:
-        """A stage has drawn its frame, or asked the device to."""
+        """Called when a stage has drawn its frame or queued the work."""
         drawn[0, 0, 0, 0].item()  # waits for the device
         now = time.perf_counter()
         self.stage_ms[stage] = 1000 * (now - self._last)
@@ -161,7 +161,7 @@ class _StageClock:
 
 
 def actions_of(array: NDArray[np.integer]) -> tuple[Action, ...]:
-    """Actions ``(T,)``, indices, or ``(T, A)``, vectors, one by one."""
+    """Converts an array of actions, ``(T,)`` indices or ``(T, A)`` vectors, to a tuple."""
     return tuple(tuple(row) if isinstance(row, list) else row for row in array.tolist())
 
 
@@ -190,7 +190,7 @@ class Emulator:
         )
 
     def run_on(self, runtime: Runtime) -> None:
-        """Nothing here runs on it."""
+        """Does nothing: no networks."""
 
     def close(self) -> None:
         """See ``Source.close``."""
@@ -198,7 +198,7 @@ class Emulator:
 
 
 def open_emulator(game: AtariGame) -> AtariEmulator:
-    """One copy of a real game. Raises ``DiamondError`` where the emulator lacks it."""
+    """One copy of a real game. Raises ``DiamondError`` if the emulator lacks it."""
     if not has_rom(game):
         raise DiamondError(f"the installed ale-py has no ROM of {game.name}: pip install --upgrade ale-py")
     return AtariEmulator(game)

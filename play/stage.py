@@ -1,4 +1,4 @@
-"""From options to a loaded world and the session on it."""
+"""Loads a world by options and makes a session on it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from weights import bundled_folder, to_stderr
 from weights.manifest import MANIFEST
 
 Progress = Callable[[str], None]
-"""Is told in one line what is being done."""
+"""Called with each loading step, in one line."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ class LoadedWorld:
     preset: Preset
     """Samplers."""
     header: Header
-    """The same in words."""
+    """Description of world and samplers, as in recordings."""
     runtime: Runtime
-    """What its networks run on at first."""
+    """Runtime of its networks at first."""
     kernel_swap: KernelSwap | None = None
-    """What they run on later, where it must be built first."""
+    """The later runtime, if its kernels must be built first."""
 
     @classmethod
     def load(cls, options: Options, progress: Progress) -> LoadedWorld:
-        """Finds and reads the world. Raises ``DiamondError`` or ``UsageError`` for what is not there."""
+        """Finds and reads the world. Raises ``DiamondError`` or ``UsageError`` if it is missing."""
         runtime, kernel_swap = choose_at_once(options.device, options.dtype, compile=options.compile)
         world = _found(options.world, options.weights, runtime.dtype_name, progress)
         preset = world.config.preset(options.preset).with_steps(options.steps, options.upsampler_steps)
@@ -61,7 +61,7 @@ class LoadedWorld:
 
     @property
     def sources(self) -> dict[Origin, Callable[[Runtime], Source]]:
-        """Openers of its dream and, where it is of a game that can be emulated, of the real game."""
+        """Openers of its dream and, if the game can be emulated, of the real game."""
         openers: dict[Origin, Callable[[Runtime], Source]] = {Origin.DREAM: partial(Dream, self.world, self.preset)}
         if self.world.config.game is not None:
             openers[Origin.EMULATOR] = lambda runtime: Emulator(self.world.game)
@@ -70,7 +70,7 @@ class LoadedWorld:
 
 
 def load_session(options: Options, progress: Progress) -> Session:
-    """Loads a world and who plays in it, and starts a session on the calling thread, which then owns it."""
+    """Loads a world and its autopilot, and starts a session on the calling thread, which then owns it."""
     genre = genre_of(options.world)
     progress(f"loading {genre.title}")
     loaded = LoadedWorld.load(options, progress)
@@ -100,7 +100,7 @@ def load_session(options: Options, progress: Progress) -> Session:
 
 
 def _found(name: str, weights: str | None, dtype: str, progress: Progress) -> World:
-    """The world of a name that is published, bundled, or only in a folder so far."""
+    """Loads a world by name: published, bundled, or only in a folder so far."""
     if name in MANIFEST or (weights is None and bundled_folder(name) is not None):
 
         def notice(line: str) -> None:
@@ -116,7 +116,7 @@ def _found(name: str, weights: str | None, dtype: str, progress: Progress) -> Wo
 
 
 def _lasting(weights: str | None) -> str | None:
-    """The same weights, also when seen from another folder."""
+    """The path of the weights, made absolute, so that it stays valid in another folder."""
     return str(Path(weights).resolve()) if weights is not None and weights != "hub" else weights
 
 
@@ -132,7 +132,7 @@ def _check_context(options: Options, world: World) -> None:
 
 
 def _autopilot(loaded: LoadedWorld, options: Options) -> Autopilot | None:
-    """The recorded player where start contexts are numbered, else the world's agent, if it has one."""
+    """The recorded player if start contexts are numbered, else the world's agent, if it has one."""
     if options.context is not None:
         return RecordedAutopilot()
     if loaded.world.actor_critic is None and options.player is not Player.AGENT:
@@ -141,7 +141,7 @@ def _autopilot(loaded: LoadedWorld, options: Options) -> Autopilot | None:
 
 
 def _start_recording(loaded: LoadedWorld, asked: Iterator[Path]) -> Recorder:
-    """Records to the path that was asked for, then to names made of the time."""
+    """Records to the given path first, then to names made from the time."""
     name = file_name(loaded.header.world)
     default = Path("recordings") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}.mp4"
     return Recorder(next(asked, default), loaded.world.config.frame_rate, loaded.header)

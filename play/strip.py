@@ -44,7 +44,7 @@ def _key(canvas: Canvas, box: pygame.Rect, label: str, down: bool) -> None:
 
 
 def _mouse(canvas: Canvas, box: pygame.Rect, gesture: Gesture) -> None:
-    """Two buttons, and below them the motion as an arrow from the middle."""
+    """The mouse: two buttons, and below them the motion as an arrow from the middle."""
     half = (box.width - GAP) // 2
     _key(canvas, pygame.Rect(box.left, box.top, half, CLICK_HEIGHT), "left", LEFT_CLICK in gesture.pressed)
     _key(canvas, pygame.Rect(box.right - half, box.top, half, CLICK_HEIGHT), "right", RIGHT_CLICK in gesture.pressed)
@@ -55,7 +55,7 @@ def _mouse(canvas: Canvas, box: pygame.Rect, gesture: Gesture) -> None:
     pygame.draw.rect(canvas.surface, RULE, field, 1, border_radius=CORNER)
     reach = (field.width / 2 - 8, field.height / 2 - 8)
     offset = [
-        math.copysign(math.sqrt(abs(counts) / most), counts) * room  # by the root: small motions show too
+        math.copysign(math.sqrt(abs(counts) / most), counts) * room  # square root: small motions are visible too
         for counts, most, room in zip(gesture.motion, FURTHEST, reach, strict=True)
     ]
     tip = (field.centerx + round(offset[0]), field.centery + round(offset[1]))

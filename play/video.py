@@ -16,7 +16,7 @@ from diamond_engine.errors import DiamondError
 from diamond_engine.files import atomic_path
 
 ROWS = 384
-"""Frames are enlarged by a whole number to at most about so many rows of pixels."""
+"""Frames are enlarged by a whole number to at most about this many rows of pixels."""
 
 
 class _DiscardError(Exception):
@@ -24,7 +24,7 @@ class _DiscardError(Exception):
 
 
 class VideoWriter:
-    """An H.264 file in the making, encoded on a thread of its own; the file appears whole, or not at all."""
+    """Writes an H.264 file, encoded on its own thread. The file appears only when it is complete."""
 
     def __init__(self, path: Path, frame_rate: float) -> None:
         self.path = path
@@ -41,13 +41,13 @@ class VideoWriter:
             self._frames.put(frame)
 
     def finish(self) -> None:
-        """Waits until the file is complete. Raises ``DiamondError`` where it cannot be written or has no frames."""
+        """Waits until the file is complete. Raises ``DiamondError`` if it cannot be written or has no frames."""
         self._end()
         if self._error is not None:
             raise DiamondError(f"cannot write the video {self.path}: {self._error}") from self._error
 
     def discard(self) -> None:
-        """Leaves no file."""
+        """Stops and leaves no file."""
         self._discarded = True
         self._end()
 
@@ -55,7 +55,7 @@ class VideoWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Finishes the file, or discards it where an exception comes through."""
+        """Finishes the file, or discards it after an exception."""
         if kind is None:
             self.finish()
         else:

@@ -1,4 +1,4 @@
-"""What passes between a session and those who watch and command it: values that need no torch.
+"""Values that pass between a session and its viewers, without torch.
 
 Shapes: H height, W width; h, w before upsampling.
 """
@@ -18,20 +18,20 @@ Frame = NDArray[np.uint8]
 
 
 class Origin(StrEnum):
-    """What a source makes its frames with."""
+    """Kind of a source."""
 
     DREAM = "dream"
     EMULATOR = "emulator"
     BESIDE = "dream | real"
-    """Both, side by side, under the same actions."""
+    """Both side by side, under the same actions."""
 
 
 @dataclass(frozen=True)
 class Loading:
-    """There is nothing to see yet."""
+    """The view while there is no frame yet."""
 
     line: str
-    """What is being done."""
+    """The loading step, in words."""
 
 
 class Player(StrEnum):
@@ -43,7 +43,7 @@ class Player(StrEnum):
 
 
 class Command(Enum):
-    """What can be asked of a session while it runs."""
+    """Commands to a running session."""
 
     HAND_OVER = auto()
     RESET = auto()
@@ -57,18 +57,18 @@ class Command(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """A session at one moment, for the window to draw; equal to itself alone."""
+    """A session at one moment, for the window to draw. Compared by identity."""
 
     frame: Frame
     """The newest frame, ``(H, W, 3)`` RGB."""
     low_res: Frame | None
-    """The same before upsampling, ``(h, w, 3)`` RGB; None where the world draws its frames in one stage."""
+    """The same before upsampling, ``(h, w, 3)`` RGB; None if the world has one stage."""
     title: str
     """Name of the game."""
     origin: Origin | None
-    """What made the frame; None where there is only one source."""
+    """Source of the frame; None if there is only one source."""
     player: Player
-    """Who plays."""
+    """The player."""
     gesture: Gesture
     """The last action."""
     step: int
@@ -76,15 +76,15 @@ class Snapshot:
     horizon: int
     """Steps after which a dream ends."""
     context: tuple[int, int] | None
-    """Number of the start context, and how many there are; None where the source draws one."""
+    """Number of the start context, and how many there are; None if it was drawn at random."""
     episode_return: float | None
-    """Sum of the rewards of this episode; None where the world has none."""
+    """Sum of the rewards of this episode; None without rewards."""
     paused: bool
-    """Whether the session waits."""
+    """Whether the session is paused."""
     recording: bool
     """Whether frames are being recorded."""
     compiled: bool
-    """Whether networks run by kernels built for this machine."""
+    """Whether networks run on kernels built for this machine."""
     message: str
     """One line to show, often empty."""
     frames: int
@@ -92,13 +92,13 @@ class Snapshot:
     frame_rate: float
     """Frames a second of the world's natural speed."""
     stage_ms: Mapping[str, float] = field(default_factory=dict)
-    """Milliseconds of the last step by stage of the world model, where it has more than one."""
+    """Milliseconds of each stage in the last step, if the world model has more than one."""
     fps: float = 0.0
     """Frames a second over the last second, 0 before there are two."""
     stamp: int = 0
-    """The newest stamp of the input that the frame answers."""
+    """The newest input stamp that the frame includes."""
     step_ms: float = 0.0
-    """Milliseconds that the last step took: agent, world model, and the frame's way back."""
+    """Milliseconds of the last step: agent, world model, and copying the frame back."""
 
     @property
     def action(self) -> str:
@@ -107,5 +107,5 @@ class Snapshot:
 
     @property
     def person_moves(self) -> bool:
-        """Whether a person is moving in it now."""
+        """Whether a person controls the game now."""
         return self.player is Player.PERSON and not self.paused

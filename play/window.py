@@ -21,7 +21,7 @@ DISPLAY_VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
 
 
 def has_display() -> bool:
-    """Whether a window can be expected to open. ``SDL_VIDEODRIVER`` counts as a display, whatever it names."""
+    """Whether a window should open. Any ``SDL_VIDEODRIVER`` counts as a display."""
     return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in DISPLAY_VARIABLES)
 
 
@@ -35,10 +35,10 @@ def show(session: SessionThread, genre: Genre, sensitivity: float = 1.0) -> None
 
 
 class Window:
-    """A resizable window on a running session. One thread makes it and calls all of it: the main thread."""
+    """A resizable window on a running session. Only the main thread makes and uses it."""
 
     def __init__(self, session: SessionThread, genre: Genre, sensitivity: float = 1.0) -> None:
-        """Opens the window. Raises ``DiamondError`` where there is no display after all."""
+        """Opens the window. Raises ``DiamondError`` if there is no display."""
         self.session = session
         self.open = True
         self.pointer = Pointer(genre.keymap.clicks, sensitivity)
@@ -66,9 +66,9 @@ class Window:
             self.update()
 
     def update(self) -> None:
-        """Handles the events that came in, draws what is new, and waits until the display may show something else.
+        """Handles new events, draws a new view, and waits for the display's next frame.
 
-        Without the wait it would take from the session thread the processor, and Python's lock with every frame.
+        Without the wait it would take the processor, and Python's lock, from the session thread.
         """
         events = pygame.event.get()
         for event in events:
@@ -83,7 +83,7 @@ class Window:
         self._clock.tick(DISPLAY_RATE)
 
     def close(self) -> None:
-        """Takes the window away."""
+        """Closes the window."""
         self.pointer.free()
         pygame.quit()
 
@@ -92,7 +92,7 @@ class Window:
             self.open = False
         elif event.type == pygame.JOYDEVICEADDED:
             pad = pygame.joystick.Joystick(event.device_index)
-            self._pads[pad.get_instance_id()] = pad  # a pad that nobody holds sends no events
+            self._pads[pad.get_instance_id()] = pad  # a pad that is not opened sends no events
         elif event.type == pygame.JOYDEVICEREMOVED:
             self._pads.pop(event.instance_id, None)
         view = self.session.view

@@ -1,4 +1,4 @@
-"""Which world is where: bundled in this package, or published by the authors of the paper on the Hugging Face hub."""
+"""Where worlds are: bundled in this package, or published by the authors of the paper on the Hugging Face hub."""
 
 from weights.bundle import bundled_folder
 from weights.checksums import write_checksums

@@ -1,4 +1,4 @@
-"""SHA-256 of files and folders: a bundled world proves with its ``SHA256SUMS`` that it is whole."""
+"""SHA-256 of files and folders: bundled worlds are checked against their ``SHA256SUMS``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def sha256(path: Path) -> str:
 def write_checksums(folder: Path) -> Path:
     """Writes ``SHA256SUMS`` (as ``sha256sum`` does) for the files of a world folder and returns its path.
 
-    Raises ``WeightsError`` where the folder holds no world or cannot be written to.
+    Raises ``WeightsError`` if the folder holds no world or cannot be written to.
     """
     if not (folder / "world.yaml").is_file():
         raise WeightsError(f"{folder} holds no world.yaml: give the folder of a world")

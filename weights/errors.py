@@ -1,4 +1,4 @@
-"""What can be wrong with weights: each message is one line that says what is wrong and what to do."""
+"""Errors of weights: each message is one line that says what is wrong and what to do."""
 
 
 class WeightsError(Exception):

@@ -11,20 +11,20 @@ from weights.errors import WeightsError
 from weights.manifest import HubFile
 
 Notice = Callable[[str], None]
-"""Is told in one line what takes long, before it begins."""
+"""Called with one line before a slow step begins."""
 
 
 class UnreachableError(WeightsError):
-    """A published file is neither in the cache nor to be had from the hub."""
+    """A published file is not in the cache and cannot be downloaded."""
 
 
 def to_stderr(line: str) -> None:
-    """The notice of a program without a better place for it."""
+    """Prints a notice to stderr."""
     print(line, file=sys.stderr, flush=True)
 
 
 def cached(file: HubFile) -> Path | None:
-    """The file in the cache, unchecked; None where it was not downloaded yet. Never asks the network."""
+    """The file in the cache, unchecked; None if it is not there. Uses no network."""
     from huggingface_hub import try_to_load_from_cache
 
     path = try_to_load_from_cache(file.repository, file.path, revision=file.revision)
@@ -32,10 +32,10 @@ def cached(file: HubFile) -> Path | None:
 
 
 def fetch(file: HubFile, before: Callable[[], None] | None = None) -> Path:
-    """The file with its SHA-256 checked; downloads it, with a progress bar, where the cache lacks an intact copy.
+    """Returns the file with its SHA-256 checked. Downloads it, with a progress bar, if the cache has no intact copy.
 
-    ``before`` is called when the hub has answered and a download begins. Raises ``UnreachableError`` where the file can
-    be neither found nor downloaded, ``WeightsError`` where it arrives damaged.
+    ``before`` is called when the hub has answered and a download begins. Raises ``UnreachableError`` if the file can
+    be neither found nor downloaded, ``WeightsError`` if it arrives damaged.
     """
     path = cached(file)
     if path is not None and _is_intact(file, path):
@@ -43,13 +43,13 @@ def fetch(file: HubFile, before: Callable[[], None] | None = None) -> Path:
     path, stated = _download(file, path is not None, before)
     if sha256(path) != (file.sha256 or stated):
         if not path.is_symlink():
-            path.unlink()  # without links in the cache nothing would tell later that this copy is damaged
+            path.unlink()  # without links in the cache a damaged copy could not be recognised later
         raise WeightsError(f"{file.url} arrived damaged (its SHA-256 is not the published one): try again later")
     return path
 
 
 def _is_intact(file: HubFile, path: Path) -> bool:
-    """The cache links to content named by the hub's SHA-256; without links it keeps none, and ``fetch`` checked it."""
+    """The cache links to content named by the hub's SHA-256. Without links, ``fetch`` has checked the file."""
     expected = file.sha256 or (path.readlink().name if path.is_symlink() else None)
     return expected is None or sha256(path) == expected
 
@@ -64,7 +64,7 @@ def _download(file: HubFile, again: bool, before: Callable[[], None] | None) -> 
         if before is not None:
             before()
         path = hf_hub_download(file.repository, file.path, revision=file.revision, token=False, force_download=again)
-    except Exception as error:  # whatever its HTTP library raises comes through, and that library changes by version
+    except Exception as error:  # errors of its HTTP library are passed through, and that library changes by version
         raise UnreachableError(f"cannot download {file.path} from the hub ({_reason(error)})") from error
     return Path(path), stated
 

@@ -1,4 +1,4 @@
-"""What the authors of the paper published on the Hugging Face hub, at one pinned revision."""
+"""The files that the authors of the paper published on the Hugging Face hub, at one pinned revision."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class HubFile:
     path: str
     """Path inside the repository, such as ``atari_100k/models/Pong.pt``."""
     size_bytes: int
-    """About how large it is."""
+    """Approximate size."""
     sha256: str | None = None
-    """Its SHA-256 where known beforehand; otherwise the one that the hub states for this revision counts."""
+    """Its SHA-256 if known beforehand; else the one that the hub states for this revision is used."""
     repository: str = REPOSITORY
     """Repository on the hub."""
     revision: str = REVISION
@@ -26,7 +26,7 @@ class HubFile:
 
     @property
     def url(self) -> str:
-        """Where a person can download it."""
+        """URL of the download."""
         return f"https://huggingface.co/{self.repository}/resolve/{self.revision}/{self.path}"
 
 
@@ -62,21 +62,21 @@ ATARI_100K_GAMES = (
 
 @dataclass(frozen=True)
 class Published:
-    """What was published of one world."""
+    """The published files of one world."""
 
     checkpoint: HubFile
     """The weights, a ``.pt``."""
     spawns: tuple[HubFile, ...] = ()
-    """Contexts to start from, where they were published with it."""
+    """Files of the start contexts, if published with it."""
 
     @property
     def files(self) -> tuple[HubFile, ...]:
-        """All of it, the checkpoint first."""
+        """All files, the checkpoint first."""
         return self.checkpoint, *self.spawns
 
     @property
     def size_bytes(self) -> int:
-        """About what all of it takes."""
+        """Approximate size of all files."""
         return sum(file.size_bytes for file in self.files)
 
 
@@ -95,4 +95,4 @@ MANIFEST = {
     "csgo": CSGO,
     **{f"atari/{game}": Published(HubFile(f"atari_100k/models/{game}.pt", 54_000_000)) for game in ATARI_100K_GAMES},
 }
-"""What was published of every world, by the world's name."""
+"""The published files of every world, by name."""

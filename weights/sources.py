@@ -1,4 +1,4 @@
-"""Where each world comes from: bundled first, else the published checkpoint, downloaded once."""
+"""Locates worlds: bundled first, else the published checkpoint, downloaded once."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ LARGE = 1_000_000_000
 
 @dataclass(frozen=True)
 class Entry:
-    """One world and where it would come from."""
+    """One world and its source."""
 
     name: str
     """Such as ``atari/Breakout``."""
     origin: Literal["bundled", "cached", "hub"]
-    """In this package, in the cache of ``huggingface_hub``, or on the hub, still to be downloaded."""
+    """In this package, in the cache of ``huggingface_hub``, or on the hub (not downloaded yet)."""
     path: Path | None
-    """The world folder or the published checkpoint; None where it is still to be downloaded."""
+    """The world folder or the published checkpoint; None if it is not downloaded yet."""
     size_bytes: int
-    """Size on disk; for a world on the hub about what the download takes."""
+    """Size on disk; for a world on the hub the approximate size of the download."""
     licence: str
-    """What is known about the licence of the weights."""
+    """Licence of the weights, as far as known."""
 
 
 def catalogue() -> list[Entry]:
-    """All worlds by name, each from where ``locate`` would take it. Asks no network and checks nothing."""
+    """All worlds by name, each with the source that ``locate`` would use. Uses no network and checks nothing."""
     bundled = bundled_worlds()
     entries = [_bundled_entry(name, folder) for name, folder in bundled.items()]
     entries += [_hub_entry(name, published) for name, published in MANIFEST.items() if name not in bundled]
@@ -47,9 +47,9 @@ def catalogue() -> list[Entry]:
 def locate(name: str, *, hub_only: bool = False, notice: Notice = to_stderr) -> Path:
     """A bundled world's folder, else the published checkpoint (``.pt``); ``hub_only`` passes over bundled worlds.
 
-    What is returned was checked against its SHA-256. Where start contexts were published with a checkpoint they lie
-    beside it as on the hub. ``notice`` is told the size and licence of a large download before it begins. Raises
-    ``UnknownWorldError`` for a world that nobody published, ``WeightsError`` where it is damaged or out of reach.
+    The files are checked against their SHA-256. Start contexts published with a checkpoint are placed as on the hub.
+    ``notice`` is called with the size and licence of a large download before it begins. Raises ``UnknownWorldError``
+    for a world that is not published, ``WeightsError`` if it is damaged or out of reach.
     """
     folder = None if hub_only else bundled_folder(name)
     if folder is not None:
@@ -70,9 +70,9 @@ def locate(name: str, *, hub_only: bool = False, notice: Notice = to_stderr) -> 
 
 
 def check_published(name: str, path: Path) -> bool:
-    """Whether a file given by a person is the published checkpoint; one of another size is another checkpoint.
+    """Whether a local file is the published checkpoint. A file of another size is another checkpoint.
 
-    Raises ``WeightsError`` where it has the published size but not the published SHA-256: it was altered or damaged.
+    Raises ``WeightsError`` if it has the published size but not the published SHA-256: it was altered or damaged.
     """
     file = MANIFEST[name].checkpoint
     if path.stat().st_size != file.size_bytes:
@@ -112,7 +112,7 @@ def _bundled_entry(name: str, folder: Path) -> Entry:
 def _stated_licence(path: Path) -> str:
     try:
         return str(yaml.safe_load(path.read_text(encoding="utf-8"))["provenance"]["licence"])
-    except Exception:  # a list of worlds is no place to complain of a damaged one
+    except Exception:  # the list of worlds does not report damaged ones
         return "not stated"
 
 

@@ -1,4 +1,4 @@
-"""One page that is connected: it is sent the newest view when it has shown the one before, never a queue."""
+"""A connected page. It is sent the newest view when it has shown the one before; views are never queued."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from play.web.gate import Allowance, Limits
 from play.web.seats import Seat
 
 IN_FLIGHT = 2
-"""Views that may be on their way to a page: one that it draws and one that travels meanwhile."""
+"""Views in flight to a page: one that it draws and one on its way."""
 
 
 class Client:
@@ -24,7 +24,7 @@ class Client:
     def __init__(
         self, socket: web.WebSocketResponse, limits: Limits, local: bool, tell_all: Callable[[], None]
     ) -> None:
-        """``local``: it runs on this machine; ``tell_all`` is called when somebody has come, gone or changed seats."""
+        """``local``: it runs on this machine; ``tell_all`` is called when a client has come, gone or changed seats."""
         self.seat: Seat | None = None
         self._socket, self._local, self._tell_all = socket, local, tell_all
         self._allowance = Allowance(limits.messages_a_second, limits.burst)
@@ -35,7 +35,7 @@ class Client:
         self._in_flight = 0
 
     def sit(self, seat: Seat) -> None:
-        """Goes to a seat: as its player where it has none."""
+        """Moves to a seat, as its player if it has none."""
         if self.seat is not None:
             self.seat.release(self)
         self.seat, self._seen = seat, None
@@ -47,16 +47,16 @@ class Client:
         self.look()
 
     def look(self) -> None:
-        """There is something new to see."""
+        """Marks that there is a new view."""
         self._new.set()
 
     def learn(self, news: dict[str, Any]) -> None:
-        """Something is new about who is here; the newest is sent, once."""
+        """Marks that the list of clients has changed; only the newest is sent."""
         self._news = json.dumps(news)
         self._new.set()
 
     async def run(self) -> None:
-        """Sends and receives until the page is gone or has to go."""
+        """Sends and receives until the page is gone or is closed."""
         assert self.seat is not None
         sending = asyncio.create_task(self._send(self.seat))
         try:
@@ -69,7 +69,7 @@ class Client:
             self._tell_all()
 
     async def stop(self, code: WSCloseCode, reason: str) -> None:
-        """Closes the connection and says why."""
+        """Closes the connection with a reason."""
         await self._socket.close(code=code, message=reason.encode(), drain=False)
 
     async def _send(self, first: Seat) -> None:
@@ -119,7 +119,7 @@ class Client:
 
 
 def _greeting(seat: Seat) -> dict[str, Any]:
-    """All that a page must know of the game."""
+    """What a page must know about the game."""
     genre = seat.genre
     return {
         "title": genre.title,
@@ -132,5 +132,5 @@ def _greeting(seat: Seat) -> dict[str, Any]:
 
 
 def _sent(keys: tuple[tuple[int, object], ...]) -> bool:
-    """Whether a page passes keys of a binding on, or has no use for them."""
+    """Whether a page passes the keys of a binding on."""
     return not keys or any(key in KEYS.values() for key, _ in keys)

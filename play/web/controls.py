@@ -1,4 +1,4 @@
-"""What a page tells of keys, mouse, gamepad and touch, as presses of a latch and commands of a session."""
+"""Translates a page's messages (keys, mouse, gamepad, touch) to latch input and session commands."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ KEYS: dict[str, int] = {
     "ControlLeft": pygame.K_LCTRL,
     "F9": pygame.K_F9,
 }
-"""Keys by where they are on the keyboard (``KeyboardEvent.code``)."""
+"""Keys by their place on the keyboard (``KeyboardEvent.code``)."""
 CROUCH_KEY = "KeyC"
-"""Stands for the left Ctrl where that crouches: a browser closes the page at Ctrl+W."""
+"""Replaces the left Ctrl for crouching: a browser closes the page at Ctrl+W."""
 COMMANDS_A_SECOND = 20.0
-"""Further ones are ignored: some take as long as a step."""
+"""Most commands a second. Further ones are ignored: some take as long as a step."""
 AXES, PAD_BUTTONS = range(6), range(16)
 FARTHEST = 1e5
-"""Mouse counts of one message beyond which it is no mouse's."""
+"""Largest plausible mouse motion of one message, in counts."""
 LABELS = {
     Button.LEFT: "◀",
     Button.RIGHT: "▶",
@@ -61,17 +61,17 @@ LABELS = {
 
 
 class Controls:
-    """The hands of one page on a session; it may press what the keymap knows and nothing else."""
+    """The input of one page to a session; only what the keymap knows is accepted."""
 
     def __init__(self, session: SessionThread, keymap: Keymap, may_record: bool) -> None:
-        """``may_record``: whether it may begin recordings, which lie on this machine."""
+        """``may_record``: whether it may start recordings, which are stored on this machine."""
         self._session, self._keymap, self._may_record = session, keymap, may_record
         self._commands = Allowance(COMMANDS_A_SECOND, COMMANDS_A_SECOND)
         self._buttons = {meaning for meaning in keymap.keys.values() if isinstance(meaning, str)}
         self._buttons |= {*keymap.triggers.values(), *keymap.clicks.values()}
 
     def handle(self, message: Mapping[str, object]) -> None:
-        """Does what a message says. Raises ``ValueError`` for what no page of this program sends."""
+        """Handles a message. Raises ``ValueError`` for messages that no page of this program sends."""
         latch = self._session.latch
         match message:
             case {"key": str(code), "down": bool(down)}:
@@ -122,7 +122,7 @@ class Controls:
 
 
 def touch_buttons(genre: Genre) -> dict[str, list[dict[str, str]]]:
-    """Buttons for fingers: those of the directions, and the others; each its name and what is written on it."""
+    """Touch buttons: directions and others, each with its name and its label."""
     keymap = genre.keymap
     stick = (keymap.stick.left, keymap.stick.up, keymap.stick.down, keymap.stick.right)
     others = [meaning for meaning in keymap.pad.values() if isinstance(meaning, str)]
@@ -134,7 +134,7 @@ def touch_buttons(genre: Genre) -> dict[str, list[dict[str, str]]]:
 
 
 def _has(genre: Genre, button: str) -> bool:
-    """Whether the world does anything at a button."""
+    """Whether a button has an effect in the world."""
     actions = genre.actions
     return not isinstance(actions, AtariActions) or any(button in name for name in actions.game.actions)
 

@@ -1,7 +1,7 @@
 """``diamond-play export``: a folder of static files that dreams a world in the visitor's browser.
 
-``world.json`` says everything that ``dream.mjs`` must know; ``networks/`` holds ONNX files, ``contexts.gz`` the start
-contexts, ``recordings.gz`` pieces of the real game to dream beside, ``runtime/`` onnxruntime-web.
+``world.json`` describes the world for ``dream.mjs``. ``networks/`` holds ONNX files, ``contexts.gz`` the start
+contexts, ``recordings.gz`` pieces of the real game to show beside the dream, ``runtime/`` onnxruntime-web.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ from play.web.runtime import BACKENDS, VERSION
 MISSING = "exporting needs onnx and onnxscript: pip install 'diamond-engine[web]'"
 OPSET = 18
 SMALL_TENSOR = 1024
-"""Weights of fewer values are stored as they are."""
+"""Weights with fewer values are stored in 32 bits."""
 INFINITE = 1e30
-"""JSON has no infinity."""
+"""Replaces infinity, which JSON does not have."""
 RECORDED_STEPS = 60
 RECORDINGS = 4
 COMMANDS = (Command.RESET, Command.PAUSE, Command.HAND_OVER)
-"""What an exported page can be asked for."""
+"""Query parameters of an exported page."""
 SCRIPTS = ("index.html", "page.mjs", "dreamer.mjs", "dream.mjs", "networks.mjs", "latch.mjs", "offline.mjs")
 SHARED = ("style.css", "input.mjs")
 NOTICE = f"onnxruntime-web {VERSION} (https://www.npmjs.com/package/onnxruntime-web), MIT, © Microsoft Corporation\n"
@@ -59,12 +59,12 @@ NOTICE = f"onnxruntime-web {VERSION} (https://www.npmjs.com/package/onnxruntime-
 
 @dataclass(frozen=True)
 class Site:
-    """What an exported page is to do at first, and where its runtime comes from."""
+    """Initial settings of an exported page, and the files of its runtime."""
 
     preset: Preset
-    """The sampler that it begins with, which may be none of the world's."""
+    """The first sampler, which need not be a preset of the world."""
     preset_name: str
-    """What this sampler is called."""
+    """Name of this sampler."""
     horizon: int
     """Steps after which a dream ends."""
     runtime: Mapping[str, Path]
@@ -72,7 +72,7 @@ class Site:
 
 
 def check_exporter() -> None:
-    """Raises ``DiamondError`` where what torch's exporter needs is not installed."""
+    """Raises ``DiamondError`` if the packages of torch's exporter are not installed."""
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
@@ -81,9 +81,9 @@ def check_exporter() -> None:
 
 
 def export(world: World, site: Site, folder: Path, progress: Callable[[str], None]) -> int:
-    """Writes the site and returns its size in bytes. ``index.html`` comes last: half a site is never taken for one.
+    """Writes the site and returns its size in bytes. ``index.html`` comes last: a partial site cannot be opened.
 
-    Raises ``DiamondError`` for a world without start contexts, one of DDPM, and as ``check_exporter`` does.
+    Raises ``DiamondError`` for a world without start contexts or of DDPM, and what ``check_exporter`` raises.
     """
     check_exporter()
     contexts = _checked(world)
@@ -109,7 +109,7 @@ def _checked(world: World) -> StartContexts:
 
 
 def _calls(world: World) -> dict[str, tuple[nn.Module, dict[str, torch.Tensor], tuple[str, ...]]]:
-    """Everything that a page runs: a module, its inputs (with shapes that count), and the names of its outputs."""
+    """The networks of a page: each a module, example inputs (their shapes matter), and the names of its outputs."""
     from play.web.networks import Actor, Call, Judge
 
     config = world.config
@@ -154,7 +154,7 @@ def _network_file(
     folder: Path,
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Writes a network and returns what ``world.json`` says of it."""
+    """Writes a network and returns its description for ``world.json``."""
     progress(f"exporting {name}")
     path = folder / "networks" / f"{name}.onnx"
     with atomic_path(path) as temporary:
@@ -169,7 +169,7 @@ def _network_file(
 def _write_onnx(path: Path, module: nn.Module, inputs: dict[str, torch.Tensor], outputs: tuple[str, ...]) -> None:
     import onnx
 
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it would tell of operators that nothing here has
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it would warn of operators that are not used here
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -189,19 +189,19 @@ def _write_onnx(path: Path, module: nn.Module, inputs: dict[str, torch.Tensor], 
 
 
 def _forget_sources(model: Any) -> None:
-    """Takes out where in Python every node came from: for small networks that is most of the file."""
+    """Removes the Python stack of every node: in small networks it is most of the file."""
     for part in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
         part.doc_string = ""
         del part.metadata_props[:]
 
 
 def _output_name(name: str, inputs: Mapping[str, Any]) -> str:
-    """An output may not be called like an input."""
+    """Outputs must not have the name of an input."""
     return f"new_{name}" if name in inputs else name
 
 
 def _store_in_half(model: Any) -> None:
-    """Stores large weights in 16 bits, each followed by a cast that the runtime carries out once, as it loads them."""
+    """Stores large weights in 16 bits, each followed by a cast that the runtime carries out once, at loading."""
     from onnx import TensorProto, helper, numpy_helper
 
     graph, casts = model.graph, []
@@ -247,7 +247,7 @@ def _description(world: World, genre: Genre, site: Site, networks: dict[str, Any
 
 
 def _sampler(denoiser: Denoiser | None, sampler: SamplerConfig | None) -> dict[str, Any] | None:
-    """A sampler with what its network must be told at each of its levels."""
+    """A sampler with the network inputs of each of its levels."""
     if denoiser is None or sampler is None:
         return None
     sigmas = torch.tensor(sampler.schedule()[:-1])
@@ -262,7 +262,7 @@ def _sampler(denoiser: Denoiser | None, sampler: SamplerConfig | None) -> dict[s
 
 
 def _actions(genre: Genre) -> dict[str, Any]:
-    """The action space in the words of ``dream.mjs``."""
+    """The action space, in the format of ``dream.mjs``."""
     if isinstance(genre.actions, AtariActions):
         return {"size": len(genre.actions.game.actions), "names": genre.actions.game.actions}
     return {
@@ -276,7 +276,7 @@ def _actions(genre: Genre) -> dict[str, Any]:
 
 
 def _keymap(keymap: Keymap) -> dict[str, Any]:
-    """What can be pressed on a page, by the names that a browser has for it."""
+    """The keymap of a page, with the browser's names of keys."""
     meanings = {code: keymap.keys[key] for code, key in KEYS.items() if key in keymap.keys}
     if "ControlLeft" in meanings and isinstance(meanings["ControlLeft"], str):
         meanings[CROUCH_KEY] = meanings["ControlLeft"]
@@ -299,9 +299,9 @@ def _kept(meaning: object) -> bool:
 
 
 def _recordings(world: World) -> dict[str, NDArray[np.integer]] | None:
-    """Pieces of the real game: a context, and what its frames were under the actions that followed.
+    """Pieces of the real game: a context, then the following actions and frames.
 
-    The world's agent plays, or chance where it has none. None where there is no emulator of the game.
+    The world's agent plays, or random actions without one. None if there is no emulator of the game.
     """
     if world.config.game is None or not has_rom(world.game):
         return None
@@ -336,7 +336,7 @@ def _write_arrays(path: Path, arrays: Mapping[str, NDArray[np.integer]]) -> dict
 
 
 def _write_page(folder: Path, description: dict[str, Any]) -> int:
-    """Writes the scripts, then ``world.json`` with a version that names all of it, then ``index.html``."""
+    """Writes the scripts, then ``world.json`` with a version of the whole site, then ``index.html``."""
     static = files("play.web")
     contents = {name: static.joinpath("site", name).read_bytes() for name in SCRIPTS}
     contents |= {name: static.joinpath("static", name).read_bytes() for name in SHARED}

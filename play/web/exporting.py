@@ -1,4 +1,4 @@
-"""From the options of ``diamond-play export`` to a site."""
+"""The command ``diamond-play export``: from options to a site."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ WORLD = "world.json"
 
 
 def export_world(options: Options, folder: Path, runtime: Path | None, console: Console) -> None:
-    """Writes the site of a world into a folder that is new, empty, or holds a site.
+    """Writes the site of a world into a folder that is new, empty, or already holds a site.
 
-    Raises ``DiamondError`` or ``UsageError`` for what cannot be exported; then no site is left that could be opened.
+    Raises ``DiamondError`` or ``UsageError`` if it cannot be exported; then no site is left that could be opened.
     """
     check(options, Outputs())
     if folder.exists() and not folder.is_dir():
@@ -44,6 +44,6 @@ def _on_the_cpu(options: Options) -> Options:
 
 
 def _preset_name(options: Options, name: str) -> str:
-    """The preset's, with the numbers of steps that were asked for in its place."""
+    """The preset with the requested numbers of steps."""
     steps = [f"{count}" for count in (options.steps, options.upsampler_steps) if count is not None]
     return f"{name}, {' + '.join(steps)} steps" if steps else name

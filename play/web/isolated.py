@@ -33,11 +33,11 @@ class Handler(SimpleHTTPRequestHandler):
         super().end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
 
 def make_server(folder: Path, host: str, port: int) -> ThreadingHTTPServer:
-    """A server of a folder; 0 as the port for any that is free. Raises ``OSError`` where it cannot listen."""
+    """A server of a folder; port 0 takes any free one. Raises ``OSError`` if it cannot listen."""
     return ThreadingHTTPServer((host, port), partial(Handler, directory=str(folder)))
 
 

@@ -1,7 +1,7 @@
 """Networks as ONNX files for the browser: one call of D_θ, of the reward/end model, of the agent.
 
-What a sampler knows beforehand (coefficients and noise embeddings of its levels) is an input, computed once when a
-world is exported: a Fourier feature of the noise level needs more digits than a phone's GPU may have. Actions are
+Coefficients and noise embeddings of a sampler's levels are inputs, computed once when a world is exported: Fourier
+features of the noise level need more precision than a phone's GPU may have. Actions are
 vectors of zeros and ones in every world. Shapes: L context length, C channels, A actions, D conditioning channels, H
 height, W width (h, w before upsampling), F hidden size of an LSTM.
 """
@@ -47,7 +47,7 @@ class Call(nn.Module):
 
 
 class Judge(nn.Module):
-    """One step of the reward/end model.
+    """A step of the reward/end model.
 
     ``forward(frame, following, action, hidden, cell)``: frames ``(1, C, H, W)``, action ``(1, A)``, the LSTM's state,
     each half ``(1, 1, F)``. Returns reward logits ``(1, 3)``, end logits ``(1, 2)`` and the new state.

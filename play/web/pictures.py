@@ -1,4 +1,4 @@
-"""Frames as bytes for a page: raw on the same machine, else the smallest and quickest of a few codecs.
+"""Encodes frames for a page: raw on the same machine, else by the fastest of a few codecs.
 
 Shapes: H height, W width.
 """
@@ -16,14 +16,14 @@ from diamond_engine.errors import DiamondError
 from play.view import Frame
 
 BYTES_A_SECOND = 1.25e6
-"""What a link is taken to carry: 10 Mbit/s."""
+"""Assumed bandwidth of a link: 10 Mbit/s."""
 PHOTOGRAPHIC = 128 * 128
-"""Frames of more pixels than this may lose what nobody sees."""
+"""Frames with more pixels than this may be compressed lossily."""
 
 
 @dataclass(frozen=True)
 class Codec:
-    """One way to put a frame into bytes."""
+    """One way to encode a frame."""
 
     name: str
     """Its media type without ``image/``, or ``raw``."""
@@ -48,7 +48,7 @@ WEBP = Codec("webp", _by_opencv(".webp", cv2.IMWRITE_WEBP_QUALITY, 90))
 
 
 def quickest(frame: Frame) -> Codec:
-    """The codec by which a frame like this one arrives first: time to encode it, measured, and bytes to carry."""
+    """The codec with the smallest delay for a frame like this one: measured encoding time plus transfer time."""
     codecs = [PNG, LOSSLESS_WEBP]
     if frame.shape[0] * frame.shape[1] > PHOTOGRAPHIC:
         codecs.append(WEBP)
@@ -56,7 +56,7 @@ def quickest(frame: Frame) -> Codec:
 
 
 def _seconds(codec: Codec, frame: Frame) -> float:
-    codec.encode(frame)  # the first call sets things up
+    codec.encode(frame)  # the first call includes initialisation
     began = time.perf_counter()
     size = len(codec.encode(frame))
     return time.perf_counter() - began + size / BYTES_A_SECOND

@@ -1,4 +1,4 @@
-"""``onnxruntime-web``, which runs networks in a browser: one version from npm, every file known by its SHA-256."""
+"""``onnxruntime-web``, which runs networks in a browser: one version from npm, every file checked by its SHA-256."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from diamond_engine.files import atomic_path
 VERSION = "1.30.0"
 ARCHIVE = f"onnxruntime-web-{VERSION}.tgz"
 MEGABYTES = 33
-"""Of the archive."""
+"""Size of the archive."""
 WASM = {
     "ort.wasm.min.mjs": "219e6a1fc8a9938268d18efca3c91d310bd2f4a59bbd13744df5b2b7fc6cee3b",
     "ort-wasm-simd-threaded.mjs": "e13f7f94fc51b4ca72b12faeb1ee95f4ace6dfbc8939bc718aabdc0a27c4299b",
@@ -36,10 +36,10 @@ TIMEOUT_SECONDS = 60.0
 
 
 def runtime_files(folder: Path | None, notice: Callable[[str], None]) -> dict[str, Path]:
-    """All files by name, each intact: from ``folder``, else from the cache, which downloads them once.
+    """Returns all files by name, checked: from ``folder``, else from the cache, into which they are downloaded once.
 
-    ``folder``: an unpacked package, or its ``dist``. Raises ``DiamondError`` where a file is missing, damaged or of
-    another version, or where it cannot be downloaded.
+    ``folder``: an unpacked package, or its ``dist``. Raises ``DiamondError`` if a file is missing, damaged or of
+    another version, or cannot be downloaded.
     """
     if folder is not None:
         return _found((folder, folder / "dist", folder / "package" / "dist"))
@@ -75,7 +75,7 @@ def _downloaded() -> bytes:
 
 
 def _unpack(archive: bytes, folder: Path) -> None:
-    """Writes the known files of the package; one that is not what it should be stays out."""
+    """Writes the known files of the package and leaves out those with a wrong SHA-256."""
     try:
         with tarfile.open(fileobj=io.BytesIO(archive)) as package:
             for name, digest in (item for files in BACKENDS.values() for item in files.items()):

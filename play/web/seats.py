@@ -1,4 +1,4 @@
-"""A seat: one session on the server, who plays it and who watches, and its newest view as a message."""
+"""A seat: one session on the server, its player and watchers, and its newest view as a message."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from play.web.client import Client
 
 OpenSession = Callable[[Callable[[], None]], SessionThread]
-"""Makes the thread of a session, given what it is to call when there is something else to see."""
+"""Makes the thread of a session, given a function to call when the view has changed."""
 
 
 class Seat:
-    """One session and the clients on it. All of it belongs to the thread of the event loop."""
+    """One session and its clients. Only the thread of the event loop uses it."""
 
     def __init__(self, number: int, genre: Genre, open_session: OpenSession) -> None:
         self.number, self.genre = number, genre
         self.player: Client | None = None
-        """Whose input the session gets."""
+        """The client whose input the session gets."""
         self.clients: set[Client] = set()
-        """All who see it, the player among them."""
+        """All clients that see it, including the player."""
         self.session = open_session(self._on_view)
         self.ended = asyncio.Event()
         """Set once the session has finished."""
@@ -40,14 +40,14 @@ class Seat:
         self._messages: dict[str, bytes | str] = {}
 
     def start(self) -> None:
-        """Begins to load, then plays. To be called in the event loop."""
+        """Starts the session's thread. Call it in the event loop."""
         self._loop = asyncio.get_running_loop()
         self.session.start()
 
     def message(self, local: bool) -> bytes | str:
         """The newest view: text while it loads, else a header's length, the header, and the picture's bytes.
 
-        ``local``: for a client on this machine. What several are sent is made once.
+        ``local``: for a client on this machine. A message for several clients is encoded once.
         """
         view = self.session.view
         if view is not self._view:
@@ -62,14 +62,14 @@ class Seat:
         return self._messages[codec.name]
 
     def release(self, client: Client) -> None:
-        """The client leaves; a player's keys go up."""
+        """The client leaves; a player's keys are released."""
         self.clients.discard(client)
         if self.player is client:
             self.player = None
             self.session.latch.release_all()
 
     def _on_view(self) -> None:
-        """Called on the session thread; wakes the clients once, however many views come before they wake."""
+        """Called on the session thread. Wakes the clients once for all views that come before they wake."""
         if self._loop is not None and not self._told:
             self._told = True
             try:

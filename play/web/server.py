@@ -1,6 +1,6 @@
-"""The server of served play: one page, one WebSocket a client, on the loop of the main thread.
+"""The server of served play: one page, one WebSocket a client, on the event loop of the main thread.
 
-Everything that is served lies in memory before the first request; no path of a request becomes a path of a file.
+All served files are in memory before the first request; no request path becomes a file path.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SHUTDOWN_SECONDS = 2.0
 
 
 class _Refused(asyncio.Protocol):
-    """A connection too many: it is closed as it comes."""
+    """Closes a connection beyond the limit."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -41,7 +41,7 @@ class _Refused(asyncio.Protocol):
 
 
 class PlayServer:
-    """Serves seats to whoever the gate lets in. All of it belongs to one event loop."""
+    """Serves seats to the clients that the gate admits. It belongs to one event loop."""
 
     def __init__(self, seats: Sequence[Seat], gate: Gate, limits: Limits | None = None) -> None:
         self.seats, self.gate, self.limits = seats, gate, limits or Limits()
@@ -55,9 +55,9 @@ class PlayServer:
         self._server: asyncio.Server | None = None
 
     async def start(self, port: int) -> int:
-        """Begins to listen and the sessions to load; returns the port, another one where 0 was asked for.
+        """Starts to listen and to load the sessions; returns the port (a free one for 0).
 
-        Raises ``OSError`` where the address cannot be listened on.
+        Raises ``OSError`` if it cannot listen on the address.
         """
         await self._runner.setup()
         loop = asyncio.get_running_loop()
@@ -67,7 +67,7 @@ class PlayServer:
         return self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Tells every client and closes everything but the sessions; once."""
+        """Tells every client and closes everything except the sessions; only once."""
         if self._server is None:
             return
         self._server.close()
@@ -77,14 +77,14 @@ class PlayServer:
         await self._runner.cleanup()
 
     def _connection(self) -> asyncio.Protocol:
-        """Called for every connection before anything of it is read."""
+        """Called for every connection before anything is read from it."""
         server = self._runner.server
         assert server is not None
         if len(server.connections) + self._arriving - len(self.clients) >= self.limits.connections:
             return _Refused()
         handler, loop = server(), asyncio.get_running_loop()
         self._arriving += 1
-        loop.call_soon(self._arrived)  # about when the server counts it
+        loop.call_soon(self._arrived)  # roughly when the server counts it
         self._silent.add(handler)
         loop.call_later(self.limits.silent_seconds, self._hang_up_on, handler)
         return handler
@@ -130,7 +130,7 @@ class PlayServer:
         return socket
 
     def _tell_all(self) -> None:
-        """Everybody learns who plays and how many watch."""
+        """Tells all clients who plays and how many watch."""
         for seat in self.seats:
             watching = len(seat.clients) - (seat.player is not None)
             for client in seat.clients:

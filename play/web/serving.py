@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 MISSING = "serving needs aiohttp: pip install 'diamond-engine[web]'"
 MOST_PLAYERS = 16
 SEEDS_APART = 1000
-"""Between the seeds of two players' dreams."""
+"""Distance between the seeds of two players' dreams."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a server listens."""
+    """Address and port of a server."""
 
     host: str = "127.0.0.1"
-    """An address of this machine; 0.0.0.0 for all of them."""
+    """An address of this machine; 0.0.0.0 for all."""
     port: int = 8000
-    """0 for any that is free."""
+    """Port; 0 takes any free one."""
 
 
 def serve(options: Options, address: Address, players: int, console: Console) -> None:
-    """Serves play until Ctrl-C. Raises ``DiamondError`` or ``UsageError`` for what cannot be served."""
+    """Serves play until Ctrl-C. Raises ``DiamondError`` or ``UsageError`` if it cannot be served."""
     check(options, Outputs())
     if not 1 <= players <= MOST_PLAYERS:
         raise UsageError(f"--players must be 1 to {MOST_PLAYERS}, not {players}")
@@ -70,7 +70,7 @@ def serve(options: Options, address: Address, players: int, console: Console) ->
 
 
 async def _run(server: PlayServer, address: Address, console: Console) -> None:
-    """Returns after Ctrl-C, or when a session has ended by itself."""
+    """Waits for Ctrl-C or for a session to end by itself."""
     stopping = asyncio.Event()
     with suppress(NotImplementedError):  # Windows: KeyboardInterrupt ends the loop
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -88,13 +88,13 @@ async def _run(server: PlayServer, address: Address, console: Console) -> None:
 
 
 def _session(options: Options, number: int, on_view: Callable[[], None]) -> SessionThread:
-    """The session of one seat; each dreams of its own."""
+    """The session of one seat; each has its own dream."""
     own = replace(options, seed=options.seed + SEEDS_APART * number)
     return SessionThread(partial(load, own), own.seed, on_view=on_view)
 
 
 def serve_site(folder: Path, address: Address, console: Console) -> None:
-    """Serves an exported site until Ctrl-C. Raises ``DiamondError`` where the folder holds none."""
+    """Serves an exported site until Ctrl-C. Raises ``DiamondError`` if the folder holds none."""
     if not (folder / "index.html").is_file() or not (folder / "world.json").is_file():
         raise DiamondError(f"{folder} is no exported site: make one with 'diamond-play export WORLD --out {folder}'")
     with make_server(folder, address.host, address.port) as server:

@@ -151,7 +151,7 @@ function nearest(bins, motion) {
   return best;
 }
 
-/** What a world is given for buttons and motion: an index, or a vector. */
+/** The action for buttons and motion: an index, or a vector. */
 export function actionOf(space, pressed, motion) {
   return space.names ? atariAction(space.names, pressed) : firstPersonAction(space, pressed, motion);
 }
@@ -184,7 +184,7 @@ export function pixelsOf(planes) {
 
 // ---------------------------------------------------------------- state
 
-/** The newest things of a row: what is pushed goes to its end, and as much goes from its start. */
+/** A queue of fixed length: what is pushed goes to its end, and as much is dropped from its start. */
 class Row {
   constructor(parts) {
     this.size = parts[0].length;
@@ -249,7 +249,7 @@ export class Dream {
     this.milliseconds = performance.now() - began;
   }
 
-  /** What the agent would do now, as an index. */
+  /** The agent's action, as an index. */
   async agentAction() {
     const { logits, hidden, cell } = await this.networks.agent({ frame: this.shown, ...this.memory });
     this.memory = { hidden, cell };

@@ -29,7 +29,7 @@ async function open({ wanted, preset, seed }) {
   await play();
 }
 
-/** The networks on the first backend that takes them. */
+/** The networks on the first backend that can run them. */
 async function loadFirst(backends) {
   for (const name of backends) {
     try {
@@ -128,7 +128,7 @@ function show(action, real) {
   postMessage({ pixels, real: real && Uint8Array.from(real), status }, [pixels.buffer]);
 }
 
-/** A message of hands, or a command. The first that hands do takes over from whoever plays. */
+/** A message of input, or a command. The first input takes over from the autopilot. */
 function hear(message) {
   const command = message.command ?? latch.hear(message);
   if (command) return obey(command);

@@ -1,4 +1,4 @@
-// What hands did since the last frame: buttons down or tapped, and motion; from the messages of input.mjs.
+// Input since the last frame: buttons down or tapped, and motion; from the messages of input.mjs.
 
 const AXIS_THRESHOLD = 0.5;
 const LOOK_DEAD_ZONE = 0.15;
@@ -32,7 +32,7 @@ export class Latch {
     return undefined;
   }
 
-  /** Everything since the last read; taps and motion are forgotten by it. */
+  /** All input since the last read; clears taps and motion. */
   read() {
     const pressed = [...new Set(this.heard.map(([, button]) => button))];
     const motion = [...this.tilts.values()].reduce(([x, y], [right, down]) => [x + right, y + down], this.motion);

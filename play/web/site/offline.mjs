@@ -1,4 +1,4 @@
-// A service worker: keeps the small files of the site, and answers for them where the network does not. (The large
+// A service worker: keeps the small files of the site and serves them if there is no network. (The large
 // ones networks.mjs keeps by itself, under the same version.)
 // It also isolates the page from others, where the server does not: only then may WebAssembly use threads.
 const version = new URL(location).searchParams.get("version");

@@ -1,4 +1,4 @@
-// The page of an exported world: shows what the worker dreams and passes on what hands do.
+// The page of an exported world: shows the worker's frames and passes input on.
 import { listenToDrags, listenToKeys, listenToMouse, listenToPads, showTouchButtons } from "./input.mjs";
 
 const at = (id) => document.getElementById(id);
@@ -77,7 +77,7 @@ function withAlpha(rgb) {
   return pixels;
 }
 
-/** What one would write under a question: where it runs and how fast. */
+/** The report that a user can copy: backend, threads and speed. */
 function report() {
   if (!status) return "nothing was dreamed yet";
   return JSON.stringify({
@@ -96,7 +96,7 @@ function report() {
   }, null, 1);
 }
 
-/** From the next visit on offline.mjs answers where the network does not. */
+/** Registers offline.mjs, which answers from the next visit on if there is no network. */
 function keepForOffline({ version }) {
   navigator.serviceWorker?.register(`offline.mjs?version=${version}`).catch(() => {});
 }

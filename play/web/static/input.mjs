@@ -1,4 +1,4 @@
-// What hands do to a page, as messages: keys, mouse, gamepad, touch. Shared by the served and the exported page.
+// Input of a page as messages: keys, mouse, gamepad, touch. Shared by the served and the exported page.
 
 // Buttons of a standard gamepad (W3C) by SDL's numbers, which the keymaps use; the cross is told apart.
 const PAD_BUTTONS = { 0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 8: 6, 9: 7, 10: 8, 11: 9 };
@@ -6,7 +6,7 @@ const STICKS = [0, 1, 3, 4];
 const TRIGGERS = { 6: 2, 7: 5 };
 const REPEATED_BY_PAGE = new Set(["F5", "F12"]);
 
-/** Tells `send` of keys. Returns nothing; keys of the browser itself are left to it. */
+/** Sends keys; keys of the browser itself are left to it. */
 export function listenToKeys(send) {
   const told = (event, down) => {
     if (event.repeat || event.metaKey || event.altKey || REPEATED_BY_PAGE.has(event.code)) return;
@@ -19,7 +19,7 @@ export function listenToKeys(send) {
   addEventListener("blur", () => send({ blur: true }));
 }
 
-/** Tells `send` of the mouse while a click on `canvas` has captured it; motion is summed until the next picture. */
+/** Sends the mouse while a click on `canvas` has captured it; motion is summed until the next picture. */
 export function listenToMouse(canvas, send, onCapture = () => {}) {
   let right = 0, down = 0, sensitivity = 1;
   canvas.addEventListener("mousedown", (event) => {
@@ -56,7 +56,7 @@ export function listenToDrags(canvas, send) {
   for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, () => { last = null; });
 }
 
-/** Asks gamepads once a picture and tells `send` what has changed. */
+/** Reads gamepads once a picture and sends what has changed. */
 export function listenToPads(send) {
   const before = new Map();
   const changed = (name, value) => before.get(name) !== value && (before.set(name, value), true);
@@ -85,7 +85,7 @@ export function listenToPads(send) {
   addEventListener("gamepadconnected", look, { once: true });
 }
 
-/** Puts buttons for fingers into `nav` and tells `send` which are held. `buttons`: {directions, others}. */
+/** Adds touch buttons to `nav` and sends which are held. `buttons`: {directions, others}. */
 export function showTouchButtons(nav, buttons, send) {
   nav.replaceChildren(...[buttons.directions, buttons.others].map((group) => {
     const box = document.createElement("div");

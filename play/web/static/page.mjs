@@ -1,4 +1,4 @@
-// The page of served play: shows the newest frame, sends what hands do, and comes back by itself.
+// The page of served play: shows the newest frame, sends input, and reconnects by itself.
 import { listenToDrags, listenToKeys, listenToMouse, listenToPads, showTouchButtons } from "./input.mjs";
 
 const RETRY_MS = 1000;
@@ -90,7 +90,7 @@ function withAlpha(rgb, { width, height }) {
   return image;
 }
 
-/** The picture that is shown answers all inputs up to `stamp`. */
+/** The picture that is shown includes all inputs up to `stamp`. */
 function measure(stamp) {
   const now = performance.now();
   for (const [, when] of waiting.filter(([n]) => n <= stamp)) latencies.push(now - when);
