@@ -1,4 +1,4 @@
-"""Entry points of ``diamond-train`` and ``diamond-eval``: Ctrl-C is answered also while torch is being imported."""
+"""Entry points of ``diamond-train`` and ``diamond-eval``. Ctrl-C works even while torch is being imported."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Algorithm 1 of the paper: collect experience, learn the world, learn to act in its dreams; its single steps too."""
+"""Algorithm 1 of the paper and its single steps: collect experience, learn the world, learn to act in its dreams."""

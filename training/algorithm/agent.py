@@ -34,17 +34,17 @@ MODEL_FREE = ActorCriticTrainingConfig(
 """Defaults on the real emulator, where data is cheap and unrepeated: larger steps, clipped harder."""
 
 SIZES: dict[str, dict[str, Any]] = {"paper": {}, "small": {"channels": (8, 16, 32, 64), "lstm_dim": 256}}
-"""Sizes of the actor-critic by name: what differs from the paper's. ``small`` learns about 4 times as fast on a CPU."""
+"""Sizes of the actor-critic, as differences from the paper's. ``small`` learns about 4 times as fast on a CPU."""
 
 
 @dataclass(frozen=True)
 class AgentTraining:
-    """What the two ways of training an agent share."""
+    """Settings of both ways of training an agent."""
 
     game: AtariGame
     config: ActorCriticTrainingConfig
     updates: int
-    """Updates in all."""
+    """Total number of updates."""
     num_envs: int
     """Environments B."""
     session: Session
@@ -56,8 +56,8 @@ class AgentTraining:
     def in_imagination(self, world: World, preset: str | None, data: GameEpisodes | None) -> None:
         """Trains in a world's dreams, which start from ``data`` or else from its contexts; exports world and agent.
 
-        Raises ``DiamondError`` for a world without a reward/end model or without anything to start from. The game's
-        scripted player may give the agent a start, as in ``model_free``: it reads the dreamed frames.
+        Raises ``DiamondError`` for a world without a reward/end model or without start contexts. The game's scripted
+        policy may kickstart the agent, as in ``model_free``; it reads the dreamed frames.
         """
         if world.reward_end is None:
             raise DiamondError(f"{world.config.name} has no reward/end model: an agent has nothing to learn from there")
@@ -89,8 +89,8 @@ class AgentTraining:
     def model_free(self) -> None:
         """Trains on the real emulator, a lost life ending an episode; exports the agent alone.
 
-        Where ``config.kickstart_updates`` is more than 0 the game's scripted player gives it a start; raises
-        ``UsageError`` where it has none.
+        If ``config.kickstart_updates`` is above 0, the game's scripted policy kickstarts the agent; raises
+        ``UsageError`` if it has none.
         """
         session = self.session
         tutor = self._tutor()

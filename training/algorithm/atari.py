@@ -1,4 +1,4 @@
-"""``diamond-train atari GAME``: a run of Algorithm 1, from nothing to a playable world and a score."""
+"""``diamond-train atari GAME``: a run of Algorithm 1, from scratch to a playable world and a score."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class AtariTraining:
     config: AlgorithmConfig
     session: Session
     static_data: Path | None = None
-    """Episodes to learn from instead of collecting."""
+    """Episodes to learn from, instead of collecting."""
 
     def train(self) -> None:
         """Runs Algorithm 1 in ``session.out``, or continues it there.
 
-        Raises ``UsageError`` where the folder holds something else, and as ``Run.follow`` does.
+        Raises ``UsageError`` if the folder holds something else, and what ``Run.follow`` raises.
         """
         session, out = self.session, self.session.out
         data = None if self.static_data is None else GameEpisodes(self.static_data, self.game)
@@ -90,16 +90,16 @@ class AtariTraining:
 
 
 def run_settings(game: AtariGame, seed: int, static_data: Path | None, config: AlgorithmConfig) -> dict[str, Any]:
-    """All that shapes the result of a run."""
+    """All settings that affect the result of a run."""
     return {"game": game.name, "seed": seed, "static_data": static_data and str(static_data), **plain(config)}
 
 
 def algorithm_config(
     game: AtariGame, preset: str, file: Path | None, assignments: Sequence[str], static: bool
 ) -> AlgorithmConfig:
-    """A preset for a game, with settings of a file and of the command line in their places.
+    """A preset for a game, changed by the settings of a file and of the command line.
 
-    Raises ``UsageError`` for what does not exist, is of the wrong type or makes no sense.
+    Raises ``UsageError`` for unknown names, wrong types and invalid values.
     """
     if preset not in PRESETS:
         raise UsageError(f"unknown --preset {preset!r}: use {' or '.join(PRESETS)}")

@@ -263,7 +263,7 @@ def _check_shares(*shares: float) -> None:
 
 
 def _chosen(names: str, known: Mapping[str, Component]) -> list[Component]:
-    """The components that are named, joined by commas, in this order."""
+    """The named components (joined by commas), in training order."""
     components = [name.strip().replace("_", "-") for name in names.split(",")]
     unknown = [name for name in components if name not in known]
     if unknown:
@@ -278,7 +278,7 @@ def _component(
     learning_rate: float,
     decay: bool,
 ) -> Component:
-    """A component whose step size is ``learning_rate`` and falls to 0 by its last update where it shall ``decay``."""
+    """A component with step size ``learning_rate``, which falls to 0 by its last update if ``decay``."""
     optimiser = replace(config.optimiser, learning_rate=learning_rate, decay_steps=updates if decay else 0)
     return Component(name, replace(config, optimiser=optimiser), updates)
 

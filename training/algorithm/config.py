@@ -15,7 +15,7 @@ from training.components.reward_end import RewardEndTrainingConfig
 
 @dataclass(frozen=True)
 class Updates:
-    """How often a component is updated."""
+    """Number of updates of a component."""
 
     first: int
     """Updates in the first epoch."""
@@ -23,25 +23,25 @@ class Updates:
     """Updates in every further epoch."""
 
     def by(self, epoch: int) -> int:
-        """Updates in all by the end of an epoch, the first being 1."""
+        """Total number of updates by the end of an epoch; the first epoch is 1."""
         return self.first + self.per_epoch * (epoch - 1)
 
 
 @dataclass(frozen=True)
 class UpdatesConfig:
-    """How often each component is updated; the defaults are the paper's (Table 4)."""
+    """Numbers of updates of each component; the defaults are the paper's (Table 4)."""
 
     denoiser: Updates = field(default_factory=lambda: Updates(first=10_000))
-    """Of the diffusion model D_θ."""
+    """The diffusion model D_θ."""
     reward_end: Updates = field(default_factory=lambda: Updates(first=10_000))
-    """Of the reward/end model R_ψ."""
+    """The reward/end model R_ψ."""
     actor_critic: Updates = field(default_factory=lambda: Updates(first=5_000))
-    """Of policy and value π_ϕ, V_ϕ."""
+    """Policy and value π_ϕ, V_ϕ."""
 
 
 @dataclass(frozen=True)
 class TestConfig:
-    """Whole real games that only measure; a lost life does not end one. The paper plays 100 at the end."""
+    """Test games: whole real games, which a lost life does not end. The paper plays 100 at the end."""
 
     every: int = 20
     """Epochs between tests."""
@@ -67,25 +67,25 @@ class NetworksConfig:
 
 @dataclass(frozen=True)
 class AlgorithmConfig:
-    """All of a run of Algorithm 1 but game and seed; the defaults are the paper's (Table 4)."""
+    """All settings of Algorithm 1 except game and seed; the defaults are the paper's (Table 4)."""
 
     networks: NetworksConfig
     """Architectures."""
     collection: CollectionConfig = field(default_factory=CollectionConfig)
-    """What is collected when."""
+    """Collection of experience."""
     updates: UpdatesConfig = field(default_factory=UpdatesConfig)
-    """How often each component is updated."""
+    """Numbers of updates of each component."""
     denoiser: DenoiserTrainingConfig = field(default_factory=DenoiserTrainingConfig)
-    """How the diffusion model learns."""
+    """Training of the diffusion model."""
     reward_end: RewardEndTrainingConfig = field(default_factory=RewardEndTrainingConfig)
-    """How the reward/end model learns."""
+    """Training of the reward/end model."""
     actor_critic: ActorCriticTrainingConfig = field(default_factory=ActorCriticTrainingConfig)
-    """How the agent learns."""
+    """Training of the agent."""
     imagination: ImaginationConfig = field(default_factory=ImaginationConfig)
-    """How the agent dreams."""
+    """Imagination."""
     final_epochs: int = 50
     """Epochs without collection at the end."""
     test: TestConfig = field(default_factory=TestConfig)
-    """How the agent is measured."""
+    """Tests of the agent."""
     checkpoint_minutes: float = 5.0
-    """Time between checkpoints; one is also written when the run stops."""
+    """Seconds between checkpoints; one is also written when the run stops."""

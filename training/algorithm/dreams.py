@@ -1,4 +1,4 @@
-"""Imagination while the world model is still learning: every reset dreams on from contexts in the replay.
+"""Imagination while the world model is still learning: every reset starts from contexts in the replay.
 
 Shapes: B dreams, L context length, C channels, H height, W width.
 """
@@ -23,18 +23,18 @@ from diamond_engine.worlds import Preset, World
 
 @dataclass(frozen=True)
 class ImaginationConfig:
-    """How the agent dreams; the defaults are the paper's (Tables 3 and 4)."""
+    """Settings of imagination; the defaults are the paper's (Tables 3 and 4)."""
 
     batch_size: int = 32
-    """Dreams side by side B."""
+    """Number of parallel dreams B."""
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
-    """How their frames are drawn."""
+    """Sampler of their frames."""
 
 
 class Dreams:
-    """B dreams as a ``BatchedEnv``: after a reset all depends on its seed, the world and the replay alone.
+    """B dreams as a ``BatchedEnv``. After a reset they depend only on its seed, the world and the replay.
 
-    A dream that ends goes on from another of the contexts drawn at the reset.
+    A dream that ends restarts from another of the contexts drawn at the reset.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Dreams:
         self._env: WorldModelEnv | None = None
 
     def enter(self, world: World) -> None:
-        """Dreams of this world, as it is now, from the next reset on."""
+        """Uses this world, as it is now, from the next reset on."""
         runtime = self._runtime
         self._env = WorldModelEnv(
             replace(world, contexts=None),
@@ -66,7 +66,7 @@ class Dreams:
         )
 
     def reset(self, seed: int | None = None) -> tuple[Tensor, Info]:
-        """See ``BatchedEnv.reset``. Raises ``DiamondError`` where no episode is as long as a context."""
+        """See ``BatchedEnv.reset``. Raises ``DiamondError`` if no episode is as long as a context."""
         assert self._env is not None
         start = self._contexts(np.random.default_rng(seed), self._env.world.context_length)
         return self._env.reset(seed, {"frames": start.frames, "actions": start.actions})
@@ -77,7 +77,7 @@ class Dreams:
         return self._env.step(actions)
 
     def _contexts(self, rng: np.random.Generator, length: int) -> StartContexts:
-        """B contexts of L frames from inside episodes, which are chosen by age and length."""
+        """Draws B contexts of L frames from episodes, which are chosen by age and length."""
         chances = SegmentSampler(self._episodes, length, self._age_weights).episode_probabilities()
         chances = chances * (self._episodes.lengths >= length)
         if not chances.any():

@@ -26,16 +26,16 @@ from training.runs.seeds import derived_seed
 
 @dataclass(frozen=True)
 class CollectionConfig:
-    """What is collected when; the defaults are the paper's (Table 4)."""
+    """Settings of the collection; the defaults are the paper's (Table 4)."""
 
     steps: int = 100_000
-    """Real steps in all."""
+    """Total number of real steps."""
     first_min: int = 5_000
-    """Steps of the first epoch, if they held enough rewards."""
+    """Steps of the first epoch, if they hold enough rewards."""
     first_max: int = 10_000
     """Steps after which the first epoch stops looking for rewards."""
     first_rewards: int = 10
-    """Steps with another sign of the reward than most that the first epoch looks for."""
+    """Steps with a rare reward sign that the first epoch looks for."""
     per_epoch: int = 100
     """Steps of every further epoch."""
     epsilon: float = 0.01
@@ -43,9 +43,9 @@ class CollectionConfig:
 
 
 class Experience:
-    """One real game after the other, a lost life ending an episode; the steps are filed in the replay.
+    """Plays one real game after the other and files the steps in the replay. A lost life ends an episode.
 
-    Every game has a seed of its own, so that its number and the actions taken in it are all that is to be saved.
+    Every game has its own seed, so that its number and its actions are enough to restore it.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Experience:
     ) -> None:
         self.steps = 0
         self.sign_counts = [0, 0, 0]
-        """Steps with a reward below, of and above 0."""
+        """Numbers of steps with a negative, zero and positive reward."""
         self._replay = replay
         self._policy = policy
         self._epsilon = epsilon
@@ -74,11 +74,11 @@ class Experience:
 
     @property
     def minority_rewards(self) -> int:
-        """Steps whose reward has another sign than most."""
+        """Number of steps without the most common reward sign."""
         return sum(sorted(self.sign_counts)[:-1])
 
     def step(self) -> Metrics:
-        """Takes one action; returns length and return of the episode where it ended one."""
+        """Takes one action; returns length and return of the episode if it ended one."""
         reward, episode, game_over = self._play(self._choose())
         self.steps += 1
         self.sign_counts[int(np.sign(reward)) + 1] += 1
@@ -93,7 +93,7 @@ class Experience:
         return {"return": torch.tensor(episode.score), "length": torch.tensor(len(episode))}
 
     def file(self) -> None:
-        """Files the episode under way as it is so far; it grows on with the next steps."""
+        """Files the unfinished episode as it is so far; it grows with the next steps."""
         if self._recording.actions:
             self._replay.put(self._recording.finish(self._frames[0], False, True, self._attributes), whole=False)
 
@@ -108,7 +108,7 @@ class Experience:
         return int(uniform if explores else drawn)
 
     def _play(self, action: int) -> tuple[float, Episode | None, bool]:
-        """Takes an action in the game: its reward, the episode if it ended one, and whether the whole game is over."""
+        """Takes an action; returns its reward, the episode if it ended one, and whether the game is over."""
         result = self._emulator.step(np.array([action]))
         reward, terminated, truncated = float(result.rewards[0]), bool(result.terminated[0]), bool(result.truncated[0])
         self._actions.append(action)
@@ -121,12 +121,12 @@ class Experience:
         return reward, episode, bool(result.game_over[0])
 
     def restore_replay(self) -> None:
-        """Takes back what was filed since the state was saved, so that the replay is what it was then."""
+        """Removes what was filed since the state was saved, so that the replay is the same as then."""
         self._replay.cut_back(self._whole)
         self.file()
 
     def state_dict(self) -> dict[str, Any]:
-        """Counters, random state, the policy's memory, and the game under way as the actions that led to it."""
+        """Counters, random state, the policy's state, and the actions of the unfinished game."""
         return {
             "steps": self.steps,
             "sign_counts": list(self.sign_counts),
@@ -138,7 +138,7 @@ class Experience:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues from ``state_dict()``: plays the game under way once more up to where it was."""
+        """Continues from ``state_dict()``: replays the unfinished game up to its last step."""
         self.steps, self.sign_counts = state["steps"], list(state["sign_counts"])
         self._whole, self._game = state["whole"], state["game"]
         self._start_game()

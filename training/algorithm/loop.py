@@ -1,4 +1,4 @@
-"""Algorithm 1 of the paper: collect experience, learn the world from it, learn to act in dreams of it, and again."""
+"""Algorithm 1 of the paper, a loop: collect experience, learn the world from it, learn to act in its dreams."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ STEPS_LEFT = 16
 
 
 class _GivenUpError(Exception):
-    """Games were given up in the middle."""
+    """Games were abandoned in the middle."""
 
 
 class Algorithm1:
-    """A ``Procedure``: after every piece of work its state can be saved, and continued from exactly."""
+    """A ``Procedure``: after every piece of work its state can be saved, and a run continues from it exactly."""
 
     def __init__(
         self, game: AtariGame, cfg: AlgorithmConfig, episodes: Replay | EpisodeFolder, session: Session
     ) -> None:
-        """Collects into ``episodes`` where they are a ``Replay``; other ones are static."""
+        """Collects into ``episodes`` if they are a ``Replay``; other episodes are static."""
         self.epoch = 1
         self.final_scores: list[float] = []
         """Scores of the games after the last epoch, once they are played."""
@@ -94,8 +94,7 @@ class Algorithm1:
     def work(self, stopping: Callable[[], bool]) -> Iterator[Work]:
         """``training_loop`` of Algorithm 1.
 
-        Every stage knows how far it is to be by the end of the epoch, so that a continued run falls through to where
-        it was.
+        Every stage knows its total by the end of the epoch, so that a continued run skips what is done.
         """
         if self._experience is not None:
             self._experience.restore_replay()
@@ -111,7 +110,7 @@ class Algorithm1:
 
     @property
     def epochs(self) -> int:
-        """Epochs in all; an estimate until the first has collected its steps."""
+        """Number of epochs; an estimate until the first has collected its steps."""
         cfg = self._cfg.collection
         further = -(-max(0, cfg.steps - self._first_steps) // cfg.per_epoch)
         return 1 + further + self._cfg.final_epochs
@@ -128,7 +127,7 @@ class Algorithm1:
             self._first_steps = experience.steps
 
     def _steps_by_now(self, rewards: int) -> int:
-        """Steps that the replay is to hold by the end of this epoch: in the first, more while it has few rewards."""
+        """Steps that the replay should hold by the end of this epoch; in the first, more while it has few rewards."""
         cfg = self._cfg.collection
         if self.epoch > 1:
             return min(cfg.steps, self._first_steps + cfg.per_epoch * (self.epoch - 1))
@@ -173,7 +172,7 @@ class Algorithm1:
             yield self._done("final", count, count, {"score": torch.tensor(mean)}, unit="game")
 
     def _play_games(self, count: int, purpose: str, stopping: Callable[[], bool]) -> list[float]:
-        """Scores of whole games of the agent as it is now; the state of the run stays as it is."""
+        """Scores of the agent in whole games. The state of the run does not change."""
 
         def give_up(games: int) -> None:
             if stopping():
@@ -201,7 +200,7 @@ class Algorithm1:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, optimisers, random states, counters, and where the replay and the game under way are."""
+        """Weights, optimisers, random states, counters, and the positions of the replay and of the unfinished game."""
         return {
             "epoch": self.epoch,
             "first_steps": self._first_steps,
@@ -224,7 +223,7 @@ class Algorithm1:
             self._experience.load_state_dict(state["experience"])
 
     def _world(self, provenance: dict[str, Any] | None = None) -> World:
-        """The world as far as it was trained; it starts with its denoiser."""
+        """The world as far as it is trained; the denoiser comes first."""
         reward_end = self.reward_end.network if self.reward_end.optimiser.updates else None
         actor_critic = self.actor_critic.network if self.actor_critic.optimiser.updates else None
         paper = atari_world_config(self._game)
@@ -238,7 +237,7 @@ class Algorithm1:
         return World(config=config, denoiser=self.denoiser.denoiser, reward_end=reward_end, actor_critic=actor_critic)
 
     def export(self, folder: Path, provenance: dict[str, Any]) -> None:
-        """Writes the world as far as it was trained, playable once there is a denoiser."""
+        """Writes the world as far as it is trained; it is playable once there is a denoiser."""
         if self.denoiser.optimiser.updates == 0:
             return
         config = self._world(provenance).config

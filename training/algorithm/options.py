@@ -163,4 +163,4 @@ MODEL_FREE_OPTIONS = (
     "kickstart_updates",
     "snapshots_every",
 )
-"""Of ``diamond-train atari``, by their parameters' names: those that go with ``--model-free``."""
+"""Names of the parameters of ``diamond-train atari`` that need ``--model-free``."""

@@ -1,4 +1,4 @@
-"""Sizes of Algorithm 1 by name, and what to expect of each."""
+"""Presets of Algorithm 1, with their expected quality and cost."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from training.components.reward_end import RewardEndTrainingConfig
 
 @dataclass(frozen=True)
 class Preset:
-    """One size of Algorithm 1."""
+    """One preset of Algorithm 1."""
 
     configure: Callable[[AtariGame], AlgorithmConfig]
     """Its configuration for a game."""
     expectation: str
-    """What quality to expect, and at what cost."""
+    """Expected quality and cost."""
 
 
 def paper(game: AtariGame) -> AlgorithmConfig:
@@ -35,7 +35,7 @@ def paper(game: AtariGame) -> AlgorithmConfig:
 
 
 def quick(game: AtariGame) -> AlgorithmConfig:
-    """All stages of the paper's, each small enough for a few minutes on two CPU cores."""
+    """All stages of the paper, each small enough for a few minutes on two CPU cores."""
     networks = paper(game).networks
     inner = replace(
         networks.denoiser.inner_model,

@@ -1,4 +1,4 @@
-"""The replay of Algorithm 1: a folder of episodes whose last one is still growing."""
+"""The replay of Algorithm 1: a folder of episodes, the last of which may still grow."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from diamond_engine.errors import DiamondError
 
 
 class Replay(EpisodeFolder):
-    """Whole episodes and, as the last file, possibly the one under way, which is written anew as it grows."""
+    """Whole episodes and possibly, as the last file, an unfinished one, which is rewritten as it grows."""
 
     def __init__(self, folder: Path, cache_bytes: int) -> None:
         super().__init__(folder, cache_bytes)
         self._growing = False
 
     def put(self, episode: Episode, *, whole: bool) -> None:
-        """Files an episode, in place of the growing one where there is one; it grows on unless it is ``whole``."""
+        """Files an episode, which replaces an unfinished one. Unless ``whole`` it is itself unfinished."""
         if self._growing:
             self._replace_last(episode)
         else:
@@ -33,9 +33,9 @@ class Replay(EpisodeFolder):
             self._cached_bytes -= outdated.frames.nbytes
 
     def cut_back(self, whole: int) -> None:
-        """Keeps the first so many episodes: what was filed after a checkpoint is collected once more.
+        """Keeps only the first ``whole`` episodes: those filed after a checkpoint are collected again.
 
-        Raises ``DiamondError`` where there are fewer.
+        Raises ``DiamondError`` if there are fewer.
         """
         kept = {self.folder / episode_name(number) for number in range(whole)}
         if missing := kept.difference(self.paths):

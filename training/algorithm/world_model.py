@@ -35,7 +35,7 @@ REWARD_END_SIZES: dict[str, dict[str, Any]] = {
     "paper": {},
     "small": {"lstm_dim": 256, "cond_channels": 16, "channels": (8, 16, 32, 64), "pooled": True},
 }
-"""Sizes of the reward/end model by name: what differs from the paper's. ``small`` is 8 times as fast on a CPU."""
+"""Sizes of the reward/end model, as differences from the paper's. ``small`` is 8 times as fast on a CPU."""
 DENOISER_SIZES: dict[str, dict[str, Any]] = {
     "paper": {},
     "small": {
@@ -45,11 +45,11 @@ DENOISER_SIZES: dict[str, dict[str, Any]] = {
         "attn_depths": (False, False, False),
     },
 }
-"""Sizes of the denoiser by name: what differs from the paper's. ``small`` is for CPUs."""
+"""Sizes of the denoiser, as differences from the paper's. ``small`` is for CPUs."""
 SIGMA_CHANGE = 0.1
-"""σ_data of what changes between two frames: most pixels do not."""
+"""σ_data of the change between two frames: most pixels do not change."""
 SMALL_SAMPLER = SamplerConfig(sigma_min=0.2)
-"""Of the small denoiser: levels at which a ball of a few pixels is told from the places where it might be."""
+"""Noise levels of the small denoiser: at these it must decide where a ball of a few pixels is."""
 CONTEXTS = 64
 STEPS_LEFT = 16
 
@@ -80,39 +80,39 @@ Export = Callable[[Path, nn.Module, dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Component:
-    """One component to train and how."""
+    """One component to train, with its settings."""
 
     name: str
     """``denoiser`` or ``reward_end``: its run folder and its file in the world."""
     config: DenoiserTrainingConfig | RewardEndTrainingConfig
-    """How it learns."""
+    """Settings of its training."""
     updates: int
-    """Updates in all."""
+    """Total number of updates."""
 
 
 COMPONENTS = ("denoiser", "reward_end")
-"""What a world model consists of, as files and attributes of a world name it."""
+"""The components of a world model, named as a world's files and attributes."""
 
 
 @dataclass(frozen=True)
 class WorldModelTraining:
-    """Trains components one after the other, each in a run folder of its own, and exports them to ``out/world``."""
+    """Trains components one after the other, each in its own run folder, and exports them to ``out/world``."""
 
     architecture: WorldConfig
     """Sizes of the networks, and the game."""
     data: GameEpisodes
-    """What to learn from."""
+    """Training data."""
     session: Session
     init: World | None = None
-    """Weights to start from, of the same architecture; what it lacks starts from nothing, and what it has is part of
-    the world so far until it was trained here."""
+    """Weights to start from, of the same architecture. Components that it lacks start from scratch; those that it has
+    are part of the exported world until they are trained here."""
     compiled: bool = False
     """Whether to run the networks through ``torch.compile``."""
 
     def train(self, components: Sequence[Component]) -> None:
-        """Trains all; what is left of the time budget is shared evenly among the components still to come.
+        """Trains all components. Each gets an equal share of the remaining time budget.
 
-        Raises as ``Run.follow`` does, and ``DiamondError`` where one of several processes is lost or sees other data.
+        Raises what ``Run.follow`` raises, and ``DiamondError`` if a process is lost or sees other data.
         """
         session, episodes = self.session, self.data.episodes
         with session.workers.joined(session.runtime.device):
@@ -155,7 +155,7 @@ class WorldModelTraining:
     def _trainer(self, component: Component) -> DenoiserTrainer | RewardEndTrainer:
         folder, runtime, seed = self.data.episodes, self.session.runtime, self.session.seed
         export, workers = self._exporter(component.name), self.session.workers
-        on_growth = self.session.console.print if workers.count == 1 else None  # they need not find it at the same time
+        on_growth = self.session.console.print if workers.count == 1 else None  # they may notice it at different times
         if isinstance(component.config, DenoiserTrainingConfig):
             denoiser = Denoiser(self.architecture.denoiser)
             self._prepare(denoiser, "denoiser", denoiser.inner_model)
@@ -167,7 +167,7 @@ class WorldModelTraining:
         return RewardEndTrainer(model, folder, component.config, runtime, seed, export, on_growth, workers, dreamed)
 
     def _dreamed(self, config: RewardEndTrainingConfig) -> DreamedSegments | None:
-        """Dreams of ``init``, by its default preset. Raises ``UsageError`` where it is not given."""
+        """Dreams of ``init`` with its default preset. Raises ``UsageError`` if it is not given."""
         if config.dreamed_share == 0:
             return None
         workers = self.session.workers
@@ -232,7 +232,7 @@ class WorldModelTraining:
             )
 
     def _is_carried(self, component: str) -> bool:
-        """Whether the world so far has this component from ``init``."""
+        """Whether the exported world has this component from ``init``."""
         return getattr(self.init, component, None) is not None and not (self.session.out / component).exists()
 
     def _exporter(self, component: str) -> Export:
@@ -243,7 +243,7 @@ class WorldModelTraining:
         return export
 
     def _describe(self, folder: Path, newest: dict[str, Any]) -> None:
-        """Writes ``world.yaml`` for the components trained so far; a world starts with its denoiser."""
+        """Writes ``world.yaml`` for the components trained so far; the denoiser comes first."""
         if not (folder / "denoiser.safetensors").exists():
             return
         provenance = {**{name: self._known_provenance(name) for name in COMPONENTS}, **newest}
@@ -263,7 +263,7 @@ class WorldModelTraining:
         write_text(folder / "world.yaml", to_yaml(config))
 
     def _origin(self, component: str) -> WorldConfig:
-        """What says the component's architecture."""
+        """The configuration of the component's architecture."""
         return self.init.config if self.init is not None and self._is_carried(component) else self.architecture
 
     def _known_provenance(self, component: str) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What learns: a trainer for each network, and the one update that all of them make."""
+"""A trainer for each network, and their common update."""

@@ -1,7 +1,7 @@
 """Trains the actor-critic in any batched environment: in imagination (the paper) or in the real emulator.
 
-A teacher can give it a start (kickstarting, Schmitt et al., 2018): at first the policy is also pulled toward the
-actions that the teacher would take where the policy itself leads, less and less until only the returns count.
+A teacher policy can kickstart it (Schmitt et al., 2018): at first the policy is also trained on the teacher's actions
+for the states that it visits itself. Their weight falls until only the returns count.
 
 Shapes: B environments, T horizon, C channels, H height, W width, A actions.
 """
@@ -33,14 +33,14 @@ AVERAGED_EPISODES = 100
 
 @dataclass(frozen=True)
 class ActorCriticTrainingConfig:
-    """How the actor-critic learns; the defaults are the paper's (Table 4)."""
+    """Settings of the actor-critic's training; the defaults are the paper's (Table 4)."""
 
     horizon: int = 15
     """Steps T between updates (the imagination horizon)."""
     loss: ActorCriticLossConfig = field(default_factory=ActorCriticLossConfig)
     """Discounts and loss weights."""
     kickstart_updates: int = 0
-    """Updates over which the weight of a teacher's actions falls linearly from 1 to 0."""
+    """Updates over which the weight of the teacher's actions falls linearly from 1 to 0."""
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(weight_decay=0.0, max_grad_norm=100.0))
     """Step size, clipping, decay."""
 
@@ -56,16 +56,16 @@ class _Rollout:
     ends: Tensor
     truncs: Tensor
     bootstrap: Tensor
-    """Value of what each step led to: of the final observation where the environment was reset."""
+    """Value of the observation after each step; of the final observation if the environment was reset."""
     taught: Tensor | None
-    """What the teacher would have done, int64."""
+    """The teacher's actions, int64."""
 
 
 class ActorCriticTrainer:
-    """Rolls the policy out for a horizon, then makes one update on what happened.
+    """Rolls the policy out for a horizon, then makes one update.
 
-    The environments go on from update to update or, where ``fresh`` (Algorithm 1, ``update_actor_critic``), start anew
-    for every one, so that nothing but weights and random states is carried over and a resumed run is exact.
+    The environments continue from update to update. With ``fresh`` (Algorithm 1, ``update_actor_critic``) they
+    restart at each, so that only weights and random states are carried over and a resumed run is exact.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class ActorCriticTrainer:
         teacher: Policy | None = None,
         fresh: bool = False,
     ) -> None:
-        """``scores`` returns those of the whole games finished so far, where the environment counts them."""
+        """``scores`` returns the scores of the games finished so far, if the environment counts them."""
         runtime.for_training(network)
         self.network = network
         self.env = env
@@ -101,7 +101,7 @@ class ActorCriticTrainer:
     def update(self) -> Metrics:
         """One rollout of T steps in B environments and one gradient step."""
         if self._obs is None or self._fresh:
-            self._start()  # outside autocast, which may keep casts of the weights made here, without gradient
+            self._start()  # outside autocast, which would cache casts of the weights without gradients
         return self.optimiser.update(self._loss)
 
     def _start(self) -> None:
@@ -198,7 +198,7 @@ class ActorCriticTrainer:
         return {name: torch.tensor(sum(values) / len(values)) for name, values in recent.items() if values}
 
     def state_dict(self) -> dict[str, Any]:
-        """Network, optimiser and random state; the environments start anew on resume."""
+        """Network, optimiser and random state; the environments restart on resume."""
         return {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),

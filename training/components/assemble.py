@@ -12,7 +12,7 @@ from training.runs.trained import TrainedAgent
 
 
 def assembled(world: World, agent: TrainedAgent | None, notes: Mapping[str, str]) -> World:
-    """The world with another agent (its own where None) and with notes, such as a licence, in its provenance."""
+    """The world with another agent (None: its own) and with notes, such as a licence, in its provenance."""
     provenance = {**world.config.provenance, "assembled": date.today().isoformat(), **notes}
     if agent is None:
         return replace(world, config=replace(world.config, provenance=provenance))
@@ -21,7 +21,7 @@ def assembled(world: World, agent: TrainedAgent | None, notes: Mapping[str, str]
 
 
 def with_reward_end(world: World, other: World) -> World:
-    """The world with the reward/end model of another and its provenance. Raises ``UsageError`` where that has none."""
+    """The world with the reward/end model of another and its provenance. Raises ``UsageError`` if that has none."""
     if other.reward_end is None:
         raise UsageError(f"{other.config.name}, given as --reward-end, has no reward/end model")
     provenance = {**world.config.provenance, "reward_end": other.config.provenance.get("reward_end", {})}
@@ -30,6 +30,6 @@ def with_reward_end(world: World, other: World) -> World:
 
 
 def with_default_preset(world: World, preset: str) -> World:
-    """The world with another default preset. Raises ``UsageError`` for one that it has not."""
+    """The world with another default preset. Raises ``UsageError`` if it has no such preset."""
     world.config.preset(preset)
     return replace(world, config=replace(world.config, default_preset=preset))

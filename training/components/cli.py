@@ -38,7 +38,7 @@ def assemble(
 ) -> None:
     """Put a world together from trained parts.
 
-    Its world.yaml tells the origin of each.
+    Its world.yaml lists the origin of each.
     """
     if dtype not in DTYPES:
         raise UsageError(f"unknown dtype {dtype!r}: use {', '.join(DTYPES)}")

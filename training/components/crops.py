@@ -1,6 +1,6 @@
-"""Crops of segments around what moves: most of a frame stands still, and a crop costs a part of it.
+"""Crops of segments around motion: most of a frame is still, and a crop costs less.
 
-Training on patches of images beside whole ones is that of Patch Diffusion (Wang et al., 2023).
+Patch Diffusion (Wang et al., 2023) trains on patches and whole images in the same way.
 Shapes: B batch, T time, C channels, H height, W width, S side of a crop.
 """
 
@@ -15,14 +15,14 @@ from diamond_engine.diffusion import Segment
 from diamond_engine.diffusion.denoiser import MOTION_THRESHOLD
 
 MARGIN = 4
-"""Pixels inside a cut edge where errors do not count: what comes in from outside cannot be known."""
+"""Margin in pixels inside a cut edge where errors do not count: motion from outside cannot be predicted."""
 
 
 def crop_to_motion(segment: Segment, size: int, grid: int, newest: int, generator: torch.Generator) -> Segment:
-    """A square of ``size`` pixels of every sample that holds a pixel that moves, drawn evenly from those that do.
+    """Draws a square of ``size`` pixels of every sample around a moving pixel, which is drawn uniformly.
 
-    Motion is that around frame ``newest``: from the one before it, and to the one after it. Crops start at multiples of
-    ``grid``; ``size`` is one of them and at most H and W. Where nothing moves, any crop is as likely.
+    Motion is measured around frame ``newest``: from the frame before it and to the frame after it. Crops start at
+    multiples of ``grid``; ``size`` is such a multiple, at most H and W. Without motion all crops are equally likely.
     """
     frames = segment.obs[:, newest - 1 : newest + 2]
     b, _, _, height, width = frames.shape
@@ -38,7 +38,7 @@ def crop_to_motion(segment: Segment, size: int, grid: int, newest: int, generato
 
 
 def _counted(start: Tensor, size: int, frame: tuple[int, int]) -> Tensor:
-    """Where errors of crops at ``start`` ``(B, 2)`` count: ``(B, 1, S, S)``, all but the margins of cut edges."""
+    """Mask of errors that count in crops at ``start`` ``(B, 2)``: ``(B, 1, S, S)``, 0 in the margins of cut edges."""
     place = torch.arange(size, device=start.device)
     axes: list[Tensor] = []
     for axis, length in enumerate(frame):

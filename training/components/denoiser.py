@@ -41,7 +41,7 @@ from training.runs.workers import ALONE, Workers
 
 @dataclass(frozen=True)
 class DenoiserTrainingConfig:
-    """How the denoiser learns; the defaults are the paper's (Table 4)."""
+    """Settings of the denoiser's training; the defaults are the paper's (Table 4)."""
 
     batch_size: int = 32
     """Segments an update."""
@@ -54,28 +54,28 @@ class DenoiserTrainingConfig:
     ema_decay: float = 0.0
     """Decay per update of the exponential moving average of the weights that is exported; 0 exports the raw weights."""
     motion_weight: float = 0.0
-    """How many times more the error near recent motion counts; small things are learned sooner. Not in the paper."""
+    """Extra weight of errors near recent motion: small objects are learned sooner. Not in the paper."""
     sampler_share: float = 0.0
-    """Share of the noise levels that are the sampler's own. Not in the paper."""
+    """Share of noise levels taken from the sampler. Not in the paper."""
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
-    """The sampler whose levels these are."""
+    """The sampler of these levels."""
     first_share: float = 0.75
-    """Of the noise levels of the sampler: share of its first one, the only one of a sampler of one step."""
+    """Share of the sampler's first level among these; a sampler of one step has no other."""
     balanced: bool = False
     """Whether the loss at a noise level is divided by its running mean (see ``LevelWeights``). Not in the paper."""
     priority_share: float = 0.0
-    """Share of the segments drawn by the model's newest error near motion. Not in the paper."""
+    """Share of segments drawn by priority (the model's newest error near motion). Not in the paper."""
     crop_size: int = 0
-    """Side of the square that most updates see of every frame, around motion; 0: whole frames. Not in the paper."""
+    """Side of the crop around motion that most updates use; 0: whole frames. Not in the paper."""
     whole_share: float = 0.15
-    """Where there are crops: share of the updates that see whole frames, of fewer segments."""
+    """With crops: share of updates that use whole frames, of fewer segments."""
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     """Step size, clipping, decay."""
 
 
 def check_fits(cfg: DenoiserTrainingConfig, denoiser: DenoiserConfig, parts: int) -> None:
-    """Raises ``UsageError`` for settings that contradict each other or a denoiser, and for ``parts`` of a batch that
-    crops and priorities do not know."""
+    """Raises ``UsageError`` for settings that contradict each other or a denoiser, and for ``parts`` of a batch, which
+    crops and priorities do not support."""
     if cfg.priority_share > 0 and cfg.sampler_share == 0:
         raise UsageError("drawing segments by priority needs a share of noise levels of the sampler (--sampler-share)")
     if cfg.sampler_share > 0 and denoiser.diffusion == DDPM:
@@ -87,7 +87,7 @@ def check_fits(cfg: DenoiserTrainingConfig, denoiser: DenoiserConfig, parts: int
 
 
 def crop_grid(inner: InnerModelConfig) -> int:
-    """Pixels of a position at the deepest level of the U-Net."""
+    """Pixels per position at the deepest level of the U-Net."""
     return inner.patch_size * 2 ** (len(inner.channels) - 1)
 
 
@@ -128,7 +128,7 @@ class DenoiserTrainer:
             self._context_length + predicted,
             seed,
             age_weights=cfg.age_weights,
-            before_start=not denoiser.cfg.about_newest,  # nothing is about a frame that is padding
+            before_start=not denoiser.cfg.about_newest,  # with ``about_newest`` the context must not be padding
             priorities=self._priorities,
             priority_share=cfg.priority_share,
             on_growth=on_growth,
@@ -145,14 +145,14 @@ class DenoiserTrainer:
         return metrics
 
     def _losses(self) -> Iterator[tuple[Tensor, Metrics]]:
-        """Of every part of the next batch; each draws the noise of the whole batch and takes its own."""
+        """The losses of all parts of the next batch. Each part draws the noise of the whole batch and uses its own."""
         cfg, device, before = self.cfg, self.runtime.device, self._noise.get_state()
         for part, batch in zip(
             self._parts, self._segments.draw_parts(cfg.batch_size, self._parts, device), strict=True
         ):
             self._noise.set_state(before)
             segment, noise = self._seen(batch), partial(self._draw_noise, part)
-            if cfg.crop_size > 0:  # there is one part
+            if cfg.crop_size > 0:  # there is only one part
                 noise = self._draw_unshared_noise
             priorities = self._priorities
             errors = None if priorities is None else partial(priorities.note, self._levels, batch.places)
@@ -164,7 +164,7 @@ class DenoiserTrainer:
             )
 
     def _seen(self, batch: SegmentBatch) -> Segment:
-        """What an update sees of a batch: all, a crop of every segment, or a part of the segments at the same cost."""
+        """Selects what an update uses of a batch: all, a crop of every segment, or fewer segments at the same cost."""
         segment, size = Segment(batch.obs, batch.act, batch.is_frame, batch.mean_frames), self.cfg.crop_size
         if size == 0:
             return segment
@@ -207,7 +207,7 @@ class DenoiserTrainer:
             self._weights.load_state_dict(state["level_weights"])
 
     def averaged(self) -> AbstractContextManager[None]:
-        """Context in which ``denoiser`` holds the average of its weights, if one is kept."""
+        """Context in which ``denoiser`` has its averaged weights, if there is an average."""
         return self._ema.applied()
 
     def export(self, folder: Path, provenance: dict[str, Any]) -> None:

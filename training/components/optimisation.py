@@ -1,4 +1,4 @@
-"""The one update every component trainer makes: autocast, backward, clip, warm-up, AdamW (Table 4 of the paper)."""
+"""The update that all trainers share: autocast, backward, clip, warm-up, AdamW (Table 4 of the paper)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class OptimiserConfig:
     warmup_steps: int = 100
     """Updates over which the step size rises linearly from 0."""
     decay_steps: int = 0
-    """Updates at which the step size has fallen to 0 along a half cosine; 0: it stays. Not in the paper."""
+    """Updates after which the step size has fallen to 0 along a half cosine; 0: no decay. Not in the paper."""
     max_grad_norm: float = 1.0
     """Gradients are clipped to this global norm."""
 
@@ -49,7 +49,7 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
 
 
 def step_size_factor(cfg: OptimiserConfig, step: int) -> float:
-    """What the step size is multiplied by after so many updates: warm-up, then a half cosine where it decays."""
+    """Factor of the step size after so many updates: warm-up, then a half cosine if it decays."""
     decay = 1.0 if cfg.decay_steps == 0 else (1 + math.cos(math.pi * min(1.0, step / cfg.decay_steps))) / 2
     return min(1.0, (step + 1) / max(1, cfg.warmup_steps)) * decay
 
@@ -69,9 +69,9 @@ class Optimiser:
         self._schedule = torch.optim.lr_scheduler.LambdaLR(self._adamw, partial(step_size_factor, cfg))
 
     def update(self, loss: Callable[[], tuple[Tensor, Metrics]], accumulation: int = 1) -> Metrics:
-        """One step down the gradient of the mean of ``accumulation`` calls of ``loss()``, one in memory at a time.
+        """One step on the mean of ``accumulation`` calls of ``loss()``, one in memory at a time.
 
-        Returns their mean metrics, ``loss`` and ``grad_norm`` as scalars. Where several processes train the network,
+        Returns their mean metrics, ``loss`` and ``grad_norm`` as scalars. If several processes train the network,
         all of this is averaged over them.
         """
         self._adamw.zero_grad(set_to_none=True)
@@ -104,7 +104,7 @@ class Optimiser:
 
 
 class Ema:
-    """Exponential moving average of a network's parameters, warmed up so that early weights do not linger."""
+    """Exponential moving average of a network's parameters, with warm-up so that early weights are forgotten."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -123,7 +123,7 @@ class Ema:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Within the context the network holds the average (the live weights where there is none)."""
+        """Context in which the network has the averaged weights (the live ones without an average)."""
         self._swap()
         try:
             yield

@@ -25,7 +25,7 @@ from training.runs.workers import ALONE, Workers
 
 @dataclass(frozen=True)
 class RewardEndTrainingConfig:
-    """How the reward/end model learns; the defaults are the paper's (Table 4)."""
+    """Settings of the reward/end model's training; the defaults are the paper's (Table 4)."""
 
     batch_size: int = 32
     """Segments an update."""
@@ -34,9 +34,9 @@ class RewardEndTrainingConfig:
     age_weights: tuple[float, ...] = PAPER_AGE_WEIGHTS
     """Sampling weights of the episodes' age quarters, oldest first."""
     event_share: float = 0.0
-    """Share of the segments placed over a reward or an end: they are found sooner, and foretold too often."""
+    """Share of segments placed over a reward or an end: these are learned sooner, but predicted too often."""
     dreamed_share: float = 0.0
-    """Share of the segments whose frames after the context are dreamed (see ``DreamedSegments``). Not in the paper."""
+    """Share of segments whose frames after the context are dreamed (see ``DreamedSegments``). Not in the paper."""
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(max_grad_norm=100.0))
     """Step size, clipping, decay."""
 
@@ -56,7 +56,7 @@ class RewardEndTrainer:
         workers: Workers = ALONE,
         dreamed: DreamedSegments | None = None,
     ) -> None:
-        """``dreamed`` replaces frames of every batch, of which there must be one part then."""
+        """``dreamed`` replaces frames of every batch; a batch must then have only one part."""
         runtime.for_training(network)
         self.network = network
         self.cfg = cfg

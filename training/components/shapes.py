@@ -1,4 +1,4 @@
-"""Whether networks of configured sizes can be built and fed, tried without memory or time before anything else."""
+"""Checks that networks of the configured sizes can be built and run, on the meta device, before anything else."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from diamond_engine.networks import ActorCritic, ActorCriticConfig, RewardEndMod
 from diamond_engine.networks.denoiser import InnerModel, InnerModelConfig
 
 SIDE = 16
-"""Of the frames that a U-Net is tried on: it takes any."""
+"""Frame size of the trial; a U-Net takes any."""
 
 
 def check_inner_model(name: str, inner: InnerModelConfig) -> None:
-    """Raises ``UsageError`` for sizes that do not fit together, such as channels that groups do not divide."""
+    """Raises ``UsageError`` for sizes that do not fit together, such as channels that are no multiple of a group."""
     if inner.num_actions is not None and inner.cond_channels % inner.num_steps_conditioning:
         raise UsageError(f"networks.{name}: cond_channels must be a multiple of num_steps_conditioning")
     with _tried(name):

@@ -1,1 +1,1 @@
-"""What is learned from: episodes, the policies that play them, and the segments drawn from them."""
+"""Training data: episodes, the policies that play them, and the segments drawn from them."""

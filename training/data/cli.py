@@ -41,7 +41,7 @@ def collect(
 ) -> None:
     """Play the real game and file episodes; a lost life ends one.
 
-    What the folder already has of the same policy, ε, hold and seed counts, so that the same command continues where it
+    Steps in the folder with the same policy, ε, hold and seed count, so that the same command continues where it
     stopped; another policy, ε, hold or seed adds its steps to the same folder. Games under way at the end are filed as
     truncated episodes.
     """

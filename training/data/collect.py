@@ -28,7 +28,7 @@ from training.runs.trained import TrainedAgent
 
 @dataclass
 class Recording:
-    """The episode so far of one game."""
+    """The unfinished episode of one game."""
 
     frames: list[NDArray[np.uint8]] = field(default_factory=list)
     actions: list[int] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Recording:
         truncated: bool,
         attributes: Mapping[str, str | int | float],
     ) -> Episode:
-        """The episode, its last action having led to ``final_frame`` ``(H, W, 3)``."""
+        """The finished episode; ``final_frame`` ``(H, W, 3)`` is what its last action led to."""
         steps = len(self.actions)
         last = np.arange(steps) == steps - 1
         return Episode(
@@ -62,7 +62,7 @@ class Recording:
 
 
 class Collector:
-    """Plays B games with a policy and files every finished episode; games go on from call to call."""
+    """Plays B games with a policy and files every finished episode. Games continue from call to call."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Collector:
     def collect(
         self, folder: EpisodeFolder, steps: int, on_steps: Callable[[int], None] = lambda steps: None
     ) -> list[Episode]:
-        """Files finished episodes until they hold at least ``steps`` steps in all; returns them."""
+        """Files finished episodes until they hold at least ``steps`` steps; returns them."""
         done: list[Episode] = []
         filed = 0
         while filed < steps:
@@ -92,14 +92,14 @@ class Collector:
         return done
 
     def step(self, folder: EpisodeFolder) -> list[Episode]:
-        """One action in every game; files the episodes that it finished and returns them."""
+        """Takes one action in every game; files the finished episodes and returns them."""
         finished = self._step()
         for episode in finished:
             folder.append(episode)
         return finished
 
     def truncate(self, folder: EpisodeFolder) -> None:
-        """Files the games under way as truncated episodes, so that long games are not lost with the last call."""
+        """Files unfinished games as truncated episodes, so that long games are not lost with the last call."""
         for i, recording in enumerate(self._recordings):
             if recording.actions:
                 folder.append(recording.finish(self._frames[i].copy(), False, True, self.attributes))
@@ -125,29 +125,29 @@ class Collector:
 
 RANDOM = "random"
 BYTES_PER_STEP = 1500
-"""On disk, compressed, as measured on Breakout; busier games take more."""
+"""Compressed bytes of a step on disk, measured on Breakout; busier games take more."""
 TRACKER_SPREAD = 1.5
-"""Pixels by which the scripted player's aim varies, so that games take different courses."""
+"""Spread of the scripted policy's aim in pixels, so that games differ."""
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """What is to be collected: equal shares of the steps for every ε of one policy."""
+    """What to collect: equal shares of the steps for every ε of one policy."""
 
     game: AtariGame
     player: TrainedAgent | str
-    """Who plays: an agent, ``random``, or ``tracker``, the game's scripted player."""
+    """The policy: an agent, ``random``, or ``tracker``, the game's scripted policy."""
     epsilons: tuple[float, ...]
     """Probabilities of a random action."""
     steps: int
-    """Steps in all that the folder shall hold of this policy, these ε and this seed."""
+    """Total steps of this policy, these ε and this seed in the folder."""
     num_envs: int
     """Games side by side B."""
     hold: float = 1.0
     """Steps for which a random action is held on average."""
 
     def sources(self, seed: int) -> list[Source]:
-        """What to file, in order."""
+        """The sources to collect from, in order."""
         if self.player == RANDOM:
             return [Source(RANDOM, 0.0, seed, self.hold)]
         label = self.player if isinstance(self.player, str) else self.player.label
@@ -155,9 +155,9 @@ class Mixture:
 
 
 def collect_mixture(mixture: Mixture, session: Session) -> None:
-    """Fills ``session.out`` up to the steps asked for; what is already there of the same source counts.
+    """Fills ``session.out`` up to the requested steps; steps of the same source that are already there count.
 
-    Raises ``Interrupted`` after a signal, once the games under way are filed.
+    Raises ``Interrupted`` after a signal, once the unfinished games are filed.
     """
     data = GameEpisodes(session.out, mixture.game, may_be_empty=True)
     sources = mixture.sources(session.seed)
@@ -192,7 +192,7 @@ def _fill(
 
 
 def _collector(mixture: Mixture, source: Source, before: int, session: Session) -> Collector:
-    # Seeded by what is there already as well, or a continued collection would play the same games again.
+    # The seed depends on what is there already, or a continued collection would play the same games again.
     games, actions, noise = (int(x) >> 2 for x in np.random.SeedSequence([source.seed, before]).generate_state(3))
     emulator = AtariEmulator(mixture.game, mixture.num_envs, seed=games, end_on_life_loss=True)
     policy: Policy

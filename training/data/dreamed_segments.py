@@ -1,4 +1,4 @@
-"""Segments whose frames are dreamed under the actions that were really taken: what the reward/end model judges in play.
+"""Segments with frames dreamed under the real actions: the reward/end model sees dreams in play.
 
 Shapes: B segments, S steps, L context length, C channels, H height, W width.
 """
@@ -17,9 +17,9 @@ from diamond_engine.runtime import Runtime
 
 
 class DreamedSegments:
-    """Replaces what follows the context of a share of the segments by dreams. Rewards and ends stay the real ones.
+    """Replaces the frames after the context by dreams in a share of the segments. Rewards and ends stay real.
 
-    The longer a dream, the more often it leaves what really happened, and the labels with it: use short segments.
+    Long dreams often differ from the real frames and their labels: use short segments.
     """
 
     def __init__(self, denoiser: Denoiser, sampler: SamplerConfig, share: float, runtime: Runtime, seed: int) -> None:
@@ -30,7 +30,7 @@ class DreamedSegments:
 
     @torch.no_grad()
     def __call__(self, batch: SegmentBatch) -> SegmentBatch:
-        """The first of the segments, as many as the share says, where the context is real; obs ``(B, S, C, H, W)``."""
+        """Dreams on in the first segments, up to the share, that have a real context; obs ``(B, S, C, H, W)``."""
         count = round(self._share * len(batch.obs))
         rows = torch.nonzero(batch.is_frame[:count, : self._length].all(dim=1))[:, 0]
         if len(rows) == 0 or batch.obs.shape[1] <= self._length:

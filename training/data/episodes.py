@@ -1,4 +1,4 @@
-"""Episodes as training sees them: of one game, growing, and by whom they were played."""
+"""The training episodes of one game, and who played them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FRAME_BYTES = FRAME_SIZE * FRAME_SIZE * 3
 
 
 class Source(NamedTuple):
-    """Who played an episode, as its attributes say."""
+    """The source of an episode, from its attributes."""
 
     policy: str
     epsilon: float
@@ -37,10 +37,10 @@ UNKNOWN = Source("unknown", 0.0, 0)
 
 
 class GameEpisodes:
-    """A folder of one game's episodes, with who played them.
+    """A folder of one game's episodes with their sources.
 
-    Raises ``UsageError`` for a folder that is not there or empty (unless it may be) or of another game, and
-    ``DiamondError`` naming a damaged file.
+    Raises ``UsageError`` for a folder that is missing, of another game, or empty (unless allowed), and ``DiamondError``
+    naming a damaged file.
     """
 
     def __init__(self, folder: Path, game: AtariGame, *, may_be_empty: bool = False) -> None:
@@ -61,12 +61,12 @@ class GameEpisodes:
         self._known = len(self.episodes)
 
     def steps_from(self, source: Source) -> int:
-        """Steps in the folder that one source played."""
+        """Number of steps in the folder of one source."""
         self._take_notice()
         return self._steps[source]
 
     def facts(self) -> dict[str, Any]:
-        """Episodes, steps, and steps by policy, for the provenance of what is trained on them."""
+        """Numbers of episodes, steps, and steps by policy, for the provenance of trained weights."""
         self._take_notice()
         policies: Counter[str] = Counter()
         for source, steps in self._steps.items():
@@ -75,12 +75,12 @@ class GameEpisodes:
 
     @property
     def memory(self) -> int:
-        """Bytes that the decoded frames take once all were seen."""
+        """Bytes of all decoded frames."""
         return min(self.episodes.num_steps * FRAME_BYTES, CACHE_BYTES)
 
 
 def _source(path: Path, game: AtariGame) -> Source:
-    """Who played an episode. Raises ``UsageError`` for one of another game, ``DiamondError`` for an invalid one."""
+    """Reads an episode's source. Raises ``UsageError`` for another game, ``DiamondError`` for an invalid episode."""
     with open_episode(path) as file:
         played = str(file.attrs.get("game", "unknown"))
         policy, epsilon, seed, hold = (file.attrs.get(name, default) for name, default in UNKNOWN._asdict().items())

@@ -1,4 +1,4 @@
-"""Which frames to learn from next: those that the model was wrong about (prioritised replay, Schaul et al., 2016).
+"""Prioritised sampling of segments by the model's errors (prioritised replay, Schaul et al., 2016).
 
 Shapes: B segments, N frames of all episodes.
 """
@@ -18,13 +18,13 @@ from diamond_engine.diffusion import SamplerLevels
 from diamond_engine.diffusion.levels import NoiseLevels
 
 EXPONENT = 1.0
-"""α of prioritised replay: how much more often frames of a larger error are drawn."""
+"""α of prioritised replay: the exponent of an error in the probability of its frame."""
 FORGETTING = 0.3
-"""By how much of the difference an error sinks toward a smaller one that is newer: a crop may not have shown it all."""
+"""Step of an error toward a smaller newer one: a crop may not have shown all of the frame."""
 
 
 class Episodes(Protocol):
-    """What has frames to predict: an ``EpisodeFolder``, or recordings to train on."""
+    """A source of frames to predict: an ``EpisodeFolder``, or recordings."""
 
     @property
     def paths(self) -> Sequence[Path]:
@@ -38,10 +38,10 @@ class Episodes(Protocol):
 
 
 class Priorities:
-    """The newest known error of every frame as the one to predict; frames not seen yet count as the mean."""
+    """The newest known prediction error of every frame; new frames count as the mean."""
 
     def __init__(self, folder: Episodes, context_length: int, predicted: int = 1) -> None:
-        """``predicted``: frames of a segment after its context."""
+        """``predicted``: number of frames of a segment after its context."""
         self._folder = folder
         self._context_length = context_length
         self._predicted = predicted
@@ -66,7 +66,7 @@ class Priorities:
 
     def note(self, levels: NoiseLevels, places: NDArray[np.int64], step: int, sigma: Tensor, errors: Tensor) -> None:
         """Notes the errors ``(B,)`` of the frames predicted after ``step`` others in the segments at ``places``
-        ``(B, 2)``, of those whose noise level ``(B,)`` is the sampler's first, where it is decided what a frame shows.
+        ``(B, 2)``. Only errors at the sampler's first noise level count, which decides what a frame shows.
         ``levels`` must be ``SamplerLevels``."""
         assert isinstance(levels, SamplerLevels)
         first = levels.is_first(sigma).cpu().numpy()
@@ -75,7 +75,7 @@ class Priorities:
     def update(self, places: NDArray[np.int64], errors: NDArray[np.float32]) -> None:
         """Notes the errors ``(B,)`` of the first predicted frames of the segments at places ``(B, 2)``.
 
-        What is padding, before an episode's start or in one that is shorter than a context, is passed over.
+        Padding (before an episode's start or in one shorter than a context) is skipped.
         """
         self._follow_folder()
         steps = places[:, 1] + self._context_length
@@ -86,19 +86,19 @@ class Priorities:
         self._errors[frames] = np.where(np.isnan(old) | (errors > old), errors, sunk)
 
     def _follow_folder(self) -> None:
-        """Gives every frame its place again after episodes were added or deleted."""
+        """Moves the errors to their new places after episodes were added or deleted."""
         paths = [path.name for path in self._folder.paths]
         if paths == self._paths:
             return
         known = dict(zip(self._paths, np.split(self._errors, self._first[1:-1]), strict=True)) if self._paths else {}
-        frames = self._folder.lengths + 1  # the final frame is one to predict too
+        frames = self._folder.lengths + 1  # the final frame is predicted too
         unseen = (np.full(count, np.nan, dtype=np.float32) for count in frames)
         errors = [known.get(path, blank) for path, blank in zip(paths, unseen, strict=True)]
         self._paths, self._first = paths, np.concatenate(([0], frames.cumsum()))
         self._errors = np.concatenate(errors) if errors else np.zeros(0, dtype=np.float32)
 
     def state_dict(self) -> dict[str, Any]:
-        """The errors, NaN where not known, and the episodes they belong to."""
+        """The errors (NaN: unknown) and their episodes."""
         return {"paths": self._paths, "first": self._first.tolist(), "errors": torch.from_numpy(self._errors.copy())}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What is drawn from episodes: segments to learn from, and contexts to dream on from.
+"""Draws from episodes: segments to learn from, and start contexts of dreams.
 
 Shapes: N contexts, L context length, S steps of a segment, H height, W width.
 """
@@ -18,11 +18,11 @@ from training.data.priorities import Priorities
 
 REFRESH_EVERY = 100
 EVERY_STEP_ALIKE = (1.0,)
-"""Age weights for episodes that do not grow: the paper favours the newest of those that an improving agent plays."""
+"""Age weights for static episodes; the paper's favour the newest ones of an improving agent."""
 
 
 class SegmentStream:
-    """An endless, resumable stream of segment batches from a folder that may grow meanwhile."""
+    """An endless, resumable stream of segment batches from a folder that may grow."""
 
     def __init__(
         self,
@@ -38,9 +38,9 @@ class SegmentStream:
         priority_share: float = 0.0,
         on_growth: Callable[[str], None] | None = None,
     ) -> None:
-        """Segments of ``length`` steps S; ``on_growth`` gets a line to print when new episodes are found.
+        """Draws segments of ``length`` steps S. ``on_growth`` gets a line to print when new episodes are found.
 
-        Without it nobody looks for any.
+        Without it, new episodes are not looked for.
         """
         self._folder = folder
         preferred = None if priorities is None else priorities.draw
@@ -56,7 +56,7 @@ class SegmentStream:
         return next(self.draw_parts(batch_size, [slice(None)], device))
 
     def draw_parts(self, batch_size: int, parts: Sequence[slice], device: torch.device) -> Iterator[SegmentBatch]:
-        """Parts of the next batch, one after the other; the other segments are not read."""
+        """Yields parts of the next batch; the other segments are not read."""
         self._drawn += 1
         if self._drawn % REFRESH_EVERY == 0 and self._on_growth is not None:
             self._refresh(self._on_growth)
@@ -82,12 +82,12 @@ class SegmentStream:
 
 
 class EpisodeContexts:
-    """Contexts of L frames from inside real episodes, each from another while they last: a ``ContextSource``."""
+    """A ``ContextSource`` of L frames from inside real episodes, each from another episode if there are enough."""
 
     def __init__(self, folder: EpisodeFolder, length: int, seed: int, steps_left: int = 1) -> None:
-        """``steps_left``: the episode goes on for at least so many steps after the context.
+        """``steps_left``: least number of steps of the episode after the context.
 
-        Raises ``DiamondError`` where no episode is long enough.
+        Raises ``DiamondError`` if no episode is long enough.
         """
         self._folder = folder
         self._length = length
@@ -96,7 +96,7 @@ class EpisodeContexts:
         self._weights()
 
     def draw(self, count: int) -> StartContexts:
-        """``count`` contexts: frames uint8 ``(N, L, H, W, 3)`` and the actions between them ``(N, L-1)``."""
+        """Draws ``count`` contexts: frames uint8 ``(N, L, H, W, 3)`` and the actions between them ``(N, L-1)``."""
         weights = self._weights()
         repeat = count > int(np.count_nonzero(weights))
         chosen = self._rng.choice(len(weights), size=count, replace=repeat, p=weights / weights.sum())
@@ -109,7 +109,7 @@ class EpisodeContexts:
         return StartContexts(np.stack(frames), np.stack(actions))
 
     def _weights(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Places where a context can start, for every episode."""
+        """Number of places where a context can start, for every episode."""
         places = np.maximum(0, self._folder.lengths - (self._length - 1) - self._steps_left + 1)
         if not places.any():
             needed = self._length - 1 + self._steps_left

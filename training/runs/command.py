@@ -1,4 +1,4 @@
-"""What every command of this room does with errors: one line that says what is wrong, and the right exit code."""
+"""Error handling of all training commands: one line, and the right exit code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run(app: typer.Typer, name: str | None = None) -> None:
 
     ``name``: of the program (default: as it was called).
     """
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell started us with Ctrl-C ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # even if a shell started us with Ctrl-C ignored
     sys.unraisablehook = _interrupt_again
     try:
         code = run_app(app, name)
@@ -37,13 +37,13 @@ def run(app: typer.Typer, name: str | None = None) -> None:
         _exit("interrupted: progress is saved, run the same command again to continue", interruption.exit_code)
     except KeyboardInterrupt:
         _exit("interrupted", EXIT_SIGINT)
-    if code == EXIT_SIGINT:  # Typer's own answer to Ctrl-C is silent
+    if code == EXIT_SIGINT:  # Typer itself ends silently on Ctrl-C
         _exit("interrupted", code)
     sys.exit(code)
 
 
 def _interrupt_again(event: sys.UnraisableHookArgs) -> None:
-    """Delivers once more a Ctrl-C that arrived inside a destructor (h5py has many), where Python drops it."""
+    """Raises again a Ctrl-C that arrived inside a destructor (h5py has many), where Python drops it."""
     if issubclass(event.exc_type, KeyboardInterrupt):
         threading.Timer(RETRY_SECONDS, _thread.interrupt_main).start()
     else:

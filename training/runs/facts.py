@@ -1,4 +1,4 @@
-"""What a run folder says of itself: its settings (``config.yaml``) and its origin (``provenance.yaml``)."""
+"""Facts in a run folder: its settings (``config.yaml``) and its origin (``provenance.yaml``)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PROVENANCE = "provenance.yaml"
 
 
 def write_config(folder: Path, config: dict[str, Any]) -> None:
-    """Writes all that shapes the result of a run."""
+    """Writes all settings that affect the result of a run."""
     write_text(folder / CONFIG, yaml.safe_dump(_plain(config), sort_keys=False))
 
 
 def check_continues(folder: Path, config: dict[str, Any], defaults: dict[str, Any]) -> None:
-    """Raises ``UsageError`` where the run in a folder has another configuration.
+    """Raises ``UsageError`` if the run in a folder has another configuration.
 
-    A setting that the run does not know had its default then. ``defaults``: see ``Run``.
+    A setting that the run does not list had its default. ``defaults``: see ``Run``.
     """
     with reading(folder / CONFIG, "is damaged: put it back, or use another --out"):
         old = dict(_flat(read_yaml(folder / CONFIG)))
@@ -39,14 +39,14 @@ def check_continues(folder: Path, config: dict[str, Any], defaults: dict[str, An
 
 
 def write_provenance(folder: Path, provenance: dict[str, Any]) -> None:
-    """Writes how a run came to where it is."""
+    """Writes the provenance of a run."""
     write_text(folder / PROVENANCE, yaml.safe_dump(_plain(provenance), sort_keys=False, allow_unicode=True))
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
-    """What the run in a folder tells of its origin so far; nothing where there is none.
+    """Reads the provenance of the run in a folder; empty if there is none.
 
-    Raises ``DiamondError`` where it is damaged.
+    Raises ``DiamondError`` if it is damaged.
     """
     path = folder / PROVENANCE
     if not path.exists():
@@ -56,12 +56,12 @@ def read_provenance(folder: Path) -> dict[str, Any]:
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:
-    """The same as a file holds it: no tuples."""
+    """The value in the form of a file: without tuples."""
     return json.loads(json.dumps(config))
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Values of a nested dictionary by dotted name."""
+    """The values of a nested dictionary, by dotted name."""
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")

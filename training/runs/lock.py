@@ -1,4 +1,4 @@
-"""One process at a time works in a folder."""
+"""A lock: only one process at a time works in a folder."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from diamond_engine.errors import DiamondError
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Keeps other processes from working in the same folder; the lock goes with the process, however it ends."""
+    """Keeps other processes from working in the same folder. The lock ends with the process, even if it is killed."""
     with (folder / ".lock").open("w") as file:
-        with suppress(ImportError):  # Windows has no such locks
+        with suppress(ImportError):  # Windows lacks these locks
             import fcntl
 
             try:

@@ -1,4 +1,4 @@
-"""The metrics of a run: a line of JSON each in ``metrics.jsonl``, and TensorBoard."""
+"""The metrics of a run: JSON lines in ``metrics.jsonl``, and TensorBoard."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MetricsLog:
 
     @contextmanager
     def opened(self, step: int) -> Iterator[None]:
-        """Within the context rows can be written; what was written after ``step``, before a crash, is taken back."""
+        """Context for writing rows. Rows after ``step``, written before a crash, are removed."""
         self._take_back(step)
         self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=step + 1)
         try:
@@ -48,7 +48,7 @@ class MetricsLog:
 
 
 def _step_of(row: str) -> float:
-    """Infinite for a row that was cut off in the middle, or damaged."""
+    """The step of a row; infinite if the row is cut off or damaged."""
     try:
         return float(json.loads(row)["step"])
     except Exception:

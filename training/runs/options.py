@@ -1,4 +1,4 @@
-"""Options that commands share, and the session that they make of them."""
+"""Options that commands share, and the session made from them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ NumEnvs = Annotated[int, typer.Option(help="Games side by side.")]
 def open_session(
     out: Path, seed: int, time_budget: float | None, device: str, dtype: str, workers: Workers = ALONE
 ) -> Session:
-    """Where and how to run.
+    """Makes a session from the options.
 
-    Raises ``UsageError`` for a budget of no time, and where torchrun started processes that the command does not take.
+    Raises ``UsageError`` for a time budget of 0, and if torchrun started a command that runs in one process only.
     """
     check_positive(time_budget=time_budget)
     if (started := Workers.of_environment().count) != workers.count:
@@ -41,7 +41,7 @@ def open_session(
 
 
 def check_positive(**options: float | None) -> None:
-    """Raises ``UsageError`` naming the first of these options, by its parameter's name, that is 0 or less."""
+    """Raises ``UsageError`` naming the first of these options (by parameter name) that is 0 or less."""
     for name, value in options.items():
         if value is not None and not value > 0:
             raise UsageError(f"--{name.replace('_', '-')} must be more than 0, not {value}")

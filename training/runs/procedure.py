@@ -1,4 +1,4 @@
-"""Work that a run can follow: the updates of one trainer, or stages such as those of Algorithm 1."""
+"""The work of a run: the updates of one trainer, or stages such as those of Algorithm 1."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOG_EVERY = 20
 
 
 class Trainer(Protocol):
-    """One component in training: makes updates and can be saved and continued."""
+    """Trains one component; it can be saved and continued."""
 
     def update(self) -> Metrics:
         """Makes one update and returns scalars to log."""

@@ -1,4 +1,4 @@
-"""What a person sees of a long command: a bar in a terminal, an occasional plain line in a log file."""
+"""Progress of a long command: a bar in a terminal, an occasional plain line in a log file."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from rich.progress import (
 PLAIN_LINE_SECONDS = 60.0
 
 Show = Callable[[int], None]
-"""Takes how much is done."""
+"""Called with the amount done."""
 ShowStage = Callable[[str, int, int, str], None]
-"""Takes a stage of the work, how much of it is done, of how much, and what is known of the time left in all."""
+"""Called with a stage of the work, how much of it is done, its total, and the estimated time left."""
 
 
 def make_console(quiet: bool = False) -> Console:
-    """Standard error, printed to verbatim: no markup, no line breaks of its own."""
+    """Standard error, printed verbatim: no markup, no added line breaks."""
     return Console(stderr=True, quiet=quiet, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
@@ -40,9 +40,9 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def progress(console: Console, what: str, total: int, done: int = 0, *, in_bytes: bool = False) -> Iterator[Show]:
-    """Yields a function to call with the amount done of ``total``; ``done`` was there before.
+    """Yields a function to call with the amount done of ``total``; ``done`` is the amount at the start.
 
-    What is counted is shown as it is, or as bytes.
+    Amounts are shown as numbers or as bytes.
     """
     if not console.is_terminal:
         yield _PlainLines(console, what, total, done, decimal if in_bytes else str)
@@ -55,7 +55,7 @@ def progress(console: Console, what: str, total: int, done: int = 0, *, in_bytes
 
 
 class _PlainLines:
-    """Prints a line a minute, and one when all is done."""
+    """Prints a line a minute, and one at the end."""
 
     def __init__(self, console: Console, what: str, total: int, done: int, shown: Callable[[int], str]) -> None:
         self._console = console
@@ -80,7 +80,7 @@ class _PlainLines:
 
 @contextmanager
 def stages(console: Console) -> Iterator[ShowStage]:
-    """Yields a function to call with the state of work that goes through stages."""
+    """Yields a function to call with the state of work in stages."""
     if not console.is_terminal:
         yield _PlainStages(console)
         return
@@ -109,9 +109,9 @@ class _PlainStages:
 
 
 class Pace:
-    """How long a piece of each kind of work takes, as seen since the start, and what the rest will take.
+    """Estimates the time left from the mean time of each kind of work since the start.
 
-    The first piece of a kind is not counted: it includes what happens only once.
+    The first piece of a kind is not counted: it includes one-time work.
     """
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ class Pace:
         self._seconds: dict[str, float] = {}
 
     def note(self, kind: str, seconds: float) -> int:
-        """Counts one piece of work; returns how many of its kind were counted."""
+        """Counts one piece of work; returns the count of its kind."""
         counted = self._pieces.get(kind, -1) + 1
         self._pieces[kind] = counted
         self._seconds[kind] = self._seconds.get(kind, 0.0) + (seconds if counted else 0.0)
@@ -130,7 +130,7 @@ class Pace:
         return self._seconds.get(kind, 0.0) / max(1, self._pieces.get(kind, 0))
 
     def left(self, pieces: Mapping[str, int]) -> str:
-        """Time for so many pieces of each kind, such as ``about 0:20:00 left``, as far as is known."""
+        """Time for so many pieces of each kind, such as ``about 0:20:00 left``, as far as known."""
         known = all(self._pieces.get(kind, 0) > 0 for kind, count in pieces.items() if count)
         seconds = sum(self.seconds(kind) * count for kind, count in pieces.items())
         if seconds == 0.0 and not known:

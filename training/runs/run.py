@@ -1,7 +1,7 @@
 """A run: a folder that holds a training's configuration, metrics and checkpoints, and continues where it stopped.
 
 ``config.yaml``, ``provenance.yaml``, ``metrics.jsonl``, TensorBoard files in ``tensorboard/``,
-``checkpoints/step_*.pt`` and, where asked for, ``snapshots/updates_*/``.
+``checkpoints/step_*.pt`` and, on request, ``snapshots/updates_*/``.
 """
 
 from __future__ import annotations
@@ -34,11 +34,10 @@ MEASURED_PIECES = 5
 class Run:
     """One run folder. Opening it again with the same configuration continues it; another configuration is refused.
 
-    ``config`` is all that shapes the result, ``defaults``, laid out alike, what it would be unless told otherwise: a
-    folder made before there was a setting continues while that has its default. ``facts`` returns what else is to be
-    told of its origin (data, hardware); with updates, seconds and date it is the provenance that every export carries.
-    Of several ``workers`` the leading one alone writes. Raises ``UsageError`` where the folder holds a run with another
-    configuration.
+    ``config`` holds all settings that affect the result, ``defaults`` their default values in the same form: a folder
+    made before a setting existed continues if it has its default. ``facts`` returns further facts of its origin (data,
+    hardware); with updates, seconds and date they are the provenance in every export. Of several ``workers`` only the
+    leading one writes. Raises ``UsageError`` if the folder holds a run with another configuration.
     """
 
     def __init__(
@@ -77,17 +76,17 @@ class Run:
             write_config(self.folder, config)
 
     def train(self, trainer: Trainer, updates: int, time_budget: float | None, export_to: Path) -> None:
-        """Updates ``trainer`` until it has had ``updates`` in all, or for ``time_budget`` seconds, saving as it goes.
+        """Updates ``trainer`` to a total of ``updates``, or for ``time_budget`` seconds, and saves regularly.
 
-        Raises as ``follow`` does.
+        Raises what ``follow`` raises.
         """
         self.follow(_Updates(self, trainer, updates, self._log_every), time_budget, export_to)
 
     def follow(self, procedure: Procedure, time_budget: float | None, export_to: Path) -> None:
-        """Continues a procedure to its end, or for ``time_budget`` seconds, saving as it goes.
+        """Continues a procedure to its end, or for ``time_budget`` seconds; saves regularly.
 
-        Raises ``Interrupted`` after a signal, once all is saved, and ``DiamondError`` when a loss is not finite or
-        another process is at work in the folder.
+        Raises ``Interrupted`` after a signal, once all is saved, and ``DiamondError`` if a loss is not finite or if
+        another process works in the folder.
         """
         with ExitStack() as opened:
             if self._workers.leads:
@@ -148,7 +147,7 @@ class Run:
         )
 
     def provenance(self) -> dict[str, Any]:
-        """How this run came to where it is."""
+        """The provenance of this run."""
         own = {"updates": self.step, "seconds": round(self.seconds), "date": date.today().isoformat()}
         return {**own, **self._facts()}
 

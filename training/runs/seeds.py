@@ -1,4 +1,4 @@
-"""Independent seeds for the parts of a run, all from the one that a person gives."""
+"""Independent seeds for the parts of a run, derived from the given one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ SEED_BITS = 30
 
 
 def derived_seed(seed: int, *purpose: str | int) -> int:
-    """A seed for a purpose, such as ``derived_seed(0, "game", 3)``: neither other seeds nor other purposes share it."""
+    """A seed for a purpose, such as ``derived_seed(0, "game", 3)``; other seeds and purposes give other ones."""
     digest = hashlib.sha256("/".join(map(str, (seed, *purpose))).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> (32 - SEED_BITS)

@@ -1,4 +1,4 @@
-"""Where and how a command runs."""
+"""The session of a command: folder, seed, device, time budget, output."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from training.runs.workers import ALONE, Workers
 
 @dataclass(frozen=True)
 class Session:
-    """What all commands that make something have in common."""
+    """Settings common to all commands that write something."""
 
     out: Path
-    """Folder to write to; what is there is continued."""
+    """Folder to write to; a run in it is continued."""
     seed: int
-    """Of all randomness."""
+    """Seed of all randomness."""
     runtime: Runtime
-    """Where to compute."""
+    """Device and precision."""
     time_budget: float | None = None
     """Seconds after which to save and stop."""
     console: Console = field(default_factory=make_console)
-    """Where to tell how it goes."""
+    """Console for messages and progress."""
     workers: Workers = ALONE
     """The processes that share the work."""

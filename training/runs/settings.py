@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 def configured(base: T, file: Path | None, assignments: Sequence[str]) -> T:
-    """A dataclass with the values of a YAML file, then of assignments such as ``denoiser.batch_size=16``, in place.
+    """Changes a dataclass by a YAML file, then by assignments such as ``denoiser.batch_size=16``.
 
-    Raises ``UsageError`` for a file that cannot be read, a name that does not exist (with the nearest that does), and
-    a value of the wrong type.
+    Raises ``UsageError`` for a file that cannot be read, an unknown name (with the nearest known one), and a value of
+    the wrong type.
     """
     config = OmegaConf.structured(base)
     if file is not None:
@@ -32,7 +32,7 @@ def configured(base: T, file: Path | None, assignments: Sequence[str]) -> T:
         config = _merged(config, _parsed(assignment), "--set", base)
     try:
         return cast(T, OmegaConf.to_object(config))
-    except Exception as error:  # of a dataclass that refuses a value, too
+    except Exception as error:  # also from a dataclass that refuses a value
         raise UsageError(_reason(error)) from error
 
 
@@ -41,7 +41,7 @@ def _read(file: Path) -> DictConfig:
         loaded = OmegaConf.create(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from error
-    except Exception as error:  # a damaged file can raise nearly anything
+    except Exception as error:  # a damaged file can raise almost any exception
         raise UsageError(f"{file} is not YAML: {_reason(error)}") from error
     if not isinstance(loaded, DictConfig):
         raise UsageError(f"{file} must hold names and values, such as 'final_epochs: 50'")

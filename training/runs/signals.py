@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the work in hand is finished and saved before the program ends."""
+"""SIGINT and SIGTERM: current work is finished and saved before the program ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import FrameType
 
 
 class Interrupted(BaseException):
-    """SIGINT or SIGTERM arrived; what was under way was finished and saved."""
+    """SIGINT or SIGTERM arrived; current work was finished and saved."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -18,7 +18,7 @@ class Interrupted(BaseException):
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Collects the first SIGINT or SIGTERM instead of dying of it, so that the work in hand can be finished and saved.
+    """Collects the first SIGINT or SIGTERM instead of ending, so that current work can be finished and saved.
 
     A second one acts as usual.
     """

@@ -1,4 +1,4 @@
-"""Finding what was trained before: worlds and agents in run folders, world folders, or by name."""
+"""Finds trained worlds and agents in run folders, world folders, or by name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from diamond_engine.worlds import COMPONENTS, World
 
 @dataclass(frozen=True)
 class TrainedAgent:
-    """An actor-critic and where it comes from."""
+    """An actor-critic and its origin."""
 
     network: ActorCritic
     game: AtariGame
@@ -25,7 +25,7 @@ class TrainedAgent:
 
     @property
     def label(self) -> str:
-        """Such as ``agent after 500 updates (3f9a01bc)``; the digits tell different weights apart."""
+        """Such as ``agent after 500 updates (3f9a01bc)``; the digits identify the weights."""
         digest = hashlib.sha256()
         for value in self.network.state_dict().values():
             digest.update(value.float().numpy().tobytes())
@@ -34,7 +34,7 @@ class TrainedAgent:
 
 
 def find_world(name: str, game: AtariGame | None = None) -> World:
-    """The world that ``load_world`` finds by name, world folder or run folder; of a certain game, if one is given.
+    """Loads a world by name, world folder or run folder; of ``game``, if given.
 
     Raises what ``load_world`` raises, and ``UsageError`` for another game's world.
     """
@@ -45,9 +45,9 @@ def find_world(name: str, game: AtariGame | None = None) -> World:
 
 
 def origin_of(world: World, component: str | None = None) -> dict[str, Any]:
-    """What the provenance of weights that started from a world tells of it, such as its name and licence.
+    """Facts about a world for the provenance of weights that started from it, such as its name and licence.
 
-    ``component``: where it is one of its components that they started from, how that was made, too.
+    ``component``: adds how this component, from which they started, was made.
     """
     provenance, parts = world.config.provenance, (*COMPONENTS, "agent")
     whole = {name: fact for name, fact in provenance.items() if name not in parts}
@@ -58,7 +58,7 @@ def origin_of(world: World, component: str | None = None) -> dict[str, Any]:
 def find_agent(name: str, game: AtariGame) -> TrainedAgent:
     """The agent in an agent's folder or a run folder, else that of the world ``find_world`` finds.
 
-    Raises as ``find_world`` does, and ``DiamondError`` for a world without an agent.
+    Raises what ``find_world`` raises, and ``DiamondError`` for a world without an agent.
     """
     folder = Path(name)
     found = next((path for path in (folder, folder / "agent") if (path / "agent.yaml").is_file()), None)

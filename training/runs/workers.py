@@ -1,8 +1,8 @@
 """Processes that train one network together (PyTorch's DDP), started by ``torchrun`` on one machine or several.
 
 A batch is always drawn as a whole: every process draws the same one from the same random state, and computes its own
-parts of it. So the result depends neither on the number of processes nor on the size of the parts, all processes hold
-the same state, and what the first one saves continues with any number of them.
+parts of it. So the result depends neither on the number of processes nor on the size of the parts. All processes have
+the same state, and a run saved by the first one continues with any number of them.
 """
 
 from __future__ import annotations
@@ -23,41 +23,41 @@ from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.runtime.devices import communication_backend, numbered_device
 
 LOST = "Connection closed", "Connection reset", "Broken pipe", "Timed out", "timed out"
-"""What gloo says when the other end is gone."""
+"""Parts of gloo's messages when another process is gone."""
 
 
 @dataclass(frozen=True)
 class Workers:
-    """The processes of a training, as one of them sees them."""
+    """The processes of a training, seen from one of them."""
 
     rank: int = 0
     """Number of this process among all."""
     count: int = 1
-    """How many there are."""
+    """Number of processes."""
     local_rank: int = 0
-    """Number of this process among those of its machine."""
+    """Number of this process on its machine."""
     micro_batch: int | None = None
-    """Samples that a process computes at once at most; the gradients of more are accumulated."""
+    """Most samples that a process computes at once; gradients of more are accumulated."""
 
     @classmethod
     def of_environment(cls, micro_batch: int | None = None) -> Workers:
-        """As ``torchrun`` says; one process where there is none."""
+        """The processes that ``torchrun`` started; one without it."""
         rank, count, local = (int(os.environ.get(name, default)) for name, default in TORCHRUN.items())
         return cls(rank, count, local, micro_batch)
 
     @property
     def leads(self) -> bool:
-        """Whether this process is the one that writes and speaks."""
+        """Whether this process writes files and messages."""
         return self.rank == 0
 
     def device(self, name: str) -> str:
-        """The device of this process, where a person asked for ``name``: each takes a GPU of its own."""
+        """The device of this process for the requested ``name``: each takes its own GPU."""
         return name if self.count == 1 else str(numbered_device(name, self.local_rank))
 
     def parts(self, batch_size: int) -> list[slice]:
-        """This process's parts of a batch, of one size, to be computed one after the other.
+        """This process's parts of a batch, of equal size, to compute one after the other.
 
-        Raises ``UsageError`` where the batch cannot be shared out evenly.
+        Raises ``UsageError`` if the batch cannot be split evenly.
         """
         if batch_size % self.count:
             raise UsageError(f"a batch of {batch_size} cannot be shared evenly by {self.count} processes")
@@ -68,9 +68,9 @@ class Workers:
 
     @contextmanager
     def joined(self, device: torch.device) -> Iterator[None]:
-        """Within the context the processes can hear each other; waits for all of them.
+        """Context in which the processes can communicate; waits for all of them.
 
-        What goes wrong between them becomes a ``DiamondError`` of one line.
+        Communication errors become a ``DiamondError`` of one line.
         """
         if self.count == 1:
             yield
@@ -79,7 +79,7 @@ class Workers:
             dist.init_process_group(communication_backend(device))
             yield
             dist.barrier()
-            gc.collect()  # DDP's cycles hold the group: its threads must not live on into the end of Python
+            gc.collect()  # DDP's reference cycles hold the group; its threads must end before Python does
         except RuntimeError as error:
             if isinstance(error, dist.DistError) or any(sign in str(error) for sign in LOST):
                 raise DiamondError(
@@ -87,7 +87,7 @@ class Workers:
                     "from the last checkpoint"
                 ) from error
             raise
-        except BaseException:  # Ctrl-C and the like, of all of them after the same update
+        except BaseException:  # Ctrl-C and the like stop all of them after the same update
             gc.collect()
             raise
         finally:
@@ -95,12 +95,12 @@ class Workers:
                 dist.destroy_process_group()
 
     def wrapped(self, network: nn.Module) -> nn.Module:
-        """A module that calls what it is given, and averages the gradients of ``network`` over the processes."""
+        """A module that calls its argument and averages the gradients of ``network`` over the processes."""
         computation = _Computation(network)
         return computation if self.count == 1 else DistributedDataParallel(computation)
 
     def averaging(self, computation: nn.Module, last: bool) -> AbstractContextManager[None]:
-        """Context of one call of what ``wrapped`` returned: gradients are averaged in the last of an update."""
+        """Context of one call of the ``wrapped`` module: gradients are averaged in the last call of an update."""
         if isinstance(computation, DistributedDataParallel) and not last:
             return computation.no_sync()
         return nullcontext()
@@ -114,7 +114,7 @@ class Workers:
         return dict(zip(values, stacked / self.count, strict=True))
 
     def greatest(self, *values: int) -> list[int]:
-        """The greatest of what the processes give, one by one."""
+        """Elementwise maximum over the processes."""
         if self.count == 1:
             return list(values)
         tensor = torch.tensor(values)
@@ -122,7 +122,7 @@ class Workers:
         return tensor.tolist()
 
     def check_alike(self, facts: Mapping[str, Any]) -> None:
-        """Raises ``DiamondError`` where the processes do not agree on facts."""
+        """Raises ``DiamondError`` if the processes do not agree on facts."""
         if self.count == 1:
             return
         everyones: list[Mapping[str, Any]] = [{}] * self.count
@@ -138,7 +138,7 @@ ALONE = Workers()
 
 
 class _Computation(nn.Module):
-    """DDP averages gradients of what it calls: here, any function of the network."""
+    """DDP averages gradients of the function it calls: here, any function of the network."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""The benchmark, games × seeds, as runs of Algorithm 1 over the GPUs of a machine or of a cluster (``suite``)."""
+"""The benchmark, games × seeds, as runs of Algorithm 1 on the GPUs of a machine or a cluster (``suite``)."""

@@ -1,4 +1,4 @@
-"""The one table of a suite: a row a game, a column a seed, in each cell the score or how far the run is."""
+"""The table of a suite: a row a game, a column a seed, in each cell the score or the progress of the run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REDRAW_SECONDS = 2.0
 
 
 def table(plan: Plan, failed: Mapping[SuiteRun, str]) -> Table:
-    """All runs as they are now; ``failed`` ones by what they said."""
+    """The current table of all runs; ``failed`` ones with their last line."""
     shown = Table("game", *(f"seed {seed}" for seed in plan.seeds), "mean")
     for name in plan.games:
         runs = [run for run in plan.runs if run.game.name == name]
@@ -27,14 +27,14 @@ def table(plan: Plan, failed: Mapping[SuiteRun, str]) -> Table:
 
 
 def shown_score(run: SuiteRun) -> str | None:
-    """Its final score as text; None where there is none to be read."""
+    """Its final score as text; None if there is none."""
     return None if (score := _score(run)) is None else f"{score:,.1f}"
 
 
 def _score(run: SuiteRun) -> float | None:
     try:
         return run.score
-    except DiamondError:  # what one run left must not end the others
+    except DiamondError:  # a damaged file of one run must not end the others
         return None
 
 
@@ -47,7 +47,7 @@ def _state(run: SuiteRun) -> str:
 
 
 class Board:
-    """Shows the table: in a terminal all the time, in a log file once at the end."""
+    """Shows the table: live in a terminal, once at the end in a log file."""
 
     def __init__(self, plan: Plan, console: Console) -> None:
         self.failed: dict[SuiteRun, str] = {}
@@ -66,7 +66,7 @@ class Board:
         self._console.print(table(self._plan, self.failed))
 
     def refresh(self) -> None:
-        """Draws it anew, now and then."""
+        """Redraws it at intervals."""
         if self._console.is_terminal and time.monotonic() - self._drawn > REDRAW_SECONDS:
             self._drawn = time.monotonic()
             self._live.update(table(self._plan, self.failed), refresh=True)

@@ -1,4 +1,4 @@
-"""``diamond-train`` in a process that ends when the one that started it is gone, however that one ended."""
+"""``diamond-train`` in a process that ends when its parent is gone, even if that was killed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ STDIN = 0
 
 
 def _end_with_parent() -> None:
-    while os.read(STDIN, 1):  # a pipe that nobody writes to: it ends with its other end
+    while os.read(STDIN, 1):  # nobody writes to this pipe: it closes when the parent ends
         pass
     os._exit(1)
 

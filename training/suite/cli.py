@@ -67,7 +67,7 @@ def suite(
         raise UsageError("--gpus is for this machine: with --ray, the cluster says what it has")
     if ":" in device:
         raise UsageError(f"--device {device} names one device: say which kind here, and choose some with --gpus")
-    Runtime.choose("cpu" if ray is not None else device, dtype, compile=False)  # says now what every run would
+    Runtime.choose("cpu" if ray is not None else device, dtype, compile=False)  # reports what every run would
     planned = plan(out, games, seeds, Options(preset, tuple(settings or ()), config, device, dtype))
     if ray is None:
         place = Machine(slots_of_this_machine(device, gpus, per_device or 1))

@@ -1,4 +1,4 @@
-"""Runs on a cluster of machines that see one disk, through Ray: a task for each."""
+"""Runs on a cluster of machines with a shared disk, through Ray: one task a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOCAL = "local"
 
 
 class Cluster:
-    """A ``Place``: all machines of a Ray cluster, those that join later too.
+    """A ``Place``: all machines of a Ray cluster, including those that join later.
 
     A run whose machine or worker dies is started again on another and continues from its last checkpoint.
     """
@@ -23,8 +23,8 @@ class Cluster:
         """``address``: of a running cluster, ``auto`` for the one of this machine, ``local`` to start one here.
 
         ``per_device``: runs at once on each GPU, or CPU cores to begin a ``local`` cluster with; None: 1. Raises
-        ``UsageError`` where Ray is not installed or ``per_device`` would have no effect, ``DiamondError`` where the
-        cluster is not there.
+        ``UsageError`` if Ray is not installed or ``per_device`` would have no effect, ``DiamondError`` if there is no
+        cluster.
         """
         self._ray = _connected(address, per_device or 1)
         resources = self._ray.cluster_resources()
@@ -91,7 +91,7 @@ def _connected(address: str, workers: int) -> Any:
 
 
 def make(order: Order) -> Outcome:
-    """The task: makes a run and says how it ended; when it is cancelled, the run saves and ends first."""
+    """The task: makes a run and returns how it ended. When cancelled, it lets the run save and end first."""
     job = Job(order, {})
     try:
         return _awaited(job)

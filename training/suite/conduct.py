@@ -1,4 +1,4 @@
-"""Makes the runs of a suite that are not finished (``diamond-train suite``)."""
+"""Makes the unfinished runs of a suite (``diamond-train suite``)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ from training.suite.plan import Plan, SuiteRun
 
 
 def conduct(plan: Plan, out: Path, place: Place, retries: int, console: Console) -> None:
-    """Makes what is left of a suite; a run that fails does not keep the others.
+    """Makes all unfinished runs. A failed run does not stop the others.
 
-    Raises ``DiamondError`` where runs failed, once all have ended, and ``Interrupted`` after a signal, once all are
-    saved.
+    Raises ``DiamondError`` if runs failed, once all have ended, and ``Interrupted`` after a signal, once all are saved.
     """
     out.mkdir(parents=True, exist_ok=True)
     with alone_in(out), closing(place), stop_signals() as received, Board(plan, console) as board:

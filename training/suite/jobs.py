@@ -1,4 +1,4 @@
-"""A run as a process: started, started again where something killed it, stopped with a checkpoint."""
+"""A run as a process: started, restarted if it was killed, stopped with a checkpoint."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ TAIL_BYTES = 4096
 
 @dataclass(frozen=True)
 class Order:
-    """A run to be made."""
+    """An order for a run."""
 
     name: str
-    """What a person calls it."""
+    """Its name for a person."""
     folder: Path
-    """Of the run; what the process says is added to ``log.txt`` there."""
+    """Folder of the run; output is appended to ``log.txt`` there."""
     arguments: tuple[str, ...]
-    """Of ``diamond-train``."""
+    """Arguments of ``diamond-train``."""
     retries: int
-    """How often it is started again where something kills it."""
+    """Number of restarts after it was killed."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended."""
+    """The outcome of a run."""
 
     good: bool
     """Whether it is finished."""
     line: str = ""
-    """What it said last, where it is not."""
+    """Its last line, if it is not finished."""
 
 
 class Job:
-    """The process of an order. What ends by itself is not tried again: it would end in the same way."""
+    """The process of an order. A run that ends by itself is not restarted: it would end in the same way."""
 
     def __init__(self, order: Order, environment: Mapping[str, str]) -> None:
         """Starts it; ``environment`` is added to this process's."""
@@ -58,11 +58,11 @@ class Job:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for the suite, which tells every job once
+                start_new_session=True,  # Ctrl-C is for the suite, which signals every job once
             )
 
     def poll(self) -> Outcome | None:
-        """How it ended, None while it has not."""
+        """Its outcome, None while it runs."""
         code = self._process.poll()
         if code is None:
             return None

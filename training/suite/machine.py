@@ -1,4 +1,4 @@
-"""Runs on one machine: a process in each slot, a GPU or a share of the CPU."""
+"""Runs on one machine: one process in each slot, which is a GPU or a share of the CPU."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ THREADS = "OMP_NUM_THREADS"
 
 
 class Place(Protocol):
-    """Where runs are made, several at once."""
+    """A place that makes several runs at once."""
 
     @property
     def slots(self) -> int:
-        """How many at once."""
+        """Number of runs at once."""
         ...
 
     def describe(self) -> str:
-        """What it is, for a person."""
+        """Its description for a person."""
         ...
 
     def submit(self, order: Order) -> None:
-        """Makes a run as soon as there is room."""
+        """Starts a run as soon as a slot is free."""
         ...
 
     def ended(self) -> list[tuple[Order, Outcome]]:
-        """Waits a moment; returns the runs that have ended since the last call."""
+        """Waits briefly; returns the runs that have ended since the last call."""
         ...
 
     @property
@@ -43,28 +43,28 @@ class Place(Protocol):
         ...
 
     def stop(self) -> None:
-        """Asks all runs to save and end, and begins no more."""
+        """Asks all runs to save and end, and starts no more."""
         ...
 
     def close(self) -> None:
-        """Ends at once what is still there."""
+        """Kills all remaining runs."""
         ...
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Room for one run."""
+    """A slot for one run."""
 
     name: str
     """Such as ``GPU 0``."""
     environment: Mapping[str, str]
-    """Of its process."""
+    """Environment of its process."""
 
 
 def slots_of_this_machine(device: str, gpu_names: str | None, per_device: int) -> list[Slot]:
-    """``per_device`` slots on each GPU, or on the CPU where there is none or ``device`` says so.
+    """``per_device`` slots on each GPU, or on the CPU without GPUs or if ``device`` says so.
 
-    ``gpu_names``: only these GPUs, such as ``0,1``. Raises ``UsageError`` for one that is not there.
+    ``gpu_names``: only these GPUs, such as ``0,1``. Raises ``UsageError`` for a missing one.
     """
     there = gpus() if device.partition(":")[0] != "cpu" else []
     chosen = there if gpu_names is None else [name.strip() for name in gpu_names.split(",")]

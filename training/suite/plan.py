@@ -1,4 +1,4 @@
-"""Which runs a suite consists of, where each is, and how far."""
+"""The runs of a suite, their folders and their progress."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TAIL_BYTES = 4096
 
 @dataclass(frozen=True)
 class Options:
-    """What is passed on to every ``diamond-train atari``."""
+    """Options passed to every ``diamond-train atari``."""
 
     preset: str = "paper"
     """Size of Algorithm 1."""
@@ -33,7 +33,7 @@ class Options:
     """Precision."""
 
     def arguments(self) -> list[str]:
-        """The same on a command line."""
+        """The options as a command line."""
         words = ["--preset", self.preset, "--device", self.device, "--dtype", self.dtype]
         if self.config is not None:
             words += ["--config", str(self.config.resolve())]
@@ -50,11 +50,11 @@ class SuiteRun:
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """Its name for a person."""
         return f"{self.game.name}, seed {self.seed}"
 
     def arguments(self, options: Options) -> list[str]:
-        """Of the ``diamond-train`` that starts or continues it."""
+        """Arguments of the ``diamond-train`` that starts or continues it."""
         where = ["--out", str(self.folder), "--seed", str(self.seed)]
         return ["atari", self.game.name, *where, *options.arguments()]
 
@@ -66,12 +66,12 @@ class SuiteRun:
 
     @property
     def begun(self) -> bool:
-        """Whether there is something to continue."""
+        """Whether there is a run to continue."""
         return (self.folder / CONFIG).exists()
 
     @property
     def epoch(self) -> int | None:
-        """The epoch it is in, as far as its metrics tell."""
+        """Its current epoch, from its metrics."""
         path = self.folder / METRICS
         if not path.exists():
             return None
@@ -93,7 +93,7 @@ class Plan:
     runs: tuple[SuiteRun, ...]
     """Game by game, every seed of each."""
     options: Options
-    """The same for all."""
+    """Options of all runs."""
 
     @cached_property
     def games(self) -> list[str]:
@@ -106,7 +106,7 @@ class Plan:
         return sorted({run.seed for run in self.runs})
 
     def left(self) -> list[SuiteRun]:
-        """Runs that are not finished, begun ones first, then seed by seed, so that every game is seen early."""
+        """Unfinished runs, started ones first, then seed by seed, so that every game has an early result."""
         unfinished = [run for run in self.runs if run.score is None]
         return sorted(unfinished, key=lambda run: (not run.begun, run.seed))
 
@@ -114,7 +114,7 @@ class Plan:
 def plan(out: Path, games: str, seeds: int, options: Options) -> Plan:
     """A suite in a folder: of ``all`` games, or those named, joined by commas.
 
-    Raises ``UsageError`` for an unknown game or setting, and where the folder has a run with other settings.
+    Raises ``UsageError`` for an unknown game or setting, and if the folder has a run with other settings.
     """
     names = ATARI_GAMES if games == "all" else [name.strip() for name in games.split(",")]
     chosen = list(dict.fromkeys(map(atari_game, names)))

@@ -1,4 +1,4 @@
-"""Scripted policies: deep in a game before any trained policy is, for data sets and to start an agent off."""
+"""Scripted policies play well before any trained policy does: for data sets and to kickstart an agent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TRACKER = "tracker"
 """Name of the scripted policy on the command line."""
 
 TRACKERS: dict[str, Callable[[int, float], Policy]] = {"Breakout": BreakoutTracker, "Pong": PongTracker}
-"""Makes a game's scripted policy from a seed and the spread of its aim in pixels."""
+"""Makes a scripted policy from a seed and the spread of its aim in pixels."""
 
 
 def scripted_policy(game: AtariGame, seed: int, spread: float) -> Policy:

@@ -13,19 +13,18 @@ from training.data.scripted.geometry import centre_above, reflected
 from training.data.scripted.tracker import Tracker
 
 FIELD_TOP, FIELD_BOTTOM = 29, 57
-"""Rows between the lowest bricks and the paddle, where the ball is the only thing that moves."""
+"""Rows between the lowest bricks and the paddle, where only the ball moves."""
 PADDLE_ROW = 58
 LEFT_WALL, RIGHT_WALL = 4, 60
 """First and one past the last column between the side walls."""
 BALL_LEVEL, PADDLE_LEVEL = 60, 100
-"""Red level that tells a ball or paddle from the black field."""
+"""Smallest red level of a ball or paddle; the field is black."""
 
 
 class BreakoutTracker(Tracker):
-    """Plays Breakout by moving the paddle to where the ball will come down, read off the pixels.
+    """Plays Breakout by moving the paddle to where the ball will come down, read from the pixels.
 
-    ``spread`` columns of random aim per descent make it hit the ball with all parts of the paddle, so that games take
-    different courses.
+    ``spread`` columns of random aim per descent make it hit the ball with all parts of the paddle: games differ.
     """
 
     channel, coast, dead_band = 0, 4.5, 3.8  # one push moves the paddle by about 8

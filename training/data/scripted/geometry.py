@@ -1,4 +1,4 @@
-"""Where a ball is and where it will be: what scripted policies read off the pixels.
+"""Positions read from pixels by scripted policies: where a ball is and where it will be.
 
 Shapes: H height, W width.
 """
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 def centre_above(
     image: NDArray[np.uint8], level: float, rows: tuple[int, int], columns: tuple[int, int]
 ) -> tuple[float, float] | None:
-    """Row and column of the weighted centre of what is brighter than ``level`` in a part of one channel ``(H, W)``.
+    """Row and column of the weighted centre of pixels above ``level`` in a part of one channel ``(H, W)``.
 
-    ``rows`` and ``columns`` are the first and one past the last. None where nothing is.
+    ``rows`` and ``columns`` are the first and one past the last. None if there are no such pixels.
     """
     part = image[slice(*rows), slice(*columns)].astype(np.float64)
     weight = np.where(part > level, part, 0.0)
@@ -28,7 +28,7 @@ def centre_above(
 
 
 def reflected(position: float, low: float, high: float) -> float:
-    """Where something that would be at ``position`` is, as it bounces between the walls ``low`` and ``high``."""
+    """Folds ``position`` into the interval between the walls ``low`` and ``high``, from which it bounces."""
     width = high - low
     travelled = (position - low) % (2 * width)
     return low + min(travelled, 2 * width - travelled)

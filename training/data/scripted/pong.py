@@ -15,19 +15,19 @@ from training.data.scripted.tracker import Tracker
 TOP, BOTTOM = 11, 59
 """First and one past the last row between the white bars."""
 BALL_COLUMNS = (9, 55)
-"""First and one past the last column between the paddles, where the ball is the only thing that moves."""
+"""First and one past the last column between the paddles, where only the ball moves."""
 PADDLE_COLUMNS = (55, 59)
 """Columns of the player's own paddle, on the right."""
 LEVEL = 50
-"""Blue level that tells ball and paddles from the brown field."""
+"""Smallest blue level of ball and paddles; the field is brown."""
 CENTRE = (TOP + BOTTOM - 1) / 2
 
 
 class PongTracker(Tracker):
-    """Plays Pong by moving the paddle to where the ball will arrive, read off the pixels.
+    """Plays Pong by moving the paddle to where the ball will arrive, read from the pixels.
 
     ``spread`` rows of random aim per approach of the ball make the paddle return it with all its parts, so that games
-    take different courses.
+    differ.
     """
 
     channel, coast, dead_band = 2, 6.0, 2.5  # the paddle is about 9 high

@@ -1,4 +1,4 @@
-"""What the frames of a game say about its ball and its paddle, for more than one ball or paddle too.
+"""Reads balls and paddles from the frames of a game, also several of them.
 
 Shapes: H height, W width.
 """
@@ -18,23 +18,24 @@ Position = tuple[float, float]
 """Row and column."""
 Image = NDArray[np.uint8]
 EDGE, SIDE = 6.0, 4.0
-"""Pixels from where the ball leaves the field, and from a side wall, within which it may be gone in the next frame."""
+"""Pixels from the ball's exit, and from a side wall, within which it may be invisible in the next frame."""
 
 
 @dataclass(frozen=True)
 class Area:
-    """A part of one channel of a frame, and the level above which something is there."""
+    """A part of one channel of a frame, and the smallest level of an object."""
 
     rows: tuple[int, int]
     """First, and one past the last."""
     columns: tuple[int, int]
     """First, and one past the last."""
     level: float
-    """Of 256."""
+    """Level of 256."""
 
     def spans(self, image: Image, axis: int) -> list[tuple[int, int]]:
-        """Of the connected things in a channel ``(H, W)``, corners connecting: the first and one past the last row (or
-        column) of each, counted from the first of the area."""
+        """First and one past the last row (or column) of each connected object in a channel ``(H, W)``.
+
+        Counted from the first of the area. Corners connect."""
         part = image[slice(*self.rows), slice(*self.columns)] > self.level
         count, _, facts, _ = cv2.connectedComponentsWithStats(part.astype(np.uint8), connectivity=8)
         first, size = (
@@ -54,41 +55,42 @@ class Reader:
     """Reads the frames of one game, uint8 ``(H, W, 3)``."""
 
     channel: int
-    """Colour channel that ball and paddle stand out in."""
+    """Colour channel in which ball and paddle stand out."""
     find_ball: Callable[[Image], Position | None]
-    """Of a channel: where the one ball is."""
+    """Finds the position of the ball in a channel."""
     field: Area
-    """Where a ball can be seen and nothing else moves."""
+    """Area in which a ball is visible and nothing else moves."""
     paddle: Area
-    """Where the player's paddle is."""
+    """Area of the player's paddle."""
     along: int
     """Axis along which a paddle is longer than a ball: 0 rows, 1 columns."""
     paddle_length: int
-    """Pixels from which something there is a paddle."""
+    """Smallest length of a paddle in pixels."""
     across: int
     """Axis along which the ball leaves the field: 0 rows, 1 columns."""
 
     def ball(self, frame: Image) -> Position | None:
-        """Where the ball is (the middle of all of them), None where there is none."""
+        """Position of the ball (the mean of several); None without a ball."""
         return self.find_ball(frame[..., self.channel])
 
     def track(self, frames: Image) -> NDArray[np.float64]:
-        """Where the ball is in frames ``(T, H, W, 3)``: rows and columns ``(T, 2)``, NaN where there is none."""
+        """Positions of the ball in frames ``(T, H, W, 3)``: rows and columns ``(T, 2)``, NaN without a ball."""
         return np.array([self.ball(frame) or (np.nan, np.nan) for frame in frames]).reshape(-1, 2)
 
     def balls(self, frame: Image) -> int:
-        """How many balls are in the field."""
+        """Number of balls in the field."""
         return len(self.field.spans(frame[..., self.channel], 0))
 
     def paddles(self, frame: Image) -> int:
-        """How many paddles there are where one belongs; a ball that passes by is none, one half off the field is."""
+        """Number of paddles in the paddle's area. A passing ball does not count, a paddle half outside does."""
         end = self.paddle.length(self.along)
         spans = self.paddle.spans(frame[..., self.channel], self.along)
         return sum(last - first >= self.paddle_length or first == 0 or last == end for first, last in spans)
 
     def may_be_hidden(self, ball: Position, frames: int) -> bool:
-        """Whether a ball last seen there may be out of sight so many frames later: behind bricks or out, for as long as
-        it likes, or at a side wall, for one frame."""
+        """Whether a ball last seen there may be invisible so many frames later.
+
+        Behind bricks or outside it may be for any time, at a side wall for one frame."""
         edges = [(self.across, EDGE)] + ([(1 - self.across, SIDE)] if frames == 1 else [])
         for axis, margin in edges:
             low, high = (self.field.rows, self.field.columns)[axis]
@@ -122,4 +124,4 @@ PONG = Reader(
     across=1,
 )
 READERS = {"Breakout": BREAKOUT, "Pong": PONG}
-"""By game."""
+"""Readers by game."""

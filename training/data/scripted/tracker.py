@@ -1,4 +1,4 @@
-"""What scripted policies share: each game's ball, aim and glide, and pushes toward the aim.
+"""The common part of scripted policies: each game's ball, aim and glide, and pushes toward the aim.
 
 Shapes: B games, C channels, H height, W width.
 """
@@ -16,12 +16,12 @@ from diamond_engine.frames import to_uint8
 
 
 class Tracker(ABC):
-    """Reads one colour channel of the frames and moves a paddle along its line; a game's player chooses what to do."""
+    """Reads one colour channel of the frames and moves a paddle along its line. A game's subclass chooses the aim."""
 
     channel: int
-    """Colour channel that the ball and the paddle stand out in."""
+    """Colour channel in which the ball and the paddle stand out."""
     coast: float
-    """Pixels the paddle still glides in the step after one in which it was pushed."""
+    """Pixels that the paddle still glides in the step after a push."""
     dead_band: float
     """Pixels the paddle may be off its aim."""
 
