@@ -1,1 +1,1 @@
-"""What a world, an agent or a data set is worth: fidelity of dreams, scores in real games, contents of episodes."""
+"""Evaluation of worlds, agents and data sets: fidelity of dreams, scores in real games, contents of episodes."""

@@ -1,4 +1,4 @@
-"""``diamond-eval``: measures worlds, scores agents, looks into data sets."""
+"""``diamond-eval``: measures worlds, scores agents, inspects data sets."""
 
 from __future__ import annotations
 

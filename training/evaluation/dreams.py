@@ -1,4 +1,4 @@
-"""Dreaming on from real frames with given actions. Shapes: B dreams, L context length, S steps, H height, W width."""
+"""Dreams from real frames with given actions. Shapes: B dreams, L context length, S steps, H height, W width."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from training.evaluation.metrics import Frames
 
 @dataclass(frozen=True)
 class Dreaming:
-    """How dreams are made."""
+    """Settings of dreams."""
 
     preset: Preset
     """Sampler."""
     seed: int = 0
-    """Of the noise."""
+    """Seed of the noise."""
     num_envs: int = 16
-    """Dreams side by side."""
+    """Number of parallel dreams."""
     device: str = "auto"
     """See ``Runtime.choose``."""
     dtype: str = "auto"
     """See ``Runtime.choose``."""
 
     def with_steps(self, steps: int) -> Dreaming:
-        """The same with another number of denoising steps."""
+        """The same settings with another number of denoising steps."""
         return replace(self, preset=self.preset.with_steps(steps))
 
 
@@ -44,11 +44,11 @@ class DreamStep:
     rewards: NDArray[np.float32]
     """-1, 0 or 1 ``(B,)``; 0 without a reward/end model."""
     ends: NDArray[np.bool_]
-    """The reward/end model says that the episode ends here ``(B,)``; the dream goes on."""
+    """The reward/end model predicts an end ``(B,)``; the dream continues."""
 
 
 def dream_steps(world: World, how: Dreaming, frames: Frames, actions: NDArray[np.int64]) -> Iterator[DreamStep]:
-    """Dreams on from real contexts with given actions, one step at a time, through ends.
+    """Dreams from real contexts with given actions, one step at a time, through ends.
 
     frames uint8 ``(B, L, H, W, 3)``, oldest first; actions ``(B, L-1+S)``: those between the frames, then those to
     play. Yields S times.
@@ -62,7 +62,7 @@ def dream_steps(world: World, how: Dreaming, frames: Frames, actions: NDArray[np
 
 
 def dream_on(world: World, how: Dreaming, frames: Frames, actions: NDArray[np.int64]) -> Iterator[Frames]:
-    """The frames of ``dream_steps``, uint8 ``(B, H, W, 3)``; nothing is judged."""
+    """The frames of ``dream_steps``, uint8 ``(B, H, W, 3)``, without rewards and ends."""
     for step in dream_steps(replace(world, reward_end=None), how, frames, actions):
         yield step.frames
 

@@ -1,12 +1,12 @@
 """How far long dreams drift from the real game (Figure 3 of the paper).
 
-Real games are played on for T actions. From the same starts, with the same actions, a world dreams the same T steps,
-once for every number of denoising steps. Time is cut into windows, and in every window the frames of all dreams are
-compared with those of *other* real games at the same time, by ``PixelMoments.distance``. The real games that the dreams
-follow are measured in the same way: what they score is chance, and a dream drifts where it leaves them.
+Real games are played for T actions. From the same starts, with the same actions, a world dreams the same T steps, once
+for every number of denoising steps. Time is split into windows. In every window the frames of all dreams are compared
+with those of *other* real games at the same time, by ``PixelMoments.distance``. The real games that the dreams follow
+are measured in the same way: their distance is chance, and a dream drifts if its distance is larger.
 
-The mean of a pixel moves where colours or the scene change, its deviation where things freeze, fade or flicker: both
-are what compounding errors do. What no single pixel shows, such as a second ball, is not seen. No frame is kept, only
+The mean of a pixel moves if colours or the scene change, its deviation if objects freeze, fade or flicker. Compounding
+errors do both. Errors that no single pixel shows, such as a second ball, are not measured. No frames are kept, only
 sums of every pixel and the few frames that are shown.
 
 Shapes: B dreams, L context length, T steps, K pictured steps, H height, W width.
@@ -32,27 +32,27 @@ from training.runs.progress import Show
 
 FIRST_MARK = 10
 LEAD_IN = 20
-"""Real steps before the context, so that the game is under way."""
+"""Real steps before the context, so that the game has started."""
 
 
 @dataclass(frozen=True)
 class Drifting:
-    """How drift is measured."""
+    """Settings of the measurement."""
 
     steps: int = 1000
     """Steps T of every dream."""
     denoising_steps: tuple[int, ...] = (1, 3, 10)
     """Numbers of denoising steps to compare."""
     dreams: int = 4
-    """Dreams B, side by side, each after a real game of its own."""
+    """Number of parallel dreams B, each after its own real game."""
     real_games: int = 16
-    """Other real games to compare with."""
+    """Number of other real games to compare with."""
     epsilon: float = 0.1
-    """Chance of a random action in the real games; 1 needs no agent."""
+    """Probability of a random action in the real games; 1 needs no agent."""
     preset: str | None = None
     """Sampler preset of the worlds; its number of steps is replaced."""
     seed: int = 0
-    """Of games, policies and noise; every number of denoising steps starts its frames from the same noise."""
+    """Seed of games, policies and noise; every number of denoising steps starts its frames from the same noise."""
     device: str = "auto"
     """See ``Runtime.choose``."""
     dtype: str = "auto"
@@ -66,18 +66,18 @@ class Drifting:
 
     @property
     def pictured(self) -> tuple[int, ...]:
-        """Steps whose frames are shown."""
+        """Steps whose frames are pictured."""
         return tuple(sorted({1, *self.marks}))
 
     def dreaming(self, world: World, steps: int) -> Dreaming:
-        """How a world dreams with so many denoising steps."""
+        """Settings of dreams with this number of denoising steps."""
         preset = world.config.preset(self.preset).with_steps(steps)
         return Dreaming(preset, self.seed, self.dreams, self.device, self.dtype)
 
 
 @dataclass(frozen=True)
 class Course:
-    """One way on from the common starts: the real one, or a dream."""
+    """One course from the common starts: the real one, or a dream."""
 
     label: str
     """``real``, or the number of denoising steps."""
@@ -92,11 +92,11 @@ class RealPlay:
     """Real games: those that dreams follow, and the statistics of the others."""
 
     frames: Frames
-    """Contexts to dream on from, ``(B, L, H, W, 3)``."""
+    """Contexts of the dreams, ``(B, L, H, W, 3)``."""
     actions: NDArray[np.int64]
-    """Between the context frames, then those to play, ``(B, L-1+T)``."""
+    """Actions between the context frames, then those to play, ``(B, L-1+T)``."""
     reference: list[PixelMoments]
-    """Of the other games in every window."""
+    """Pixel moments of the other games in every window."""
     course: Course
     """What really followed."""
 
@@ -110,13 +110,13 @@ class Drift:
     pictured: tuple[int, ...]
     """Steps of the frames of every course."""
     real: Course
-    """What really followed."""
+    """The real course."""
     dreams: dict[str, list[Course]]
     """What each world dreamed, one course for every number of denoising steps."""
 
 
 class _Recorder:
-    """Takes in the frames of a course, step by step."""
+    """Accumulates the frames of a course, step by step."""
 
     def __init__(self, how: Drifting) -> None:
         self.moments = [PixelMoments() for _ in how.marks]
@@ -154,13 +154,13 @@ def play_real(world: World, how: Drifting, show: Show = lambda done: None) -> Re
 
 
 def denoiser_calls(worlds: Mapping[str, World], how: Drifting) -> int:
-    """Calls of a denoiser, each for B frames, that ``measure_drift`` makes: what its duration goes by."""
+    """Number of denoiser calls, each for B frames, of ``measure_drift``: its duration is proportional to it."""
     ways = [how.dreaming(world, steps) for world in worlds.values() for steps in how.denoising_steps]
     return how.steps * sum(way.preset.dynamics.network_calls for way in ways)
 
 
 def measure_drift(worlds: Mapping[str, World], real: RealPlay, how: Drifting, show: Show = lambda done: None) -> Drift:
-    """Dreams after the same real games with every world (by label) and every number of denoising steps.
+    """Dreams from the same real games with every world (by label) and every number of denoising steps.
 
     ``show`` takes the calls of a denoiser so far. Raises ``UsageError`` for worlds that do not take the same contexts
     and actions.

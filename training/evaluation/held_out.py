@@ -1,4 +1,4 @@
-"""Real play that no training has seen: from emulator seeds of its own, by the world's agent and at random.
+"""Held-out real play: from emulator seeds that training never uses, by the world's agent and at random.
 
 Shapes: B games side by side, H height, W width.
 """
@@ -24,24 +24,24 @@ from training.data.collect import Collector
 from training.runs.progress import Show
 
 HELD_OUT_SEEDS = 1_100_000_000
-"""Emulator seeds from here on are for evaluation; training takes its below 2^30."""
+"""First emulator seed for evaluation; training uses seeds below 2^30."""
 SEEDS_APART = 1000
-"""Emulator seeds that belong to one evaluation seed."""
+"""Number of emulator seeds of one evaluation seed."""
 MAX_SEED = 1_000_000
 """Largest ``--seed``: the emulator's seeds are 31-bit numbers."""
 POLICY_EPSILONS = (1.0, 0.3, 0.1, 0.01)
-"""Chances of a random action in the policies of the mix: from random play to the agent, never stuck waiting to fire."""
+"""Probabilities of a random action in the mix: from random play to the agent, never stuck waiting to fire."""
 
 
 def held_out_seed(seed: int) -> int:
-    """First of the emulator seeds that belong to an evaluation seed."""
+    """First emulator seed of an evaluation seed."""
     return HELD_OUT_SEEDS + SEEDS_APART * seed
 
 
 def usable_epsilons(world: World, epsilons: tuple[float, ...]) -> tuple[float, ...]:
-    """The policies a world can play: for one without an agent only random play.
+    """The policies a world can play; without an agent only random play.
 
-    Raises ``DiamondError`` where none is left.
+    Raises ``DiamondError`` if there is none.
     """
     usable = epsilons if world.actor_critic is not None else tuple(epsilon for epsilon in epsilons if epsilon == 1)
     if not usable:
@@ -59,9 +59,9 @@ def collect_held_out(
     dtype: str,
     show: Show = lambda done: None,
 ) -> EpisodeFolder:
-    """Files ``episodes`` episodes, shared out evenly among the policies; a lost life ends an episode as in training.
+    """Files ``episodes`` episodes, evenly from all policies. A lost life ends an episode, as in training.
 
-    Every policy plays one game after another, for among parallel games the short episodes would come first.
+    Every policy plays one game after another: among parallel games the short episodes would come first.
     """
     filed = EpisodeFolder(folder)
     for i, epsilon in enumerate(epsilons):
@@ -84,9 +84,9 @@ def record_side_by_side(
     seed: int,
     show: Show = lambda done: None,
 ) -> EpisodeFolder:
-    """Files all episodes of ``games`` parallel games of so many steps, those under way at the end as truncated.
+    """Files all episodes of ``games`` parallel games of so many steps; unfinished ones count as truncated.
 
-    A lost life ends an episode. ``seed`` is an emulator's; ``show`` takes the steps of all games so far.
+    A lost life ends an episode. ``seed`` is an emulator seed; ``show`` takes the steps of all games so far.
     """
     filed = EpisodeFolder(folder)
     with closing(AtariEmulator(game, games, seed=seed, end_on_life_loss=True)) as emulator:
@@ -101,9 +101,9 @@ def record_side_by_side(
 def play_held_out(
     world: World, games: int, epsilon: float, seed: int, device: str, dtype: str
 ) -> Generator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-    """Plays without end: yields each step's frames, uint8 ``(B, H, W, 3)``, and the actions ``(B,)`` taken at them.
+    """Plays forever: yields each step's frames, uint8 ``(B, H, W, 3)``, and the actions ``(B,)`` taken at them.
 
-    Games go on through lost lives, and a new one follows one that is over.
+    Games continue through lost lives; a finished game is followed by a new one.
     """
     emulator = AtariEmulator(world.game, games, seed=held_out_seed(seed))
     policy = held_out_policy(world, epsilon, seed, device, dtype)
@@ -121,7 +121,7 @@ def play_held_out(
 
 
 def held_out_policy(world: World, epsilon: float, seed: int, device: str, dtype: str) -> Policy:
-    """The world's agent with so many random actions; 1 needs no agent."""
+    """The world's agent with this probability of random actions; 1 needs no agent."""
     actions = len(world.game.actions)
     if epsilon == 1:
         return RandomPolicy(actions, seed)

@@ -1,4 +1,4 @@
-"""What is in episode files. Shapes: A actions."""
+"""Inspection of episode files. Shapes: A actions."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ class EpisodeFacts:
     """One episode without its frames."""
 
     steps: int
-    """Actions taken."""
+    """Number of actions taken."""
     score: float
     """Sum of the unclipped rewards."""
     reward_events: int
-    """Rewards that are not 0."""
+    """Number of nonzero rewards."""
     terminated: bool
-    """It ended by itself: the game was over or a life was lost."""
+    """It ended: the game was over or a life was lost."""
     truncated: bool
     """It was cut off by a limit."""
     frame_shape: str
     """Height × width × channels, such as ``64×64×3``."""
     game: str
-    """The game it says it is from, or ``unknown``."""
+    """The game in its attributes, or ``unknown``."""
     policy: str
-    """The policy it says it was played by, or ``unknown``."""
+    """The policy in its attributes, or ``unknown``."""
     actions: Counter[str]
     """How often each action was taken, by name (by number for an unknown game)."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found in a folder."""
+    """The findings in a folder."""
 
     episodes: list[EpisodeFacts]
     """The readable episodes, oldest first."""
@@ -61,7 +61,7 @@ def episode_paths(path: Path) -> list[Path]:
 
 
 def inspect_episodes(paths: Sequence[Path], show: Show = lambda done: None) -> Inspection:
-    """Reads every file in full, so that damage anywhere in it is found."""
+    """Reads every file in full, so that any damage is found."""
     inspection = Inspection([], [])
     for done, path in enumerate(paths, start=1):
         try:
@@ -73,7 +73,7 @@ def inspect_episodes(paths: Sequence[Path], show: Show = lambda done: None) -> I
 
 
 def episode_facts(episode: Episode) -> EpisodeFacts:
-    """What ``inspect_episodes`` keeps of an episode."""
+    """The summary of an episode for ``inspect_episodes``."""
     game = str(episode.attributes.get("game", "unknown"))
     return EpisodeFacts(
         steps=len(episode),

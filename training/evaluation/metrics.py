@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 Frames = NDArray[np.uint8]
 
 WRONG_LEVELS = 16
-"""A pixel is wrong where any channel is off by more than this many of the 256 levels."""
+"""A pixel is wrong if any channel is off by more than this many of the 256 levels."""
 NORMAL_QUANTILE = 1.96
-"""Standard deviations within which 95 % of a normal distribution lie."""
+"""Standard deviations around the mean that contain 95 % of a normal distribution."""
 
 
 def wrong_pixels(frames: Frames, real: Frames) -> int:
@@ -28,7 +28,7 @@ def wrong_pixels(frames: Frames, real: Frames) -> int:
 def wrong_pixel_ratio(dreamed: Frames, real: Frames, repeated: Frames) -> float | None:
     """Wrong pixels of the dream over those of a repeated frame, each summed over all of ``(N, H, W, 3)``.
 
-    0 is a perfect dream, 1 is as good as a still picture; None where the still picture has no wrong pixel.
+    0 is a perfect dream, 1 is as good as a still picture; None if the still picture has no wrong pixel.
     """
     baseline = wrong_pixels(repeated, real)
     return wrong_pixels(dreamed, real) / baseline if baseline else None
@@ -54,7 +54,7 @@ class PixelMoments:
         self._sum_of_squares: NDArray[np.float64] | float = 0.0
 
     def add(self, frames: Frames) -> None:
-        """Takes in frames ``(N, H, W, 3)``."""
+        """Adds frames ``(N, H, W, 3)``."""
         values = frames.astype(np.float64)
         self.count += len(frames)
         self._sum = self._sum + values.sum(axis=0)
@@ -96,7 +96,7 @@ def gradient_energy(frames: Frames) -> float:
 
 
 def rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float | None:
-    """Spearman's correlation of two lists of numbers ``(N,)``; None where there are none or one has no order."""
+    """Spearman's correlation of two lists of numbers ``(N,)``; None if they are empty or one is constant."""
     ranks = np.stack([_ranks(first), _ranks(second)])
     ranks -= ranks.mean(axis=1, keepdims=True) if len(first) else 0
     norm = float(np.sqrt((ranks**2).sum(axis=1).prod()))
@@ -112,21 +112,21 @@ def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Share:
-    """How many of n things are so."""
+    """A count out of n."""
 
     hits: int
-    """That are so."""
+    """The count."""
     n: int
-    """All."""
+    """The total."""
 
     @property
     def value(self) -> float | None:
-        """The share; None of nothing."""
+        """The share; None if n is 0."""
         return self.hits / self.n if self.n else None
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Wilson's 95 % interval, for n independent things; None of nothing."""
+        """Wilson's 95 % interval for n independent trials; None if n is 0."""
         if not self.n:
             return None
         share, square = self.hits / self.n, NORMAL_QUANTILE**2
@@ -137,33 +137,33 @@ class Share:
 
 @dataclass(frozen=True)
 class Detection:
-    """How well rare events are predicted. A hit names the right event: −1 predicted where +1 came is none."""
+    """Prediction of rare events. A hit names the right event: predicting −1 where +1 came is no hit."""
 
     hits: int
-    """Events predicted as what they were."""
+    """Number of events predicted correctly."""
     predicted: int
-    """Events predicted."""
+    """Number of predicted events."""
     events: int
-    """Events that happened."""
+    """Number of events that happened."""
 
     @classmethod
     def count(cls, predicted: NDArray[np.integer], real: NDArray[np.integer]) -> Detection:
-        """Counts in labels ``(T,)``, where 0 means that nothing happened."""
+        """Counts from labels ``(T,)``; 0 means no event."""
         hits = (predicted == real) & (real != 0)
         return cls(int(hits.sum()), int((predicted != 0).sum()), int((real != 0).sum()))
 
     @property
     def precision(self) -> float | None:
-        """Share of the predicted events that happened; None where none was predicted."""
+        """Share of the predicted events that happened; None without predictions."""
         return self.hits / self.predicted if self.predicted else None
 
     @property
     def recall(self) -> float | None:
-        """Share of the events that were predicted; None where none happened."""
+        """Share of the events that were predicted; None without events."""
         return self.hits / self.events if self.events else None
 
     @property
     def f1(self) -> float | None:
-        """Harmonic mean of precision and recall; None where nothing was predicted and nothing happened."""
+        """Harmonic mean of precision and recall; None without predictions and events."""
         total = self.predicted + self.events
         return 2 * self.hits / total if total else None

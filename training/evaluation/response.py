@@ -1,4 +1,4 @@
-"""Whether a first-person world does what one does: the same dream with one action changed.
+"""Measures whether a first-person world responds to actions: the same dream with one action changed.
 
 Shapes: B dreams, S steps of a dream, A entries of an action, H height, W width.
 """
@@ -24,13 +24,13 @@ from training.runs.progress import Show
 STEPS = 10
 """Of every dream."""
 MEASURED_STEPS = (1, 5, 10)
-"""Steps at which a dream is compared with that of idle hands."""
+"""Steps at which a dream is compared with the one without input."""
 REAL_PAIRS = 64
 """Pairs of real frames looked at for every action, at most."""
 HELD = 4
-"""Frames for which an action was held before a pair counts: walking takes some to begin and to end."""
+"""Frames for which an action must be held before a pair counts: walking takes some to begin and to end."""
 STILL = 2.0
-"""Mouse counts up to which the mouse counts as resting: a hand trembles."""
+"""Mouse counts up to which the mouse counts as still: a hand trembles."""
 FLOW_WIDTH = 140
 """Pixels of the frames between which motion is measured."""
 SIDEWAYS, EXPANSION = "sideways", "expansion"
@@ -66,7 +66,7 @@ PROBES = (
 
 @dataclass(frozen=True)
 class Motion:
-    """How the picture moves from one frame to the next, in levels a person can picture."""
+    """Motion of the picture from one frame to the next."""
 
     sideways: float
     """Mean motion to the right, in percent of the picture's width."""
@@ -76,7 +76,7 @@ class Motion:
 
 @dataclass(frozen=True)
 class Response:
-    """What one action does."""
+    """The effect of one action."""
 
     probe: Probe
     """The action."""
@@ -112,9 +112,9 @@ def measure_responses(
     show: Show = lambda done: None,
     probes: Sequence[Probe] = PROBES,
 ) -> Responses:
-    """Dreams on from all contexts at once with each action held, from the same noise, and compares with idle hands.
+    """Dreams from all contexts at once with each action held, from the same noise, and compares with no input.
 
-    Where there is ``footage``, its held-out recordings tell how the picture moves in the real game.
+    With ``footage``, its held-out recordings show how the picture moves in the real game.
     """
     newest = contexts.frames[:, -1] if contexts.full_res is None else contexts.full_res[:, -1]
     idle = _held(world, how, contexts, IDLE)

@@ -43,7 +43,7 @@ def prepare(
         typer.Option("--full-res", help="Copy full-resolution frames too, instead of reading the originals in place."),
     ] = False,
 ) -> None:
-    """Turn recordings into files that are quick to train on.
+    """Turn recordings into files that can be read quickly in training.
 
     Reads tars member by member without unpacking them. Writes 56x30 frames (4% of the originals' size: 27.8 GB for all
     of CS:GO), actions, kills and deaths. Duplicates are left out, damaged files are left out and listed. Stop it at any

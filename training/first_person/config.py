@@ -29,33 +29,33 @@ class StageNetworks:
     """Architectures."""
 
     dynamics: DenoiserConfig
-    """Of what draws the low-resolution frames."""
+    """Of the dynamics model, which draws low-resolution frames."""
     upsampler: DenoiserConfig
-    """Of what enlarges them."""
+    """Of the upsampler, which enlarges them."""
 
 
 @dataclass(frozen=True)
 class FirstPersonConfig:
-    """All of a training but the data and the seed; the defaults are the paper's."""
+    """All settings of a training except data and seed; the defaults are the paper's."""
 
     networks: StageNetworks
     """Architectures."""
     dynamics: StageConfig
-    """How the dynamics learn."""
+    """Training of the dynamics."""
     upsampler: StageConfig
-    """How the upsampler learns."""
+    """Training of the upsampler."""
     name: str = "csgo"
-    """What the world is called."""
+    """Name of the world."""
     frame_rate: float = 16.0
-    """Frames a second of the recordings, at which the world is played."""
+    """Frames a second of the recordings and of play."""
     contexts: int = 16
     """Start contexts of the world."""
     recorded_actions: int = 200
-    """What the recorded player did next, after each of them."""
+    """Number of recorded actions to keep after each of them."""
     default_preset: str = "fast"
-    """Sampler preset that the world is played with unless another is asked for."""
+    """Default sampler preset of the world."""
     checkpoint_minutes: float = 5.0
-    """Time between checkpoints; one is also written when the run stops."""
+    """Seconds between checkpoints; one is also written when the run stops."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Preset:
     config: FirstPersonConfig
     """Its settings."""
     expectation: str
-    """What quality to expect, and at what cost."""
+    """Expected quality and cost."""
 
 
 def paper() -> FirstPersonConfig:
@@ -121,9 +121,9 @@ PRESETS = {
 
 
 def first_person_config(preset: str, file: Path | None, assignments: Sequence[str]) -> FirstPersonConfig:
-    """A preset with settings of a file and of the command line in their places.
+    """A preset, changed by the settings of a file and of the command line.
 
-    Raises ``UsageError`` for what does not exist, is of the wrong type or makes no sense.
+    Raises ``UsageError`` for unknown names, wrong types and invalid values.
     """
     if preset not in PRESETS:
         raise UsageError(f"unknown --preset {preset!r}: use {' or '.join(PRESETS)}")

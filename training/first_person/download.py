@@ -1,4 +1,4 @@
-"""Downloads the CS:GO data set from the hub, at the pinned revision, and goes on where it stopped."""
+"""Downloads the CS:GO data set from the hub, at the pinned revision; an interrupted download is continued."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Tar:
     """In the repository."""
     size: int
     sha256: str | None
-    """As the hub states it."""
+    """SHA-256 that the hub states."""
 
     @property
     def name(self) -> str:
@@ -38,9 +38,9 @@ class Tar:
 
 
 def download(out: Path, first: int | None, console: Console) -> None:
-    """Downloads the (``first``) tars that are not in ``out`` yet; what arrived of one is kept when it stops.
+    """Downloads the (``first``) tars that are not in ``out`` yet. Partial files are kept when it stops.
 
-    Raises ``DiamondError`` where the disk is too small, the hub cannot be reached, or a tar arrives damaged.
+    Raises ``DiamondError`` if the disk is too small, the hub cannot be reached, or a tar arrives damaged.
     """
     tars = listed()[:first]
     out.mkdir(parents=True, exist_ok=True)
@@ -63,12 +63,12 @@ def download(out: Path, first: int | None, console: Console) -> None:
 
 
 def listed() -> list[Tar]:
-    """The tars on the hub, in order. Raises ``DiamondError`` where it cannot be reached or has none."""
+    """The tars on the hub, in order. Raises ``DiamondError`` if it cannot be reached or has none."""
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
     from huggingface_hub.utils import logging
 
-    logging.set_verbosity_error()  # it tries again by itself: what counts is how that ends
+    logging.set_verbosity_error()  # it retries by itself: only the final outcome counts
     with _reaching():
         tree = HfApi().list_repo_tree(REPOSITORY, recursive=True, revision=REVISION, repo_type="dataset", token=False)
         files = [file for file in tree if isinstance(file, RepoFile)]
@@ -114,7 +114,7 @@ def _fetch(out: Path, tar: Tar) -> None:
 
 @contextmanager
 def _reaching() -> Iterator[None]:
-    """Whatever the hub's library raises becomes one line; a full disk stays what it is."""
+    """Errors of the hub's library become one line; errors of a full disk are passed on."""
     try:
         yield
     except OSError as error:

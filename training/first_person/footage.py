@@ -1,4 +1,4 @@
-"""What first-person worlds learn from: recordings that were prepared, or the original files, and segments of them.
+"""Training data of first-person worlds: prepared recordings or original files, and segments of them.
 
 Shapes: B batch, T frames, L context length, H height, W width (h, w at low resolution).
 """
@@ -56,15 +56,15 @@ class Clip:
     frames: int
     """Its length T."""
     held_out: bool
-    """Whether it is kept from training."""
+    """Whether it is held out of training."""
 
 
 class Footage(Protocol):
-    """Recordings by index. May be read by several threads."""
+    """Recordings by index. Several threads may read them."""
 
     @property
     def clips(self) -> Sequence[Clip]:
-        """All of them."""
+        """All recordings."""
         ...
 
     @property
@@ -85,14 +85,14 @@ class Footage(Protocol):
         ...
 
     def describe(self) -> str:
-        """What it is, for a person."""
+        """A description for a person."""
         ...
 
 
 def open_footage(folder: Path, console: Console) -> Footage:
     """A prepared folder, or a folder of original files.
 
-    Raises ``UsageError`` for a folder without recordings, ``DiamondError`` where none of them can be used.
+    Raises ``UsageError`` for a folder without recordings, ``DiamondError`` if none of them can be used.
     """
     if not folder.is_dir():
         raise UsageError(f"no such folder of recordings: {folder}")
@@ -102,7 +102,7 @@ def open_footage(folder: Path, console: Console) -> Footage:
 
 
 class _OpenFiles(Generic[Kept]):
-    """The files used last, kept open; those put out are closed when the last reader lets go of them."""
+    """A cache of open files; evicted ones are closed when the last reader releases them."""
 
     def __init__(self, open_file: Callable[[int], Kept]) -> None:
         self._open = open_file
@@ -120,7 +120,7 @@ class _OpenFiles(Generic[Kept]):
 
 
 class Prepared:
-    """What ``csgo-data prepare`` wrote, memory-mapped; full-resolution frames from there or from the originals."""
+    """A folder of ``csgo-data prepare``, memory-mapped; full-resolution frames from there or from the originals."""
 
     def __init__(self, folder: Path) -> None:
         manifest = read_manifest(folder)
@@ -183,9 +183,9 @@ def _mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray
 
 
 class Originals:
-    """The original files, kept open; low-resolution frames are made at every reading, so this is much slower.
+    """The original files, kept open. Low-resolution frames are computed at every read, so this is much slower.
 
-    Damaged files are left out and named. Raises ``DiamondError`` where none is good or their sizes differ.
+    Damaged files are left out and named. Raises ``DiamondError`` if none is intact or their sizes differ.
     """
 
     def __init__(self, folder: Path, console: Console) -> None:
@@ -244,26 +244,26 @@ def _counted(clips: Sequence[Clip]) -> str:
 
 
 class TrainedOn:
-    """The recordings that are not held out and have at least ``least`` frames, as ``Priorities`` wants them."""
+    """The training recordings with at least ``least`` frames, in the form for ``Priorities``."""
 
     def __init__(self, footage: Footage, least: int) -> None:
         clips = [(i, clip) for i, clip in enumerate(footage.clips) if not clip.held_out and clip.frames >= least]
         if not clips:
             raise DiamondError(f"no recording to train on has {least} frames: record longer ones")
         self.indices = [i for i, _ in clips]
-        """Of the footage."""
+        """Their indices in the footage."""
         self.paths = [Path(clip.name) for _, clip in clips]
         """Their names."""
         self.lengths: NDArray[np.int64] = np.array([clip.frames - 1 for _, clip in clips])
-        """Their steps."""
+        """Their numbers of steps."""
 
 
 class Segments:
-    """Numbered batches of segments, read ahead by threads; batch n is always the same for a seed.
+    """Numbered batches of segments, read ahead by threads. Batch n depends only on the seed and n.
 
-    Every place of the recordings that are not held out is as likely; segments lie inside of one recording. Several
-    ``workers`` take the batches by turns. With ``priorities`` a share of the places depends on the errors noted so far,
-    and nothing is read ahead.
+    All places of the training recordings are equally likely; a segment lies inside one recording. Several ``workers``
+    take turns with the batches. With ``priorities`` a share of the places depends on the errors noted so far, and
+    nothing is read ahead.
     """
 
     def __init__(
@@ -278,7 +278,7 @@ class Segments:
         priorities: Priorities | None = None,
         priority_share: float = 0.0,
     ) -> None:
-        """``full_res``: frames at full resolution with low-resolution ones beside them, instead of those alone.
+        """``full_res``: read full-resolution frames together with low-resolution ones, instead of only these.
 
         ``priorities`` of ``TrainedOn(footage, length)``.
         """
@@ -297,9 +297,9 @@ class Segments:
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._ahead: dict[int, Future[tuple[NDArray[np.int64], Arrays]]] = {}
         self.drawn = 0
-        """Batches drawn so far by all workers; may be set, to go on from there."""
+        """Number of batches drawn so far by all workers; set it to continue from there."""
         self.places: NDArray[np.int64] = np.zeros((0, 2), dtype=np.int64)
-        """Recording (among those trained on) and first frame of the segments drawn last, ``(B, 2)``."""
+        """Recording (among the training ones) and first frame of the segments drawn last, ``(B, 2)``."""
 
     @property
     def next(self) -> int:
@@ -346,10 +346,10 @@ class Segments:
 
 
 def draw_contexts(footage: Footage, count: int, length: int, recorded: int, seed: int) -> StartContexts:
-    """Start contexts of L frames with what the player did next, from held-out recordings where there are some.
+    """Start contexts of L frames with the player's next actions, from held-out recordings if there are any.
 
-    ``recorded``: actions to keep after each, fewer where recordings are short. Raises ``DiamondError`` where every
-    recording is too short.
+    ``recorded``: number of actions to keep after each, fewer in short recordings. Raises ``DiamondError`` if all
+    recordings are too short.
     """
     needed = length + 1
     kept = [i for i, clip in enumerate(footage.clips) if clip.frames >= needed]

@@ -1,7 +1,7 @@
 """Turns recordings in tars or folders into a prepared folder, with several processes (``csgo-data prepare``).
 
-Every file is written whole or not at all, and what is done is noted in ``progress.jsonl``: whatever stops the work, the
-same command goes on. ``manifest.json`` is written when all is done.
+Files are written atomically, and finished ones are noted in ``progress.jsonl``, so that the same command continues
+after any interruption. ``manifest.json`` is written at the end.
 """
 
 from __future__ import annotations
@@ -53,22 +53,22 @@ class Damaged:
 
 @dataclass(frozen=True)
 class Preparation:
-    """What to prepare and how."""
+    """Settings of the preparation."""
 
     out: Path
     """Folder to write to."""
     workers: int = 1
-    """Processes."""
+    """Number of processes."""
     full_res: bool = False
     """Whether to copy the full-resolution frames too."""
     console: Console = field(default_factory=make_console)
-    """Where to tell how it goes."""
+    """Console for messages and progress."""
 
     def prepare(self, paths: Sequence[Path]) -> Manifest:
-        """Prepares what is missing of all recordings in ``paths``, then writes the manifest.
+        """Prepares all missing recordings in ``paths``, then writes the manifest.
 
-        Raises ``UsageError`` where there is nothing to prepare, ``DiamondError`` where no recording is good or a
-        process dies, ``OSError`` for a full disk, ``Interrupted`` after a signal: what is done stays.
+        Raises ``UsageError`` if there is nothing to prepare, ``DiamondError`` if no recording is intact or a process
+        dies, ``OSError`` for a full disk, ``Interrupted`` after a signal. Finished files are kept.
         """
         found = find(paths)
         self.out.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ class Preparation:
         )
 
     def _run(self, missing: dict[str, tuple[Place, ...]], done: dict[str, Entry]) -> dict[str, str]:
-        """Prepares all that is missing; returns the damaged ones and why."""
+        """Prepares all missing recordings; returns the damaged ones with reasons."""
         damaged: dict[str, str] = {}
         total, so_far = _size(missing.values()), 0
         with (
@@ -180,7 +180,7 @@ def summary(manifest: Manifest) -> str:
 
 
 def prepare_one(out: Path, name: str, places: Sequence[Place], full_res: bool) -> Entry | Damaged:
-    """Prepares a recording from the first place where it is good. Raises ``OSError`` where it cannot be written."""
+    """Prepares a recording from the first place where it is intact. Raises ``OSError`` if it cannot be written."""
     reasons: list[str] = []
     for place in places:
         try:
@@ -196,7 +196,7 @@ def prepare_one(out: Path, name: str, places: Sequence[Place], full_res: bool) -
 def check(folder: Path, console: Console) -> Manifest:
     """Compares a prepared folder with its manifest: sizes and SHA-256 of its files, sizes of the originals.
 
-    Raises ``DiamondError`` where something differs, after it was listed.
+    Lists differences, then raises ``DiamondError`` if there are any.
     """
     manifest = read_manifest(folder)
     files = [(shard_path(folder, entry.name), entry.shard) for entry in manifest.entries]
@@ -220,7 +220,7 @@ def check(folder: Path, console: Console) -> Manifest:
 
 
 def _missing_originals(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """Originals that are needed for full-resolution frames and are not as they were."""
+    """Originals needed for full-resolution frames that have changed."""
     ends: dict[str, int] = {}
     for entry in manifest.entries:
         if entry.full_res is None:
@@ -245,7 +245,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _begin_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the starting process says when to stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process says when to stop
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""A recording: frames of a first-person game and the action taken at each, read from one HDF5 file.
+"""Recordings: frames of a first-person game and the action taken at each, read from one HDF5 file.
 
 Two layouts are known. That of the CS:GO data set has a data set for every frame i: ``frame_<i>_x`` uint8 ``(H, W, 3)``
 in BGR, ``frame_<i>_y`` ``(51,)``, ``frame_<i>_helperarr`` ``(2,)`` = kill, death. That of this project
@@ -32,7 +32,7 @@ FRAME = re.compile(r"frame_(\d+)_x")
 
 
 class Recording(Protocol):
-    """One open file. What its methods raise is a ``DiamondError`` that names it."""
+    """One open file. Its methods raise ``DiamondError`` naming it."""
 
     length: int
     """Frames T."""
@@ -48,16 +48,16 @@ class Recording(Protocol):
         ...
 
     def events(self) -> NDArray[np.bool_]:
-        """Whether the action at each frame brought a kill and whether a death, ``(T, 2)``."""
+        """Whether the action at each frame led to a kill, and to a death, ``(T, 2)``."""
         ...
 
     def offsets(self) -> NDArray[np.int64] | None:
-        """Where in the file the H·W·3 bytes of each frame lie, BGR, ``(T,)``; None where they are in no one piece."""
+        """Offset in the file of the H·W·3 bytes of each frame, BGR, ``(T,)``; None if they are not contiguous."""
         ...
 
 
 def open_recording(source: Path | bytes, name: str) -> Recording:
-    """Opens a file, or what was read of one. Raises ``DiamondError`` where it is damaged or of neither layout."""
+    """Opens a file or its bytes. Raises ``DiamondError`` if it is damaged or has neither layout."""
     with _named(name):
         file: Any = h5py.File(io.BytesIO(source) if isinstance(source, bytes) else source, "r")
         if "frames" in file:
@@ -71,7 +71,7 @@ class _CsgoRecording:
     """In the layout of the CS:GO data set."""
 
     def __init__(self, file: Any, name: str, content: bytes | None) -> None:
-        """``content``: the whole file where it is in memory; frames are then cut out of it, ten times as fast."""
+        """``content``: the whole file, if it is in memory; frames are then sliced from it, ten times as fast."""
         self._file = file
         self._name = name
         self.length = sum(FRAME.fullmatch(key) is not None for key in file)
@@ -93,7 +93,7 @@ class _CsgoRecording:
         return np.frombuffer(self._content, np.uint8, math.prod(shape), self._places[i]).reshape(shape)
 
     def _part(self, i: int, kind: str, shape: tuple[int, ...]) -> NDArray[Any]:
-        """One data set of frame i. Raises ``DiamondError`` where it is of another shape."""
+        """One data set of frame i. Raises ``DiamondError`` if it has another shape."""
         dataset = self._file[f"frame_{i}_{kind}"]
         if dataset.shape != shape:
             raise DiamondError(f"{self._name} is damaged: frame_{i}_{kind} is {dataset.shape}, not {shape}")
@@ -186,6 +186,6 @@ def _named(name: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise DiamondError(f"{name} is not there") from error
-    except Exception as error:  # damaged bytes can raise nearly anything
+    except Exception as error:  # damaged bytes can raise almost any exception
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DiamondError(f"{name} is damaged or cut off: {reason}") from error

@@ -1,7 +1,7 @@
 """Prepared recordings: a folder of memory-mapped shards, one a recording, and a manifest.
 
-``shards/<recording>.npy`` holds a record of ``record_type`` for every frame; ``full_res/<recording>.npy``, where asked
-for or needed, the frames uint8 ``(T, H, W, 3)``; ``manifest.json`` what there is and where it came from.
+``shards/<recording>.npy`` holds a record of ``record_type`` for every frame. ``full_res/<recording>.npy``, on request
+or if needed, holds the frames uint8 ``(T, H, W, 3)``. ``manifest.json`` lists the contents and their origin.
 
 Shapes: T frames, H height, W width (h, w at low resolution).
 """
@@ -56,7 +56,7 @@ def shrink(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The low-resolution frames: ``(T, H, W, 3)`` → ``(T, H/5, W/5, 3)``.
 
     Bicubic with antialiasing, computed in float32, clipped and rounded, as ``torchvision.transforms.functional.resize``
-    does by default. Without antialiasing only 16 of 25 pixels would count, and thin things would flicker.
+    does by default. Without antialiasing only 16 of 25 pixels would count, and thin objects would flicker.
     """
     height, width = frames.shape[1] // FACTOR, frames.shape[2] // FACTOR
     images = torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, 1).float()
@@ -85,9 +85,9 @@ class Entry:
     width: int
     """Of its full-resolution frames."""
     held_out: bool
-    """Whether it is kept from training."""
+    """Whether it is held out of training."""
     source: Place
-    """Where the original is."""
+    """Path of the original."""
     shard: Stored
     """``shards/<name>.npy``."""
     full_res: Stored | None
@@ -118,32 +118,32 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a prepared folder holds."""
+    """The contents of a prepared folder."""
 
     entries: tuple[Entry, ...]
     """In natural order of their names."""
     damaged: dict[str, str]
-    """Recordings that were left out, and why."""
+    """Recordings that were left out, with reasons."""
     cut_off: tuple[str, ...]
     """Tars that ended in the middle."""
     duplicates: int
-    """Files that were there twice."""
+    """Duplicate files."""
 
 
 def shard_path(folder: Path, name: str) -> Path:
-    """Where the shard of a recording is."""
+    """Path of the shard of a recording."""
     return folder / "shards" / f"{name}.npy"
 
 
 def full_res_path(folder: Path, name: str) -> Path:
-    """Where the full-resolution frames of a recording are, if they were copied."""
+    """Path of the full-resolution frames of a recording, if they were copied."""
     return folder / "full_res" / f"{name}.npy"
 
 
 def write_shards(folder: Path, name: str, recording: Recording, place: Place, full_res: bool) -> Entry:
-    """Writes the files of one recording atomically, full-resolution frames where asked for or not readable in place.
+    """Writes the files of one recording atomically; full-resolution frames on request or if not readable in place.
 
-    What ``recording`` raises leaves no file.
+    If ``recording`` raises, no file is left.
     """
     offsets = recording.offsets()
     events = recording.events()
@@ -180,7 +180,7 @@ def csgo_test_split() -> frozenset[str]:
 
 
 def held_out(name: str, index: int) -> bool:
-    """Whether a recording is kept from training: by the published split, or, of other games, every tenth."""
+    """Whether a recording is held out of training: by the published split or, for other games, every tenth."""
     if name.startswith(CSGO_PREFIX):
         return name in csgo_test_split()
     return index % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
@@ -199,7 +199,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Raises ``DiamondError`` where it is missing, damaged or of another format."""
+    """Raises ``DiamondError`` if it is missing, damaged or of another format."""
     path = folder / MANIFEST
     if not path.exists():
         raise DiamondError(f"{folder} is not fully prepared: run 'diamond-train csgo-data prepare' again to finish it")

@@ -1,4 +1,4 @@
-"""Where recordings lie: in folders, or as members of uncompressed tars that are never unpacked."""
+"""Locations of recordings: in folders, or as members of uncompressed tars, which are not unpacked."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SUFFIXES = (".hdf5", ".h5")
 
 @dataclass(frozen=True)
 class Place:
-    """Where the bytes of one recording are."""
+    """Location of the bytes of one recording."""
 
     path: str
     """A file of its own, or a tar."""
     offset: int
-    """First byte in it."""
+    """Offset of the first byte."""
     size: int
-    """Bytes of it."""
+    """Number of bytes."""
 
     def read(self) -> bytes:
-        """All bytes; fewer where the file ends early."""
+        """Reads all bytes; fewer if the file ends early."""
         with Path(self.path).open("rb") as file:
             there = file.seek(0, os.SEEK_END) - self.offset
             file.seek(self.offset)
@@ -35,7 +35,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Found:
-    """What there is of recordings in some tars and folders."""
+    """The recordings in some tars and folders."""
 
     places: dict[str, tuple[Place, ...]]
     """By file name, in natural order: more than one place where there are duplicates."""
@@ -44,14 +44,14 @@ class Found:
 
     @property
     def duplicates(self) -> int:
-        """Files that are there once more."""
+        """Duplicate files."""
         return sum(len(places) - 1 for places in self.places.values())
 
 
 def find(paths: Sequence[Path]) -> Found:
     """All recordings in tars, in folders (and the folders and tars in them), and given as files.
 
-    Raises ``UsageError`` for what is not there, is no such thing, or holds none.
+    Raises ``UsageError`` for paths that are missing, of another kind, or without recordings.
     """
     found: dict[str, list[Place]] = {}
     cut_off: list[str] = []
@@ -70,7 +70,7 @@ def find(paths: Sequence[Path]) -> Found:
 
 
 def natural(name: str) -> list[tuple[int, str]]:
-    """Sorts names as a person would: 2 before 10."""
+    """Natural sort order of names: 2 before 10."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
@@ -94,12 +94,12 @@ def _members(path: Path) -> tuple[list[tuple[str, Place]], bool]:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
                 if member.offset_data <= last or member.size < 0:
-                    return members, False  # a damaged size leads back: there would be no end
+                    return members, False  # a damaged size points backwards: the loop would not end
                 last = member.offset_data
                 if member.isfile() and Path(member.name).suffix in SUFFIXES:
                     members.append((Path(member.name).name, Place(str(path), member.offset_data, member.size)))
     except PermissionError:
         raise
-    except Exception:  # damaged headers can raise nearly anything
+    except Exception:  # damaged headers can raise almost any exception
         return members, False
     return members, all(place.offset + place.size <= end for _, place in members)

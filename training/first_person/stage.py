@@ -35,7 +35,7 @@ PAPER_OPTIMISER = OptimiserConfig(max_grad_norm=10.0)
 
 @dataclass(frozen=True)
 class StageConfig:
-    """How a stage learns; the defaults are the paper's, but for what differs between the stages."""
+    """Settings of a stage's training; the defaults are the paper's, except those that differ between stages."""
 
     batch_size: int
     """Segments in memory at once."""
@@ -46,26 +46,26 @@ class StageConfig:
     updates: int = 600 * 400
     """Updates in all: 600 epochs of 400."""
     sigma: SigmaDistribution = field(default_factory=lambda: PAPER_SIGMA)
-    """Noise levels, of the frame to predict and, where the network knows of it, of its context."""
+    """Noise levels of the frame to predict and, if the network has an input for it, of its context."""
     context_noise_mean: float | None = None
-    """Mean of ln σ of the context's noise, where it is another than that of the frame's."""
+    """Mean of ln σ of the context's noise, if it differs from the frame's."""
     sampler_share: float = 0.0
-    """Share of the frame's noise levels that are the sampler's own. Not in the paper."""
+    """Share of the frame's noise levels taken from the sampler. Not in the paper."""
     first_share: float = 0.75
-    """Of the noise levels of the sampler: share of its first one, the only one of a sampler of one step."""
+    """Share of the sampler's first level among these; a sampler of one step has no other."""
     balanced: bool = False
     """Whether the loss at a noise level is divided by its running mean (see ``LevelWeights``). Not in the paper."""
     priority_share: float = 0.0
-    """Share of the segments drawn by the model's newest error near motion. Not in the paper."""
+    """Share of segments drawn by priority (the model's newest error near motion). Not in the paper."""
     optimiser: OptimiserConfig = field(default_factory=lambda: PAPER_OPTIMISER)
     """Step size, clipping, decay."""
     ema_decay: float = 0.0
     """Decay per update of the exponential moving average of the weights that is exported; 0 exports the raw weights."""
 
     def share(self, workers: Workers) -> int:
-        """Batches of an update that fall to each of several processes.
+        """Batches of an update for each of several processes.
 
-        Raises ``UsageError`` where it is not even, and where the settings are for one process alone.
+        Raises ``UsageError`` if they cannot be split evenly or the settings allow only one process.
         """
         if workers.count > 1 and (self.balanced or self.priority_share > 0):
             raise UsageError("balanced and priority_share are for one process")
@@ -79,12 +79,12 @@ class StageConfig:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a training takes, reckoned from one segment."""
+    """Estimated memory and time of a training, from one segment."""
 
     memory: int
-    """Bytes for weights, gradients, Adam's moments and what a batch keeps for its gradient."""
+    """Bytes for weights, gradients, Adam's moments and the activations of a batch."""
     seconds: float
-    """Of an update, if its segments were computed one by one; a GPU that computes many at once needs less."""
+    """Seconds of an update if its segments are computed one by one; a GPU that computes many at once needs less."""
 
 
 class StageTrainer:
@@ -100,7 +100,7 @@ class StageTrainer:
         export: Callable[[Path, Denoiser, dict[str, Any]], None],
         workers: Workers = ALONE,
     ) -> None:
-        """Several ``workers`` take the batches of an update by turns: see ``StageConfig.share``."""
+        """Several ``workers`` take turns with the batches of an update: see ``StageConfig.share``."""
         runtime.for_training(denoiser)
         self.denoiser = denoiser
         self.cfg = cfg
@@ -143,7 +143,7 @@ class StageTrainer:
             segment.mask[:1],
             low_res=segment.low_res if segment.low_res is None else segment.low_res[:1],
         )
-        self._gradient_of(one)  # includes what happens only once
+        self._gradient_of(one)  # includes one-time work
         activations, seconds = self._gradient_of(one)
         parameters = sum(parameter.numel() for parameter in self.denoiser.parameters())
         segments = self.cfg.batch_size * self.cfg.accumulation
@@ -185,12 +185,12 @@ class StageTrainer:
         )
 
     def _noise_of(self, batch: int) -> Callable[[tuple[int, ...]], Tensor]:
-        """A source of noise that depends on the number of the batch alone, whichever process computes it."""
+        """A source of noise that depends only on the number of the batch, not on the process."""
         generator = self.runtime.generator(derived_seed(self._seed, f"noise of batch {batch}"))
         return lambda shape: torch.randn(shape, generator=generator, device=self.runtime.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, average, optimiser, noted errors, and the batches drawn, whose number all that is random follows."""
+        """Weights, average, optimiser, noted errors, and the number of batches drawn, which determines all noise."""
         return {
             "network": self.denoiser.state_dict(),
             "ema": self._ema.state_dict(),
@@ -218,7 +218,7 @@ class StageTrainer:
 
 
 def _recorded(kept: dict[int, int]) -> AbstractContextManager[object]:
-    """Notes the size of every piece of memory that autograd keeps, by its address."""
+    """Notes the size of every tensor that autograd keeps, by its address."""
 
     def note(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()

@@ -1,7 +1,7 @@
-"""One's own game: episodes from plain videos and logs of what was pressed (``diamond-train import-videos``).
+"""Episodes of any game from plain videos and input logs (``diamond-train import-videos``).
 
-A log is beside its video, ``play.csv`` or ``play.jsonl`` beside ``play.mp4``. A row says what is down from its time on,
-and how far the mouse has moved since the row before: ``time`` in seconds of the video, ``keys`` (names of
+A log is beside its video, ``play.csv`` or ``play.jsonl`` beside ``play.mp4``. A row lists what is down from its time
+on, and the mouse's motion since the row before: ``time`` in seconds of the video, ``keys`` (names of
 ``diamond_engine.actions.csgo``; in CSV joined by ``+``), ``mouse_x``, ``mouse_y``, ``left_click``, ``right_click``.
 """
 
@@ -48,24 +48,24 @@ class Row:
     time: float
     """Seconds since the start of the video."""
     action: CsgoAction
-    """What is down from then on; its motion is that since the row before."""
+    """Keys and buttons down from then on; the motion is that since the row before."""
 
 
 @dataclass(frozen=True)
 class VideoImport:
-    """Where and how to import."""
+    """Settings of an import."""
 
     out: Path
-    """Folder of episodes; what was imported before is kept."""
+    """Folder of episodes; earlier imports are kept."""
     frame_rate: float = 16.0
     """Frames a second to take."""
     console: Console = field(default_factory=make_console)
-    """Where to tell how it goes."""
+    """Console for messages and progress."""
 
     def run(self, paths: Sequence[Path]) -> None:
         """Imports videos, given or in folders, each with the log beside it.
 
-        Raises ``UsageError`` where there is no video or no log, ``DiamondError`` naming a bad row or video.
+        Raises ``UsageError`` if there is no video or no log, ``DiamondError`` naming a bad row or video.
         """
         videos = [(video, _log_of(video)) for path in paths for video in _videos(path)]
         if not videos:
@@ -114,7 +114,7 @@ def read_log(path: Path) -> list[Row]:
         raise DiamondError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DiamondError(f"{path} is not text in UTF-8: save it as that") from error
-    except Exception as error:  # a damaged line can raise nearly anything
+    except Exception as error:  # a damaged line can raise almost any exception
         raise DiamondError(f"{path}, line {number}: {error or type(error).__name__}") from error
     return sorted(rows, key=lambda row: row.time)
 
@@ -122,7 +122,7 @@ def read_log(path: Path) -> list[Row]:
 def _table(file: TextIO) -> Iterator[dict[str, Any] | None]:
     """Rows of a CSV file, None for an empty one; spreadsheets also separate by semicolons or tabs.
 
-    Where they do so by semicolons, the decimal sign may be a comma.
+    With semicolons, the decimal sign may be a comma.
     """
     header = file.readline()
     separator = max(SEPARATORS, key=header.count)
@@ -159,7 +159,7 @@ def _is_down(value: Any) -> bool:
 def actions_at(log: Sequence[Row], start: int, stop: int, frame_rate: float) -> NDArray[np.uint8]:
     """The actions of frames ``start`` to ``stop``, ``(stop - start, 51)``.
 
-    That of a frame is all that is down at any time until the next, and the mouse's whole motion meanwhile.
+    A frame's action contains everything down at any time until the next frame, and the mouse's total motion until then.
     """
     times = np.array([row.time for row in log])
     borders = np.searchsorted(times, np.arange(start, stop + 1) / frame_rate - EARLIER)
@@ -181,7 +181,7 @@ def _together(log: Sequence[Row], first: int, last: int) -> NDArray[np.uint8]:
 
 
 def frames_at(video: Path, frame_rate: float) -> Iterator[NDArray[np.uint8]]:
-    """What a video shows at every tick of a rate, ``(150, 280, 3)`` RGB. Raises ``DiamondError`` for a bad file."""
+    """The frames of a video at a given rate, ``(150, 280, 3)`` RGB. Raises ``DiamondError`` for a bad file."""
     ticks, time = 0, 0.0
     shown: NDArray[np.uint8] | None = None
     try:
@@ -202,14 +202,14 @@ def frames_at(video: Path, frame_rate: float) -> Iterator[NDArray[np.uint8]]:
         raise DiamondError(f"{video} is not a readable video: {error.strerror}") from error
     except IndexError as error:
         raise DiamondError(f"{video} holds no pictures") from error
-    except Exception as error:  # damaged bytes can raise nearly anything
+    except Exception as error:  # damaged bytes can raise almost any exception
         raise DiamondError(f"{video} is not a readable video: {error or type(error).__name__}") from error
     if shown is not None and ticks / frame_rate <= time + EARLIER:
         yield shown
 
 
 def _pieces(frames: Iterator[NDArray[np.uint8]]) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Frames of an episode each, and the one that follows."""
+    """Splits frames into episodes, each with its final frame."""
     kept: list[NDArray[np.uint8]] = []
     for frame in frames:
         kept.append(frame)

@@ -28,28 +28,28 @@ from training.runs.session import Session
 from training.runs.trained import origin_of
 
 FILES = {"dynamics": "denoiser", "upsampler": "upsampler"}
-"""What the stages are called in a world folder."""
+"""Names of the stages' networks in a world folder."""
 
 
 @dataclass(frozen=True)
 class FirstPersonTraining:
-    """Trains stages one after the other, each in a run folder of its own, and exports them to ``out/world``."""
+    """Trains stages one after the other, each in its own run folder, and exports them to ``out/world``."""
 
     preset: str
     config: FirstPersonConfig
     footage: Footage
-    """What to learn from."""
+    """Training data."""
     session: Session
     init: World | None = None
-    """A world whose weights the stages that have not begun start from."""
+    """A world with initial weights for stages that have not begun."""
     compiled: bool = False
     """Whether to run the networks through ``torch.compile``."""
 
     def train(self, stages: Sequence[str]) -> None:
-        """Trains ``dynamics``, ``upsampler`` or both; the time budget is shared evenly among those still to come.
+        """Trains ``dynamics``, ``upsampler`` or both. Each gets an equal share of the remaining time budget.
 
-        Raises ``UsageError`` where a run folder holds a run with other settings, ``DiamondError`` where one of several
-        processes is lost or sees other data, and as ``Run.train`` does.
+        Raises ``UsageError`` if a run folder holds a run with other settings, ``DiamondError`` if a process is lost or
+        sees other data, and what ``Run.train`` raises.
         """
         workers, runtime = self.session.workers, self.session.runtime
         for stage in stages:
@@ -152,7 +152,7 @@ class FirstPersonTraining:
         }
 
     def _describe(self, folder: Path, newest: dict[str, Any]) -> None:
-        """Writes ``world.yaml`` for the stages trained so far; a world starts with its dynamics."""
+        """Writes ``world.yaml`` for the stages trained so far; the dynamics come first."""
         if not (folder / "denoiser.safetensors").exists():
             return
         two_stages = (folder / "upsampler.safetensors").exists()
@@ -174,7 +174,7 @@ class FirstPersonTraining:
         write_text(folder / "world.yaml", to_yaml(world))
 
     def _sampled(self, preset: Preset, two_stages: bool) -> Preset:
-        """As the networks were trained: no noise in the context of dynamics that never saw any."""
+        """Adapts presets to the training: no context noise for dynamics trained without it."""
         noisy = self.config.networks.dynamics.noise_previous_obs
         dynamics = preset.dynamics if noisy else replace(preset.dynamics, s_cond=0.0)
         return replace(preset, dynamics=dynamics, upsampler=preset.upsampler if two_stages else None)
@@ -184,7 +184,7 @@ class FirstPersonTraining:
 
 
 def _shaping(config: StageConfig) -> dict[str, Any]:
-    """What shapes the result; a run may be given more updates later."""
+    """The settings that affect the result, without the number of updates: a run may get more later."""
     return {name: value for name, value in plain(config).items() if name != "updates"}
 
 

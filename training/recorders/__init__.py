@@ -1,1 +1,1 @@
-"""What records other games into data sets."""
+"""Recorders of other games."""

@@ -1,4 +1,4 @@
-"""What ``diamond-eval fidelity`` does with a first-person world, and ``diamond-eval response``."""
+"""``diamond-eval fidelity`` for first-person worlds, and ``diamond-eval response``."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from training.runs.progress import make_console, progress
 def footage_fidelity(
     world: World, data: Path | None, recordings: int, per_recording: int, how: Dreaming, facts: Report, strip: Path
 ) -> Report:
-    """Measures a first-person world, tells, and returns the report; the strip shows the last stage."""
+    """Measures a first-person world, prints tables, and returns the report. The strip shows the last stage."""
     if data is None:
         raise UsageError(f"{world.config.name} is compared with recordings: give them with --data")
     console = make_console()
@@ -74,10 +74,10 @@ def response(
     report: ReportPath = None,
     picture: PicturePath = Path("response.png"),
 ) -> None:
-    """See whether a first-person world does what one does.
+    """Measure whether a first-person world responds to actions.
 
     Dreams ten steps from the same contexts and noise with one action held: nothing, walking and strafing each way,
-    turning by the mouse, shooting. Difference: mean over pixels against the dream of idle hands, in levels of 256.
+    turning by the mouse, shooting. Difference: mean over pixels against the dream without input, in levels of 256.
 
     Motion is measured by optical flow between the dream's own frames. A picture moves to the left where one turns or
     steps to the right (sideways, percent of its width a frame), and grows where one walks forward (expansion, percent

@@ -1,4 +1,4 @@
-"""Options that commands share, and what they do with a result."""
+"""Options that commands share, and the output of results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DenoisingSteps = Annotated[
     list[int], typer.Option("--denoising-steps", "-n", min=1, help="Denoising steps a frame, once for each to compare.")
 ]
 PAPER_DENOISING_STEPS = [1, 3, 10]
-"""Those of Figure 3."""
+"""Numbers of denoising steps in Figure 3."""
 Episodes = Annotated[int, typer.Option(min=1, help="Real episodes to play; a lost life ends one.")]
 PolicyMix = Annotated[
     list[float] | None,
@@ -47,7 +47,7 @@ PicturePath = Annotated[Path, typer.Option(dir_okay=False, help="Picture to writ
 
 
 def where(runtime: Runtime) -> Report:
-    """What a result was computed on."""
+    """Facts about the hardware of a result."""
     return {
         "device": runtime.device.type,
         "hardware": device_name(runtime.device),
@@ -63,6 +63,6 @@ def tell(*parts: Table | str) -> None:
 
 
 def file(path: Path | None, report: Report) -> None:
-    """Writes a report where one is asked for."""
+    """Writes a report on request."""
     if path is not None:
         write_report(path, report)

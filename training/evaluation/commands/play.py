@@ -1,4 +1,4 @@
-"""The command that measures what a player notices: ``play``."""
+"""``diamond-eval play``: measures what a player notices."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def play(
 
 
 def _cost(world: World, how: Dreaming, playing: Playing) -> str:
-    """What it will take, from the pace of a few frames on this machine."""
+    """The estimated time, from the speed of a few frames on this machine."""
     parts = planned_frames(world, how, playing)
     if not parts:
         raise UsageError("nothing is left to measure: of --steps, --events, --long and --contexts one must be above 0")

@@ -1,4 +1,4 @@
-"""The commands that look at scores and at episodes: ``agent``, ``suite``, ``inspect``."""
+"""The commands for scores and episodes: ``agent``, ``suite``, ``inspect``."""
 
 from __future__ import annotations
 

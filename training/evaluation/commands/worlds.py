@@ -51,7 +51,7 @@ from training.evaluation.reports.report import Report, table_of
 from training.runs.progress import make_console, progress
 
 AGENT_EPSILON = 0.1
-"""Chance of a random action where an agent plays on and on: without any, it may wait for ever to fire."""
+"""Probability of a random action of an agent in long games; without it, it may wait forever to fire."""
 
 
 def fidelity(
@@ -152,7 +152,7 @@ def drift(
     report: ReportPath = None,
     picture: PicturePath = Path("drift.png"),
 ) -> None:
-    """See how far long dreams drift from the real game (Figure 3 of the paper).
+    """Measure how far long dreams drift from the real game (Figure 3 of the paper).
 
     Real games are played by the agent of the first world, from emulator seeds that training never uses. From the same
     starts, with the same actions and the same noise, every world dreams on, with 1, 3 and 10 denoising steps (or
@@ -219,7 +219,7 @@ def denoising_steps(
     report: ReportPath = None,
     picture: PicturePath = Path("denoising_steps.png"),
 ) -> None:
-    """See what several denoising steps are for (Figure 4 of the paper).
+    """Compare numbers of denoising steps (Figure 4 of the paper).
 
     Where the next frame is uncertain, a single step blurs between the possible ones; several steps choose one. From
     places in fresh real episodes, the next frame is drawn again and again, with each number of denoising steps from

@@ -1,1 +1,1 @@
-"""How close dreams are to real play: Atari beside the emulator, first-person worlds beside recordings."""
+"""Fidelity of dreams: Atari against the emulator, first-person worlds against recordings."""

@@ -1,9 +1,9 @@
-"""What several denoising steps are for: one blurs between the possible futures (Figure 4 of the paper).
+"""Numbers of denoising steps compared: one step blurs between the possible futures (Figure 4 of the paper).
 
 From real contexts, with the real action, the next frame is drawn several times with every number of denoising steps,
-always from the same noise. Given little but noise, a denoiser returns the mean of all possible frames: with one step,
-every draw is about that mean. Further steps drive each draw to one of the possibilities. So one step is less sharp and
-its draws agree; its error may well be smaller, for the mean of all possibilities is nearest to all of them.
+always from the same noise. From noise, a denoiser returns the mean of all possible frames: with one step, every draw is
+near that mean. Further steps drive each draw to one of the possibilities. So one step is less sharp and its draws
+agree. Its error may still be smaller, since the mean is nearest to all possibilities.
 
 Shapes: N contexts, D draws, L context length, H height, W width.
 """
@@ -26,7 +26,7 @@ from training.evaluation.metrics import WRONG_LEVELS, Frames, psnr, sharpness
 from training.runs.progress import Show
 
 MARGIN = 2
-"""Pixels around what moved that are measured as well."""
+"""Margin in pixels around motion that is measured too."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,15 @@ class Draws:
     """Next frames drawn with one number of denoising steps."""
 
     denoising_steps: int
-    """How many."""
+    """Number of denoising steps."""
     frames: Frames
     """``(N, D, H, W, 3)``."""
     sharpness: float | None
-    """``metrics.sharpness`` over that of the real frames, where something moves: 1 as sharp, below 1 blurred, above
-    1 noisy. None where nothing moves."""
+    """``metrics.sharpness`` over that of the real frames, at moving pixels: 1 as sharp, below 1 blurred, above 1 noisy.
+    None without motion."""
     spread: float | None
-    """Root mean square deviation of draws from their mean, where something moves, levels of 256: 0 where all noise
-    leads to one frame. None where nothing moves."""
+    """Root mean square deviation of draws from their mean, at moving pixels, levels of 256: 0 if all noise leads to one
+    frame. None without motion."""
     psnr: float
     """Mean over the draws, dB; see ``metrics.psnr``."""
 
@@ -88,14 +88,14 @@ def compare_denoising_steps(
 
 
 def moving(newest: Frames, real: Frames, margin: int = MARGIN) -> NDArray[np.bool_]:
-    """Pixels ``(N, H, W)`` that really change by more than 16 levels, and those around them."""
+    """Mask ``(N, H, W)`` of pixels that really change by more than 16 levels, and those around them."""
     changed = (np.abs(real.astype(np.int16) - newest.astype(np.int16)) > WRONG_LEVELS).any(axis=-1)
     around = F.max_pool2d(torch.from_numpy(changed).float(), 2 * margin + 1, stride=1, padding=margin)
     return around.bool().numpy()
 
 
 def _draw(world: World, how: Dreaming, frames: Frames, actions: NDArray[np.int64], draws: int, show: Show) -> Frames:
-    """Next frames ``(N, D, H, W, 3)``, ``num_envs`` at once; a number of steps draws the same noise as any other."""
+    """Next frames ``(N, D, H, W, 3)``, ``num_envs`` at once, from the same noise for every number of steps."""
     frames, actions = frames.repeat(draws, axis=0), actions.repeat(draws, axis=0)
     drawn: list[Frames] = []
     for first in range(0, len(frames), how.num_envs):

@@ -1,4 +1,4 @@
-"""How close dreams stay to the real game, and how well rewards and ends are recognised.
+"""Fidelity of Atari dreams: distance from the real game, and prediction of rewards and ends.
 
 Shapes: B dreams, L context length, S steps of a dream, T steps of an episode, H height, W width.
 """
@@ -24,29 +24,29 @@ from training.evaluation.metrics import Detection, Frames, psnr, wrong_pixel_rat
 from training.runs.progress import Show
 
 MEASURED_STEPS = (1, 5, 15, 50)
-"""Steps of a dream at which it is compared with the real game."""
+"""Steps at which dreams are compared with the real game."""
 HORIZON = max(MEASURED_STEPS)
 TRANSITIONS_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
 class Start:
-    """A place in a real episode from which to dream on."""
+    """A place in a real episode where a dream starts."""
 
     episode: int
     """Index in the folder."""
     newest: int
     """Step of the newest context frame."""
     steps: int
-    """Real frames that follow it, the final frame included, at most ``HORIZON``."""
+    """Number of real frames that follow it, including the final frame, at most ``HORIZON``."""
 
 
 @dataclass(frozen=True)
 class StepFidelity:
-    """Dreams against the real game at one step, over the n dreams whose episode goes on for so long."""
+    """Dreams against the real game at one step, over the n dreams whose episode is long enough."""
 
     step: int
-    """Actions since the context."""
+    """Number of actions since the context."""
     n: int
     """Dreams compared."""
     wrong_pixel_ratio: float | None
@@ -80,7 +80,7 @@ class JudgementFidelity:
 def draw_starts(folder: EpisodeFolder, context: int, per_episode: int, seed: int) -> list[Start]:
     """Up to ``per_episode`` different places of every episode that is long enough, uniformly.
 
-    Raises ``DiamondError`` where no episode has a full context (``context`` frames) and a step after it.
+    Raises ``DiamondError`` if no episode has a full context (``context`` frames) and a step after it.
     """
     rng = np.random.default_rng(seed)
     starts: list[Start] = []
@@ -100,7 +100,7 @@ def measure_dreams(
     how: Dreaming,
     show: Show = lambda done: None,
 ) -> DreamFidelity:
-    """Dreams on from every start with the real actions and compares with the real frames."""
+    """Dreams from every start with the real actions and compares with the real frames."""
     context = world.context_length
     kept: dict[int, list[tuple[Frames, Frames, Frames]]] = {step: [] for step in MEASURED_STEPS}
     longest: tuple[Frames, Frames] | None = None
@@ -117,8 +117,8 @@ def measure_dreams(
 def _dreams(
     world: World, folder: EpisodeFolder, starts: list[Start], how: Dreaming
 ) -> Iterator[tuple[Start, Frames, Frames]]:
-    """Every start, longest first, with its context and the real frames after it ``(L+S, H, W, 3)`` and the dreamed
-    ones ``(S, H, W, 3)``; S is that of the longest start dreamed beside it, black beyond the real end."""
+    """Yields every start, longest first, with its context and the real frames after it ``(L+S, H, W, 3)`` and the
+    dreamed ones ``(S, H, W, 3)``. S is that of the longest start in its batch; frames beyond the real end are black."""
     context = world.context_length
     starts = sorted(starts, key=lambda start: start.steps, reverse=True)
     for first in range(0, len(starts), how.num_envs):

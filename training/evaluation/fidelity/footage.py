@@ -1,4 +1,4 @@
-"""Dreams of a first-person world beside its recordings that were held out of training.
+"""Fidelity of first-person dreams against recordings held out of training.
 
 Shapes: B dreams, L context length, S steps of a dream, A entries of an action, H height, W width.
 """
@@ -51,7 +51,7 @@ class StepDistance:
     mean_error: float
     """Mean absolute difference, levels of 256."""
     repeated_error: float
-    """The same of the repeated frame."""
+    """The same for the repeated frame."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class StageFidelity:
 
 
 def held_out_clips(footage: Footage, frames: int) -> list[int]:
-    """Recordings of at least so many frames that training leaves out. Raises ``DiamondError`` where there is none."""
+    """Held-out recordings of at least so many frames. Raises ``DiamondError`` if there are none."""
     clips = [i for i, clip in enumerate(footage.clips) if clip.held_out and clip.frames >= frames]
     if not clips:
         raise DiamondError(f"no recording of {frames} frames is held out of training: of ten recordings one is")
@@ -89,7 +89,7 @@ def draw_places(
 
 
 def contexts_at(footage: Footage, places: Sequence[Place], length: int, full_res: int) -> StartContexts:
-    """Contexts of L frames whose newest are at the places, the newest ``full_res`` at full resolution too."""
+    """Contexts of L frames that end at the places, the newest ``full_res`` at full resolution too."""
     rows = [
         (
             footage.low_res(place.clip, place.frame + 1 - length, place.frame + 1),
@@ -105,20 +105,20 @@ def contexts_at(footage: Footage, places: Sequence[Place], length: int, full_res
 
 
 def full_res_frames(world: World) -> int:
-    """Frames at full resolution in a context."""
+    """Number of full-resolution frames in a context."""
     return 0 if world.upsampler is None else world.upsampler.cfg.inner_model.num_steps_conditioning
 
 
 def dream_stages(
     world: World, how: Dreaming, contexts: StartContexts, actions: NDArray[np.uint8]
 ) -> Iterator[dict[str, Frames]]:
-    """Dreams on with actions ``(B, S, A)``; yields, of every step, each stage's frames ``(B, H, W, 3)`` by its name."""
+    """Dreams with actions ``(B, S, A)``; yields for every step the frames ``(B, H, W, 3)`` of each stage by name."""
     drawn: dict[str, Frames] = {}
 
     def note(stage: str, frames: torch.Tensor) -> None:
         drawn[stage] = to_numpy(frames)
 
-    by_stage = replace(Runtime.choose(how.device, how.dtype), records=False)  # a recorded frame tells of no stages
+    by_stage = replace(Runtime.choose(how.device, how.dtype), records=False)  # a recorded frame step reports no stages
     env = WorldModelEnv(replace(world, reward_end=None), len(contexts), by_stage, how.preset, how.seed, on_stage=note)
     arrays = contexts.arrays()
     arrays.pop("recorded", None)
@@ -131,7 +131,7 @@ def dream_stages(
 def measure_footage(
     world: World, footage: Footage, places: Sequence[Place], how: Dreaming, show: Show = lambda done: None
 ) -> dict[str, StageFidelity]:
-    """Dreams on from every place with the recorded actions and compares each stage with the recorded frames."""
+    """Dreams from every place with the recorded actions and compares each stage with the recorded frames."""
     readers = {DYNAMICS: footage.low_res, **({} if world.upsampler is None else {UPSAMPLER: footage.full_res})}
     kept: dict[str, dict[int, list[tuple[Frames, Frames, Frames]]]] = {
         stage: {step: [] for step in MEASURED_STEPS} for stage in readers

@@ -1,8 +1,8 @@
-"""Whether what really happens to the ball also happens in the dream: paddles, walls, bricks, misses and points.
+"""Compares events of the ball in dreams with the real game: paddles, walls, bricks, misses and points.
 
-Real episodes of the scripted player are read frame by frame. A dream starts a few steps before each event, with the
-actions that were really taken, so that the event falls into the dream. What happens out of sight (a miss, a point, a
-brick) counts from where the ball was last seen.
+Real episodes of the scripted policy are read frame by frame. A dream starts a few steps before each event, with the
+real actions, so that the event falls into the dream. Events out of sight (a miss, a point, a brick) count from where
+the ball was last seen.
 
 Shapes: T steps of an episode, S steps of a dream, L context length, H height, W width.
 """
@@ -25,17 +25,17 @@ from training.runs.progress import Show
 MEASURED_STEPS = (1, 3, 6, 9, 12)
 """Steps after the context at which the dreamed ball is compared with the real one."""
 HORIZON = 16
-"""Steps of a dream: long enough for the end of a life, which comes a while after the ball is gone."""
+"""Steps of a dream: long enough for the end of a life, which comes some time after the ball is gone."""
 AHEAD = (3, 5)
 """Fewest and most steps from the context to an event."""
 NEAR = 3.0
-"""Pixels within which a dreamed ball is where the real one is."""
+"""Largest distance in pixels at which a dreamed ball counts as the real one."""
 TOLERANCE = 2
 """Steps by which a reward or an end may come early or late."""
 LONGEST_GAP = 4
-"""Frames out of sight after which a ball is another one."""
+"""Frames out of sight after which a ball counts as a new one."""
 STILL = 0.3
-"""Pixels a frame up to which a ball does not move along an axis."""
+"""Speed in pixels a frame up to which a ball counts as still along an axis."""
 Floats = NDArray[np.float64]
 
 
@@ -90,17 +90,17 @@ KINDS = {
         rewards={1: "point won", -1: "point lost"},
     ),
 }
-"""By game."""
+"""Events by game."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened in an episode."""
+    """An event in an episode."""
 
     kind: str
     """For a person."""
     frame: int
-    """Where the ball turns, or where it is last seen before."""
+    """Frame at which the ball turns, or at which it is last seen before."""
     told: int | None = None
     """The frame that the rewarded or last action led to; None where nothing is rewarded or ends."""
     reward: int = 0
@@ -109,22 +109,22 @@ class Event:
 
 @dataclass(frozen=True)
 class EventStart:
-    """A place from which to dream into an event."""
+    """The start of a dream into an event."""
 
     episode: int
     """Index in the folder."""
     newest: int
     """Index of the newest context frame."""
     event: Event
-    """What happens."""
+    """The event."""
 
 
 @dataclass(frozen=True)
 class EventDream:
-    """The dream of an event beside what really happened; a step leads to the frame of the same index."""
+    """The dream of an event and its real frames; a step leads to the frame of the same index."""
 
     start: EventStart
-    """Where it began."""
+    """Its start."""
     real: Frames
     """Real frames after the context as far as the episode lasts, at most S, ``(S, H, W, 3)``."""
     dreamed: Frames
@@ -141,14 +141,14 @@ class EventDream:
 
 @dataclass(frozen=True)
 class EventFidelity:
-    """One kind of event."""
+    """Results of one kind of event."""
 
     kind: str
     """For a person."""
     n: int
     """Events dreamed."""
     near: dict[int, Share]
-    """By step: dreams whose ball is where the real one is, of those where there is a real one."""
+    """By step: dreams whose ball is near the real one, of those with a real one."""
     told: Share | None
     """Dreams whose reward/end model said the same in time; None for what is neither rewarded nor an end, and for a
     world without such a model."""
@@ -217,7 +217,7 @@ def dream_events(
     how: Dreaming,
     show: Show = lambda done: None,
 ) -> list[EventDream]:
-    """Dreams on from every start; ``show`` takes the frames dreamed so far."""
+    """Dreams from every start; ``show`` takes the frames dreamed so far."""
     context = world.context_length
     dreams: list[EventDream] = []
     for first in range(0, len(starts), how.num_envs):
@@ -250,7 +250,7 @@ def beside_real(
 def judge_events(
     reader: Reader, kinds: Kinds, dreams: Sequence[EventDream], judged: bool = True
 ) -> list[EventFidelity]:
-    """Every kind of event, also one that there was none of; ``judged`` says that there is a reward/end model."""
+    """Results of every kind of event, even of those without any. ``judged``: there is a reward/end model."""
     results: list[EventFidelity] = []
     for kind in kinds.names:
         own = [dream for dream in dreams if dream.start.event.kind == kind]

@@ -1,11 +1,11 @@
-"""The same players in the dream and in the real game: how long they live and what they earn.
+"""Plays the same policies in the dream and in the real game: lengths of lives and rewards.
 
 A player's dreams start where its real lives did, as soon as there are enough frames for a context: from other contexts,
 such as ones with the ball on its way to the bricks, a player who does nothing would earn more in the dream. A dreamed
 life so lacks the few steps of its context.
 
-A step limit cuts lives off, so that the lives that were seen to end are the short ones. Hence all steps (or rewards)
-over all ends, whoever they belong to, with a bootstrap over the lives. A step a player has after its last end counts.
+A step limit cuts lives off, so that mostly short lives end. Hence all steps (or rewards) are divided by all ends, with
+a bootstrap over the lives. Steps after a player's last end count.
 
 Shapes: B games side by side, P lives, S resamples.
 """
@@ -46,7 +46,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Lives:
-    """Lives of one player, also the beginnings of those under way at the end."""
+    """Lives of one player, including unfinished ones."""
 
     steps: Floats
     """``(P,)``."""

@@ -1,4 +1,4 @@
-"""Whether a dream draws what really moves: pixels near those that change from one real frame to the next.
+"""Measures whether a dream draws motion: pixels near those that change from one real frame to the next.
 
 Shapes: B dreams, L context length, S steps, H height, W width.
 """
@@ -23,7 +23,7 @@ MEASURED_STEPS = (1, 5, 15)
 """Steps of a dream at which it is compared."""
 HORIZON = max(MEASURED_STEPS)
 MARGIN = 4
-"""Pixels around what moved that are compared as well."""
+"""Margin in pixels around motion that is compared too."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def draw_moving_starts(folder: EpisodeFolder, context: int, count: int, seed: in
 def measure_moving_pixels(
     world: World, folder: EpisodeFolder, starts: Sequence[Start], how: Dreaming, show: Show = lambda done: None
 ) -> list[MovingPixels]:
-    """Dreams on from every start with the real actions; ``show`` takes the frames dreamed so far."""
+    """Dreams from every start with the real actions; ``show`` takes the frames dreamed so far."""
     context = world.context_length
     pieces: list[tuple[Frames, Frames]] = []
     for first in range(0, len(starts), how.num_envs):

@@ -1,4 +1,4 @@
-"""Whether a long dream keeps one ball and one paddle, as the real game does, while the scripted player plays.
+"""Measures whether a long dream keeps one ball and one paddle while the scripted policy plays.
 
 Shapes: B games side by side, H height, W width.
 """
@@ -32,7 +32,7 @@ class Things:
     """Shares of frames."""
 
     frames: int
-    """All that were looked at."""
+    """Number of frames."""
     one_ball: float
     """Exactly one ball, or none where it may be out of sight: behind bricks, out, or not yet served."""
     ball_in_sight: float
@@ -71,7 +71,7 @@ class Watch:
         self._seen = [self.reader.ball(frame) for frame in frames]
 
     def add(self, frames: Frames) -> None:
-        """Takes in the next frame of every game ``(B, H, W, 3)``."""
+        """Adds the next frame of every game ``(B, H, W, 3)``."""
         for i, frame in enumerate(frames):
             balls, paddle = self.reader.balls(frame), self.reader.paddles(frame) == 1
             self._hidden[i] = 0 if balls else self._hidden[i] + 1

@@ -1,4 +1,4 @@
-"""How long the picture of a first-person world stays sharp, beside recordings held out of training.
+"""Sharpness of first-person dreams over time, against recordings held out of training.
 
 Shapes: B dreams, H height, W width.
 """
@@ -65,7 +65,7 @@ def measure_sharpness(
     how: Dreaming,
     show: Show = lambda done: None,
 ) -> list[Sharpness]:
-    """Dreams on from every place with the recorded actions; ``show`` takes the frames dreamed so far."""
+    """Dreams from every place with the recorded actions; ``show`` takes the frames dreamed so far."""
     readers = {DYNAMICS: footage.low_res, **({} if world.upsampler is None else {UPSAMPLER: footage.full_res})}
     energies = np.zeros((len(readers), len(steps), 2))
     done = 0

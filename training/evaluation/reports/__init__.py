@@ -1,1 +1,1 @@
-"""What was measured, told: flat reports for machines, tables, pictures and plots for people."""
+"""Results as flat reports for machines, and as tables, pictures and plots for people."""

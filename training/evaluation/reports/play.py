@@ -1,4 +1,4 @@
-"""What ``measure_play`` found, as a flat report and as tables."""
+"""Results of ``measure_play`` as a flat report and as tables."""
 
 from __future__ import annotations
 

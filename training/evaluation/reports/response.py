@@ -1,4 +1,4 @@
-"""Whether a first-person world does what one does, as a report, a table and a picture."""
+"""Responses of a first-person world to actions, as a report, a table and a picture."""
 
 from __future__ import annotations
 

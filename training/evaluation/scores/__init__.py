@@ -1,1 +1,1 @@
-"""What an agent is worth: scores of real games, and a suite of them beside the paper."""
+"""Scores of agents in real games, and suites of them against the paper."""

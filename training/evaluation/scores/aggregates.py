@@ -17,7 +17,7 @@ Runs = Sequence[Floats]
 Statistic = Callable[[Runs], Floats]
 
 TRIMMED = 0.25
-"""Share of the runs that the interquartile mean leaves out at either end."""
+"""Share of the runs that the interquartile mean drops at either end."""
 CONFIDENCE = 0.95
 RESAMPLES = 2000
 
@@ -45,7 +45,7 @@ def interquartile_mean(runs: Runs) -> Floats:
 
 
 def optimality_gap(runs: Runs) -> Floats:
-    """By how much all runs of all games fall short of a human on average; more than human counts as human."""
+    """Mean shortfall of all runs from a human score; more than human counts as human."""
     return (1 - np.minimum(np.concatenate(runs, axis=-1), 1)).mean(axis=-1)
 
 

@@ -1,1 +1,1 @@
-"""A first-person world without the network: Freedoom, played by a scripted explorer, recorded as CS:GO is."""
+"""Recordings of Freedoom, played by a scripted explorer, in the layout of the CS:GO data set."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 from diamond_engine.actions import CsgoAction
 
 DEGREES_PER_COUNT = 0.1
-"""From the smallest bin, 0.2 degrees, to the largest, 100."""
+"""Turns from 0.2 degrees (the smallest bin) to 100 (the largest)."""
 BUTTON_OF_KEY = {
     "w": "MOVE_FORWARD",
     "a": "MOVE_LEFT",

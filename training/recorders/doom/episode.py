@@ -39,10 +39,10 @@ WHOLE_GAME = Style()
 
 @dataclass(frozen=True)
 class Facts:
-    """What an episode's file tells of itself."""
+    """Facts in an episode's file."""
 
     seed: int
-    """Of the recording."""
+    """Seed of the recording."""
     frames: int
     """Its length."""
     kills: int
@@ -56,7 +56,7 @@ class Facts:
     places: frozenset[Place]
     """Squares of the level that can be reached."""
     style: Style
-    """How it was played."""
+    """Style of play."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,15 @@ class Moment:
     """One frame and what was done at it."""
 
     view: View
-    """What was seen."""
+    """The view."""
     action: NDArray[np.uint8]
-    """``(51,)``: what was done."""
+    """``(51,)``: the action."""
     kill: bool
-    """Whether that killed a monster."""
+    """Whether it killed a monster."""
     pickup: bool
-    """Whether that picked something up that a scenario counts."""
+    """Whether it picked up something that the scenario counts."""
     death: bool
-    """Whether one died of it."""
+    """Whether the player died."""
 
 
 def episode_path(folder: Path, number: int) -> Path:
@@ -85,7 +85,7 @@ def record_episode(
 ) -> None:
     """Plays and writes one episode, the same for the same seed, number, length and style; atomic.
 
-    ``on_frame`` is called after every frame; what it raises ends the recording without a file.
+    ``on_frame`` is called after every frame; if it raises, the recording ends without a file.
     """
     rng = np.random.default_rng([seed, number])
     kills = pickups = deaths = 0
@@ -117,12 +117,12 @@ def record_episode(
 
 
 def read_facts(path: Path) -> Facts:
-    """What an episode tells of itself. Raises ``DiamondError`` where the file is damaged or something else."""
+    """Reads the facts of an episode. Raises ``DiamondError`` if the file is damaged or of another kind."""
     try:
         with _open(path, "r") as file:
             seed, frames, kills, deaths = (int(file.attrs[name]) for name in ("seed", "frames", "kills", "deaths"))
             seen, places = (frozenset(map(tuple, file.attrs[name].tolist())) for name in ("places_seen", "places"))
-            told = {"pickups": 0, **asdict(WHOLE_GAME), **file.attrs}  # older files tell no style
+            told = {"pickups": 0, **asdict(WHOLE_GAME), **file.attrs}  # older files have no style
             style = Style(int(told["reach"]), bool(told["monsters"]), float(told["wander"]), str(told["scenario"]))
             pickups = int(told["pickups"])
     except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
@@ -131,7 +131,7 @@ def read_facts(path: Path) -> Facts:
 
 
 def _play(game: Doom, starts: list[tuple[float, float]], rng: np.random.Generator, style: Style) -> Iterator[Moment]:
-    """Life after life of a player, each from another place."""
+    """Plays life after life, each from another place."""
     player = Gatherer(rng, style.wander) if style.scenario else Explorer(game.level, rng, style.wander)
     while True:
         view = game.spawn(*starts[rng.integers(len(starts))], _game_seed(rng))

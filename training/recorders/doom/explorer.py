@@ -1,4 +1,4 @@
-"""A scripted player that covers a level: goes from goal to goal, looks around, fights what it sees.
+"""A scripted player that explores a level: goes from goal to goal, looks around, fights monsters.
 
 It knows the level's geometry, where it is and which monsters are in sight, and acts as a person does: with keys, clicks
 and a mouse that swings into a turn and out of it. Angles are in degrees, counter-clockwise.
@@ -21,12 +21,12 @@ from training.recorders.doom.wandering import Wandering
 AHEAD = 6
 """Cells of the way ahead that it walks and looks towards."""
 GOALS_COMPARED = 8
-"""Of so many places drawn at random, the one visited least often becomes the goal, the nearest among equals."""
+"""Number of random places to choose a goal from: the least visited, or the nearest among equals."""
 STUCK_FRAMES = 5
 STUCK_DISTANCE = 8.0
-"""Who wants to walk and gets less far than this in so many frames is stuck."""
+"""A player that wants to walk and moves less than this in so many frames is stuck."""
 DOOR_REACH = 6
-"""Cells of the way ahead among which a door explains being stuck."""
+"""Cells ahead in which a door explains being stuck."""
 DOOR_FRAMES = 30
 """Frames to wait for a door to open before it counts as locked."""
 AVOIDED_RADIUS = 1
@@ -34,7 +34,7 @@ AVOIDED_RADIUS = 1
 ON_TARGET = 4.0
 """Degrees within which it shoots."""
 FIGHT_FRAMES = 70
-"""Frames after which it loses interest in a fight, for as many frames."""
+"""Frames after which it stops fighting, for as many frames."""
 FASTEST_SWING = 140.0
 """Mouse counts a frame."""
 EIGHT_WAYS = ("w", "wa", "a", "sa", "s", "sd", "d", "wd")
@@ -45,10 +45,10 @@ WEAPONS = ("1", "1", "2", "2", "3")
 
 @dataclass(frozen=True)
 class Whim:
-    """Something it does now and then for no reason."""
+    """A random habit."""
 
     chance: float
-    """Of beginning, per frame."""
+    """Probability of a start per frame."""
     shortest: int
     """Frames it lasts."""
     longest: int
@@ -66,16 +66,16 @@ WHIMS = {
     "weapon": Whim(0.006, 1, 1),
 }
 STRETCH = (20, 80)
-"""Frames after which it decides anew whether to wander, where it does so at all."""
+"""Frames after which it decides again whether to wander, if it wanders at all."""
 
 
 def turn_between(from_angle: float, to_angle: float) -> float:
-    """The short way round, -180 to 180."""
+    """An angle in -180 to 180."""
     return (to_angle - from_angle + 180) % 360 - 180
 
 
 class Hand:
-    """Moves the mouse: towards where it should be, with inertia and a little tremor."""
+    """Moves the mouse towards its target, with inertia and a little tremor."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
@@ -101,7 +101,7 @@ class Explorer:
         self.begin_life()
 
     def begin_life(self) -> None:
-        """Forgets where it was going, not where it has been."""
+        """Forgets its goal but keeps its visits."""
         self._hand = Hand(self._rng)
         self._whims: dict[str, int] = {}
         self._glance = self._tilt = 0.0
@@ -113,7 +113,7 @@ class Explorer:
         self._stretch = 0
 
     def act(self, view: View) -> CsgoAction:
-        """What to do at a frame."""
+        """The action at a frame."""
         place = place_of(view.x, view.y)
         self._visits[place] = self._visits.get(place, 0) + 1
         wandering = self._wandering_now()
@@ -208,7 +208,7 @@ class Explorer:
     def _choose_goal(self, view: View) -> None:
         routes = self._level.routes((view.x, view.y), self._avoided)
         cells = list(routes)
-        if len(cells) < AHEAD:  # hemmed in by what it avoids
+        if len(cells) < AHEAD:  # surrounded by avoided cells
             self._avoided.clear()
         ways = [_way(routes, cells[self._rng.integers(len(cells))]) for _ in range(GOALS_COMPARED)]
         self._way = min(ways, key=lambda way: (self._visits.get(place_of(*self._level.centre(way[-1])), 0), len(way)))

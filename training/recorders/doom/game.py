@@ -1,4 +1,4 @@
-"""Freedoom in ViZDoom, stepped by CS:GO actions at 17.5 Hz.
+"""Freedoom in ViZDoom, stepped with CS:GO actions at 17.5 Hz.
 
 The level is E1M1 of Freedoom: Phase 1: small, lit, with rooms that differ; or that of a scenario. Frames are rendered
 at 640×360 without status bar, which no one can read at 56×30, and without crosshair, and area-resized to 280×150. The
@@ -49,7 +49,7 @@ VARIABLES = ("POSITION_X", "POSITION_Y", "ANGLE", "PITCH", "HEALTH", "SELECTED_W
 
 @dataclass(frozen=True)
 class View:
-    """What a player sees and knows at one frame."""
+    """The player's view and state at one frame."""
 
     frame: NDArray[np.uint8]
     """``(150, 280, 3)`` BGR."""
@@ -68,19 +68,19 @@ class View:
     kills: int
     """Monsters killed in this life."""
     dead: bool
-    """Whether this life is over; all else is then as it was last seen."""
+    """Whether this life is over; the other values are then the last ones."""
     enemies: tuple[tuple[float, float], ...]
     """Positions of the living monsters in sight."""
     items: tuple[tuple[float, float], ...] = ()
     """Positions of the medkits in sight."""
     pickups: int = 0
-    """What was picked up in this life, of that which a scenario counts."""
+    """Number of pickups in this life that the scenario counts."""
 
 
 class Doom:
-    """One game of Freedoom, a context manager. Everything in it follows from the seed and the actions.
+    """One game of Freedoom, as a context manager. It depends only on the seed and the actions.
 
-    Raises ``DiamondError`` where ViZDoom is not installed.
+    Raises ``DiamondError`` if ViZDoom is not installed.
     """
 
     def __init__(self, seed: int, monsters: bool = True, scenario: str = "") -> None:
@@ -92,7 +92,7 @@ class Doom:
         self._scenario = SCENARIOS[scenario] if scenario else None
         self._folder = tempfile.TemporaryDirectory(prefix="diamond-doom-")
         self._game = self._configured(seed)
-        with contextlib.chdir(self._folder.name):  # where the engine leaves its settings
+        with contextlib.chdir(self._folder.name):  # the engine writes its settings there
             self._game.init()
         state: Any = self._game.get_state()
         x, y = state.game_variables[:2]
@@ -165,7 +165,7 @@ class Doom:
         return self._view
 
     def _seen(self, state: Any) -> View:
-        """Of a ``vizdoom.GameState``, in whose stubs everything may be missing."""
+        """View of a ``vizdoom.GameState``, whose stubs allow None everywhere."""
         x, y, yaw, pitch, health, ammo, kills, *counted = map(float, state.game_variables)
         return View(
             frame=_shown(state.screen_buffer),
@@ -184,7 +184,7 @@ class Doom:
 
 
 def load_vizdoom() -> ModuleType:
-    """The optional package. Raises ``DiamondError`` where it is missing."""
+    """The optional package. Raises ``DiamondError`` if it is missing."""
     try:
         import vizdoom
     except ImportError as error:

@@ -1,6 +1,6 @@
-"""A scripted player of ``health_gathering``: goes to the nearest medkit in sight, or does anything, by turns.
+"""A scripted player of ``health_gathering``: alternates between going to the nearest medkit in sight and random input.
 
-Both press, now and then, what does nothing in the scenario, so that a world learns that it does nothing.
+Both sometimes press keys without an effect in the scenario, so that a world learns that they have none.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Gatherer:
         self.begin_life()
 
     def begin_life(self) -> None:
-        """Forgets what it was about."""
+        """Forgets its plan."""
         self._hand = Hand(self._rng)
         self._wandering: Wandering | None = None
         self._stretch = self._sway = 0
@@ -54,7 +54,7 @@ class Gatherer:
         self._search = SEARCHING
 
     def act(self, view: View) -> CsgoAction:
-        """What to do at a frame."""
+        """The action at a frame."""
         if self._stretch == 0:
             self._stretch = int(self._rng.integers(STRETCH[0], STRETCH[1] + 1))
             self._wandering = Wandering(self._rng) if self._rng.random() < self._wander else None

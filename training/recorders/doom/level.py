@@ -1,4 +1,4 @@
-"""Where a body fits in a level and how it gets from one place to another: a grid made from the level's geometry.
+"""A grid from a level's geometry: where a body fits, and ways from place to place.
 
 Shapes: R rows (south to north), C columns (west to east), K lines of a sector. Lengths are in map units: a body is 32
 wide, 56 high and climbs steps of 24.
@@ -22,7 +22,7 @@ RADIUS = 17.0
 HEADROOM = 56.0
 STEP = 24.0
 NEAR_WALL_COST = 3.0
-"""What a way along a wall costs more than one through the open, per cell."""
+"""Extra cost of a cell along a wall."""
 
 Cell = tuple[int, int]
 """Row and column."""
@@ -89,7 +89,7 @@ class Level:
         return float(x), float(y)
 
     def routes(self, start: tuple[float, float], avoid: Set[Cell] = frozenset()) -> Routes:
-        """The cheapest ways from a position to everywhere (Dijkstra's algorithm), taking doors for open."""
+        """The cheapest ways from a position to everywhere (Dijkstra's algorithm), with doors open."""
         begin = self._nearest_free(self.cell(*start))
         came_from: Routes = {begin: begin}
         costs = {begin: 0.0}
@@ -106,7 +106,7 @@ class Level:
         return came_from
 
     def keep_within(self, start: tuple[float, float], reach: int) -> None:
-        """Closes all of the level but what lies at most so many cells of the way from a position."""
+        """Closes all cells that are further than so many cells of the way from a position."""
         routes = self.routes(start)
         lengths: dict[Cell, int] = {}
         for cell in routes:

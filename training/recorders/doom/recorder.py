@@ -27,7 +27,7 @@ POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Recorder:
-    """Records episodes into a folder; those that are there of the same seed and length count."""
+    """Records episodes into a folder; existing ones of the same seed and length count."""
 
     out: Path
     """Folder of the episodes."""
@@ -36,18 +36,18 @@ class Recorder:
     workers: int = 1
     """Games side by side, a process each."""
     style: Style = WHOLE_GAME
-    """How they are played."""
+    """Style of play."""
     frames: int = FRAMES
     """Length of an episode."""
     console: Console = field(default_factory=make_console)
-    """Where to tell how it goes."""
+    """Console for messages and progress."""
 
     def record(self, episodes: int) -> None:
-        """Records what is missing of episodes 1 to ``episodes`` and tells what the folder holds then.
+        """Records the missing ones of episodes 1 to ``episodes`` and prints a summary of the folder.
 
-        Raises ``UsageError`` where the folder has episodes of another seed or length, ``DiamondError`` where ViZDoom
-        is missing or fails, or the disk is too full, and ``Interrupted`` after a signal: whole episodes are kept, those
-        under way are not.
+        Raises ``UsageError`` if the folder has episodes of another seed or length, ``DiamondError`` if ViZDoom is
+        missing or fails, or the disk is too full, and ``Interrupted`` after a signal: finished episodes are kept,
+        unfinished ones are not.
         """
         load_vizdoom()
         numbers = range(1, episodes + 1)
@@ -120,7 +120,7 @@ def _megabytes(size: int) -> str:
 
 
 def summary(episodes: Sequence[Facts]) -> str:
-    """One line on a folder: how much, how much of the level it covers, what happened."""
+    """A summary of a folder in one line: its size, its coverage of the level, its events."""
     frames = sum(facts.frames for facts in episodes)
     seen = frozenset[tuple[int, int]]().union(*(facts.places_seen for facts in episodes))
     places = frozenset[tuple[int, int]]().union(*(facts.places for facts in episodes))

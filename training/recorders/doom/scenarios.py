@@ -1,7 +1,7 @@
-"""ViZDoom's own small scenarios: what is theirs beside the level.
+"""ViZDoom's own small scenarios: their settings besides the level.
 
 ``health_gathering``: one square room with a floor of acid, in which medkits lie and every 30 tics another appears.
-Walked over, a kit is gone and the picture flashes golden for three frames: that is what there is to win.
+A kit that is walked over disappears, and the picture flashes golden for three frames: this is the reward.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ MAP = "MAP01"
 
 @dataclass(frozen=True)
 class Scenario:
-    """How a scenario is played, so that nothing happens in a recording that its pictures do not show."""
+    """Settings of a scenario, so that a recording has no events that its frames do not show."""
 
     buttons: frozenset[str]
-    """Those that do something; what else is pressed does nothing, as in a game that has no use for a key."""
+    """Buttons with an effect; all others do nothing."""
     console: tuple[str, ...]
     """Commands that begin a life."""
     pickups: str
@@ -38,5 +38,5 @@ HURTS = "take health 50"
 
 
 def used(scenario: Scenario, held: Sequence[float]) -> list[float]:
-    """What ``BUTTONS`` are held at, without those that do nothing."""
+    """The values of ``BUTTONS``, without those that have no effect."""
     return [value if name in scenario.buttons else 0.0 for name, value in zip(BUTTONS, held, strict=True)]

@@ -1,7 +1,7 @@
-"""Random keys and mouse motions as a person holds them: for a while each, of any speed, whatever is seen.
+"""Random keys and mouse motions, held for some time as a person does, at any speed, independent of the view.
 
-An explorer's actions say much about what it sees: it turns where the way turns. What a world shall learn of an action
-is what it does anywhere.
+An explorer's actions depend on its view: it turns where the way turns. A world should learn the effect of an action
+anywhere.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TILT = 12.0
 
 
 class Wandering:
-    """Keys and mouse without a purpose; deterministic given the generator."""
+    """Random keys and mouse; deterministic given the generator."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng

@@ -1,4 +1,4 @@
-"""What a recording process does, and how it and the one that started it talk. Imports no torch: it starts at once."""
+"""A recording process and its communication with the parent. Imports no torch, so that it starts quickly."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from training.recorders.doom.style import Style
 
 
 class _Stopped(Exception):  # noqa: N818 - it is no error
-    """The recording shall end at once."""
+    """The recording must end at once."""
 
 
 class Signals:
-    """What is shared between the recording processes and the one that started them."""
+    """State shared between the recording processes and their parent."""
 
     def __init__(self, context: SpawnContext) -> None:
         self.stop = context.Event()
-        """Set when all shall end at once."""
+        """Set when all must end at once."""
         self.frames = context.Value("q", 0)
         """Frames recorded by all processes."""
         self._failures = context.SimpleQueue()
 
     def fail(self, reason: str) -> None:
-        """Tells why a process ends."""
+        """Reports why a process ends."""
         self._failures.put(reason)
 
     def failure(self) -> str | None:
-        """The first reason told, if any."""
+        """The first reported reason, if any."""
         return None if self._failures.empty() else str(self._failures.get())
 
 
 def record_numbers(
     folder: Path, seed: int, numbers: list[int], frames: int, signals: Signals, style: Style = WHOLE_GAME
 ) -> None:
-    """Records episodes one after the other; ends with exit code 1 after telling why it failed."""
-    os.setsid()  # Ctrl-C in a terminal then reaches the starting process alone, which says when to stop
+    """Records episodes one after the other; on failure reports the reason and exits with 1."""
+    os.setsid()  # Ctrl-C in a terminal then reaches only the parent, which says when to stop
     parent = multiprocessing.parent_process()
 
     def on_frame() -> None:
@@ -52,7 +52,7 @@ def record_numbers(
             record_episode(episode_path(folder, number), seed, number, frames, on_frame, style)
     except _Stopped:
         return
-    except Exception as error:  # whatever it is, it is told in one line by the starting process
+    except Exception as error:  # the parent prints any error in one line
         signals.fail(_reason(error, folder))
         raise SystemExit(1) from None
 
