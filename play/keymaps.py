@@ -17,7 +17,16 @@ SINGLE_STEP = Binding(
 )
 FULL_SCREEN = Binding("full screen and back", ((pygame.K_F11, WindowCommand.FULL_SCREEN),), "F11")
 HELP = Binding("show or hide this help", ((pygame.K_F1, WindowCommand.HELP),), "F1")
-ENTER_KEYS = (pygame.K_RETURN, pygame.K_KP_ENTER)
+HAND_OVER = Binding(
+    "hand control to the agent and back", ((pygame.K_m, Command.HAND_OVER),), "M", ((3, Command.HAND_OVER),), "Y"
+)
+RESET = Binding(
+    "start a new episode",
+    tuple((key, Command.RESET) for key in (pygame.K_RETURN, pygame.K_KP_ENTER)),
+    "Enter",
+    ((6, Command.RESET),),
+    "Back",
+)
 HORIZON_KEYS = ((pygame.K_RIGHTBRACKET, Command.LONGER_HORIZON), (pygame.K_LEFTBRACKET, Command.SHORTER_HORIZON))
 
 JOYSTICK = Keymap(
@@ -38,20 +47,8 @@ JOYSTICK = Keymap(
             pad_shown="stick, cross",
         ),
         Binding("fire", ((pygame.K_SPACE, Button.FIRE),), "Space", ((0, Button.FIRE), (2, Button.FIRE)), "A, X"),
-        Binding(
-            "hand control to the agent and back",
-            ((pygame.K_m, Command.HAND_OVER),),
-            "M",
-            ((3, Command.HAND_OVER),),
-            "Y",
-        ),
-        Binding(
-            "start a new episode",
-            tuple((key, Command.RESET) for key in ENTER_KEYS),
-            "Enter",
-            ((6, Command.RESET),),
-            "Back",
-        ),
+        HAND_OVER,
+        RESET,
         PAUSE,
         SINGLE_STEP,
         Binding(
@@ -112,20 +109,8 @@ FIRST_PERSON = Keymap(
             "1 2 3",
             pad_shown="cross: left, up, right",
         ),
-        Binding(
-            "let the recorded player play, take over",
-            ((pygame.K_m, Command.HAND_OVER),),
-            "M",
-            ((3, Command.HAND_OVER),),
-            "Y",
-        ),
-        Binding(
-            "go to the next context",
-            tuple((key, Command.RESET) for key in ENTER_KEYS),
-            "Enter",
-            ((6, Command.RESET),),
-            "Back",
-        ),
+        replace(HAND_OVER, text="let the recorded player play, take over"),
+        replace(RESET, text="go to the next context"),
         PAUSE,
         SINGLE_STEP,
         Binding(
