@@ -90,8 +90,8 @@ def suite(
     Scores are human-normalised: 0 for random play, 1 for a human. Mean, median and games above human are of the mean
     scores of the games; the interquartile mean (IQM) is of the middle half of all runs; the optimality gap is how far
     all runs fall short of a human, on average. Intervals: 95 %, bootstrap over the runs within every game (Agarwal et
-    al., 2021). Probability of improvement: that a run scores more than one of another method on the same game; only
-    means are published for the columns other than DIAMOND, and stand for their runs.
+    al., 2021). Probability of improvement: that a run scores more than one of another method on the same game. The
+    runs of DIAMOND, IRIS and SimPLe are known; of the other columns only means, which stand for their runs.
 
     Example: diamond-eval suite runs/atari100k --report suite.json --plots plots
 

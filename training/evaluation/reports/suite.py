@@ -26,7 +26,8 @@ def suite_report(scores: SuiteScores, result: SuiteResult) -> Report:
     for name, estimate in result.aggregates.items():
         report |= _entries(name, estimate)
     for column, estimates in result.columns.items():
-        report |= {f"{column}_{name}": estimate.value for name, estimate in estimates.items()}
+        for name, estimate in estimates.items():
+            report |= _entries(f"{column}_{name}", estimate, known=estimate.low is not None)
     if len(result.games) == len(table1()):
         report |= {f"{column}_mean_stated": mean for column, mean in STATED_MEANS.items()}
     for column, estimate in result.improvement.items():
@@ -41,8 +42,10 @@ def suite_report(scores: SuiteScores, result: SuiteResult) -> Report:
     return report
 
 
-def _entries(name: str, estimate: Estimate) -> Report:
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+def _entries(name: str, estimate: Estimate, known: bool = True) -> Report:
+    """The value and, where it is ``known``, its interval."""
+    interval: Report = {f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return {name: estimate.value, **(interval if known else {})}
 
 
 def games_table(result: SuiteResult) -> Table:

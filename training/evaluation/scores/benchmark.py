@@ -1,4 +1,4 @@
-"""What the paper reports of the Atari 100k benchmark: Table 1, and the score of every run of DIAMOND."""
+"""What is published of the Atari 100k benchmark: Table 1 of the paper, and every run of DIAMOND, IRIS and SimPLe."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,5 +49,18 @@ def _reference(row: dict[str, str]) -> ReferenceScores:
 
 def paper_scores() -> dict[str, NDArray[np.float64]]:
     """Final scores of the paper's 5 runs of DIAMOND ``(5,)``, by game."""
-    scores = json.loads(PAPER.joinpath("diamond_scores.json").read_text(encoding="utf-8"))
-    return {game: np.asarray(runs, dtype=np.float64) for game, runs in scores.items()}
+    return published_runs()[DIAMOND]
+
+
+@cache
+def published_runs() -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Final scores of the 5 runs ``(5,)`` of those methods of Table 1 whose runs are known, by method and game."""
+    methods = {DIAMOND: _read("diamond_scores.json"), **_read("baseline_scores.json")}
+    return {
+        method: {game: np.asarray(runs, dtype=np.float64) for game, runs in scores.items()}
+        for method, scores in methods.items()
+    }
+
+
+def _read(name: str) -> Any:
+    return json.loads(PAPER.joinpath(name).read_text(encoding="utf-8"))

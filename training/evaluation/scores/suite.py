@@ -26,7 +26,7 @@ from training.evaluation.scores.aggregates import (
     Runs,
     share_above,
 )
-from training.evaluation.scores.benchmark import DIAMOND, paper_scores, table1
+from training.evaluation.scores.benchmark import DIAMOND, paper_scores, published_runs, table1
 
 FINAL = "final.json"
 CONFIG = "config.yaml"
@@ -157,9 +157,9 @@ class SuiteResult:
     """Each of ``AGGREGATES``."""
     columns: dict[str, dict[str, Estimate]]
     """The same of the columns of Table 1. It holds one mean a game, which determines ``OF_GAME_MEANS`` only, without
-    intervals; the runs of DIAMOND are known, so it has them all."""
+    intervals; columns whose runs are known (``published_runs``) have them all."""
     improvement: dict[str, Estimate]
-    """Probability of improvement over every column: over the runs of DIAMOND, over the means of the others."""
+    """Probability of improvement over every column: over its runs where they are known, else over the means."""
     profile: list[Estimate]
     """Share of runs above each of ``PROFILE_THRESHOLDS``."""
     paper_profile: list[Estimate]
@@ -175,25 +175,29 @@ def measure_suite(scores: Mapping[str, Floats], seed: int) -> SuiteResult:
     ]
     rng = np.random.default_rng(seed)
     ours = Bootstrap([game.normalised for game in games], rng)
-    diamond = Bootstrap([game.paper for game in games], rng)
-    columns = {name: Bootstrap(runs, rng) for name, runs in _columns(list(scores)).items() if name != DIAMOND}
+    columns = {name: Bootstrap(runs, rng) for name, runs in _columns(list(scores)).items()}
+    diamond = columns[DIAMOND]
     return SuiteResult(
         games=games,
         aggregates={name: ours.estimate(statistic) for name, statistic in AGGREGATES.items()},
         columns={
-            **{
-                column: {name: runs.estimate(statistic) for name, statistic in OF_GAME_MEANS.items()}
-                for column, runs in columns.items()
-            },
-            DIAMOND: {name: diamond.estimate(statistic) for name, statistic in AGGREGATES.items()},
+            column: {
+                name: runs.estimate(statistic)
+                for name, statistic in (AGGREGATES if column in published_runs() else OF_GAME_MEANS).items()
+            }
+            for column, runs in columns.items()
         },
-        improvement={name: ours.improvement_over(other) for name, other in {**columns, DIAMOND: diamond}.items()},
+        improvement={name: ours.improvement_over(other) for name, other in columns.items()},
         profile=[ours.estimate(share_above(threshold)) for threshold in PROFILE_THRESHOLDS],
         paper_profile=[diamond.estimate(share_above(threshold)) for threshold in PROFILE_THRESHOLDS],
     )
 
 
 def _columns(games: list[str]) -> dict[str, Runs]:
-    """The columns of Table 1, human-normalised: one run a game, its mean."""
-    rows = [table1()[game] for game in games]
-    return {name: [row.normalise(np.asarray([row.published[name]])) for row in rows] for name in rows[0].published}
+    """The columns of Table 1, human-normalised: their runs, or one run a game, its mean, where these are not known."""
+    return {name: [_runs_of(name, game) for game in games] for name in table1()[games[0]].published}
+
+
+def _runs_of(method: str, game: str) -> Floats:
+    row, known = table1()[game], published_runs()
+    return row.normalise(known[method][game] if method in known else np.asarray([row.published[method]]))

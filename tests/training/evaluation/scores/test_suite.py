@@ -84,7 +84,9 @@ def test_columns_are_measured_on_the_games_that_have_runs(tmp_path: Path) -> Non
     assert result.columns["STORM"]["mean"].low is None
     assert result.columns[DIAMOND].keys() == result.aggregates.keys()
     assert result.improvement[DIAMOND].value == 0.5
-    assert result.improvement["SimPLe"].value == 1
+    assert result.columns["IRIS"].keys() == result.aggregates.keys()
+    assert result.columns["IRIS"]["iqm"].low is not None
+    assert result.improvement["SimPLe"].value == pytest.approx(0.74)  # two of its runs play Pong perfectly
     assert result.profile[0].value == 1
 
 
