@@ -21,7 +21,7 @@ from benchmarks.sides import FastGame, PlainGame
 from benchmarks.timing import Timing, interleaved, measured_peaks
 from benchmarks.worlds import world_to_time
 from diamond_engine.runtime import Runtime
-from diamond_engine.worlds import World
+from diamond_engine.worlds import DiffusionWorld
 from training.runs.command import run
 
 app = typer.Typer(add_completion=False)
@@ -66,7 +66,7 @@ def batch(
 
 
 def _sides(
-    work: str, world: World, batch: int, runtime: Runtime, folder: Path, plain: bool
+    work: str, world: DiffusionWorld, batch: int, runtime: Runtime, folder: Path, plain: bool
 ) -> dict[str, Callable[[], object]]:
     sides: dict[str, Callable[[], object]] = {}
     if work == PLAY:

@@ -14,7 +14,7 @@ from benchmarks.sides import PlainDreams, PlainRuntime
 from diamond_engine.episodes import Episode, EpisodeFolder, episode_name, write_episode
 from diamond_engine.imagination import WorldModelEnv
 from diamond_engine.runtime import Runtime
-from diamond_engine.worlds import World
+from diamond_engine.worlds import DiffusionWorld
 from training.components.actor_critic import ActorCriticTrainer, ActorCriticTrainingConfig
 from training.components.denoiser import DenoiserTrainer, DenoiserTrainingConfig
 from training.components.reward_end import RewardEndTrainer, RewardEndTrainingConfig
@@ -32,7 +32,7 @@ class Trainer(Protocol):
         ...
 
 
-def write_noise(folder: Path, world: World) -> EpisodeFolder:
+def write_noise(folder: Path, world: DiffusionWorld) -> EpisodeFolder:
     """A few episodes of noise, as large as the world's frames."""
     rng = np.random.default_rng(0)
     image = (world.config.frame_height, world.config.frame_width, 3)
@@ -51,7 +51,7 @@ def write_noise(folder: Path, world: World) -> EpisodeFolder:
 
 
 def make_trainer(
-    component: str, side: str, world: World, batch: int, folder: EpisodeFolder, runtime: Runtime
+    component: str, side: str, world: DiffusionWorld, batch: int, folder: EpisodeFolder, runtime: Runtime
 ) -> Trainer:
     """A trainer with the paper's settings except the batch; the plain one in float32 and NCHW, not compiled."""
     if side == PLAIN:
@@ -69,7 +69,7 @@ def make_trainer(
     return ActorCriticTrainer(actor_critic, env, ActorCriticTrainingConfig(), runtime, 0, _no_export)
 
 
-def _copies(world: World) -> tuple[Any, ...]:
+def _copies(world: DiffusionWorld) -> tuple[Any, ...]:
     """Copies of the networks to train, since the world's own must not change."""
     learning: tuple[Any, ...] = (world.denoiser, world.reward_end, world.actor_critic)
     return tuple(deepcopy(network).train() for network in learning)

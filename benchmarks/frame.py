@@ -17,7 +17,7 @@ from benchmarks.sides import FastGame, PlainGame
 from benchmarks.timing import interleaved, measured_peaks
 from benchmarks.worlds import weights_bytes, world_to_time
 from diamond_engine.runtime import DTYPES, Runtime
-from diamond_engine.worlds import World
+from diamond_engine.worlds import DiffusionWorld
 from training.runs.command import run
 
 app = typer.Typer(add_completion=False)
@@ -52,7 +52,9 @@ def frame(
     show_json({"benchmark": "frame", **summary, "worlds": _nested(rows), "rows": rows, **surroundings(runtime, peaks)})
 
 
-def _row(world: World, preset: str, batch: int, runtime: Runtime, peaks: dict[str, float], seconds: float) -> Row:
+def _row(
+    world: DiffusionWorld, preset: str, batch: int, runtime: Runtime, peaks: dict[str, float], seconds: float
+) -> Row:
     sampler = world.config.preset(preset)
     plain, fast = (
         PlainGame(world, batch, sampler, runtime.device),

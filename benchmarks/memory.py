@@ -25,7 +25,7 @@ from diamond_engine import load_world
 from diamond_engine.diffusion import Denoiser
 from diamond_engine.errors import DiamondError
 from diamond_engine.networks import ActorCritic, RewardEndModel
-from diamond_engine.worlds import World, write_world
+from diamond_engine.worlds import DiffusionWorld, of_diffusion, write_world
 from play.latch import Input
 from play.options import Options
 from play.session import Session
@@ -115,7 +115,7 @@ def _growth(marks: list[Mark]) -> float:
 @contextmanager
 def _tiny_weights(name: str) -> Iterator[str]:
     """The folder of an untrained world of the game that the CPU's kernels can run."""
-    world = load_world(name)
+    world = of_diffusion(load_world(name), "a benchmark")
     config = world.config
     if config.reward_end is None or config.actor_critic is None:
         raise DiamondError(f"{name} has no reward/end model or no agent: name an Atari world")
@@ -129,9 +129,9 @@ def _tiny_weights(name: str) -> Iterator[str]:
     assert config.reward_end is not None
     assert config.actor_critic is not None
     torch.manual_seed(0)
-    made = World(
-        config,
-        Denoiser(config.denoiser),
+    made = DiffusionWorld(
+        config=config,
+        denoiser=Denoiser(config.denoiser),
         reward_end=RewardEndModel(config.reward_end),
         actor_critic=ActorCritic(config.actor_critic),
         contexts=world.contexts,

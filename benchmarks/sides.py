@@ -19,7 +19,7 @@ from diamond_engine.environment import Info
 from diamond_engine.frames import from_numpy, to_numpy
 from diamond_engine.imagination import WorldModelEnv
 from diamond_engine.runtime import Runtime
-from diamond_engine.worlds import Preset, World
+from diamond_engine.worlds import DiffusionPreset, DiffusionWorld
 
 
 class PlainRuntime(Runtime):
@@ -36,7 +36,7 @@ class PlainDreams:
     A ``BatchedEnv`` whose dreams never end, so that both sides always do the same work.
     """
 
-    def __init__(self, world: World, batch: int, preset: Preset, device: torch.device) -> None:
+    def __init__(self, world: DiffusionWorld, batch: int, preset: DiffusionPreset, device: torch.device) -> None:
         self.num_envs = batch
         self.num_actions = world.config.denoiser.inner_model.num_actions or 0
         self._world, self._preset, self._device = world, preset, device
@@ -101,7 +101,7 @@ class PlainDreams:
 class PlainGame:
     """A whole frame the authors' way: the agent (if there is one), the world model, and copying the frame back."""
 
-    def __init__(self, world: World, batch: int, preset: Preset, device: torch.device) -> None:
+    def __init__(self, world: DiffusionWorld, batch: int, preset: DiffusionPreset, device: torch.device) -> None:
         self._dreams = PlainDreams(world, batch, preset, device)
         self._agent = None if world.actor_critic is None else placed(world.actor_critic, device)
         self._state = None if self._agent is None else self._agent.initial_state(batch)
@@ -122,7 +122,7 @@ class PlainGame:
 class FastGame:
     """A whole frame as ``diamond-play`` draws it."""
 
-    def __init__(self, world: World, batch: int, preset: Preset, runtime: Runtime) -> None:
+    def __init__(self, world: DiffusionWorld, batch: int, preset: DiffusionPreset, runtime: Runtime) -> None:
         dtype = runtime.dtype_name
         self._env = WorldModelEnv(world, batch, str(runtime.device), preset, dtype=dtype, autoreset=False)
         self._agent = None if world.actor_critic is None else Agent(world.actor_critic, self._env.runtime)

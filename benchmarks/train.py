@@ -26,7 +26,7 @@ from benchmarks.worlds import world_to_time
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.runtime import Runtime
 from diamond_engine.runtime.devices import peak_memory
-from diamond_engine.worlds import World
+from diamond_engine.worlds import DiffusionWorld
 from training.runs.command import run
 
 app = typer.Typer(add_completion=False)
@@ -89,7 +89,7 @@ def train(
 
 def _row(
     component: str,
-    world: World,
+    world: DiffusionWorld,
     batch: int,
     folder: Path,
     runtime: Runtime,
@@ -135,7 +135,7 @@ def _memory(component: str, world: str, batch: int, runtime: Runtime) -> Row:
     return found
 
 
-def _peak_of(component: str, side: str, world: World, batch: int, folder: Path, runtime: Runtime) -> int:
+def _peak_of(component: str, side: str, world: DiffusionWorld, batch: int, folder: Path, runtime: Runtime) -> int:
     trainer = make_trainer(component, side, world, batch, write_noise(folder, world), runtime)
     for _ in range(2):
         trainer.update()

@@ -19,24 +19,24 @@ from diamond_engine.contexts import StartContexts
 from diamond_engine.csgo import csgo_world_config
 from diamond_engine.diffusion import Denoiser
 from diamond_engine.networks import ActorCritic, RewardEndModel
-from diamond_engine.worlds import COMPONENTS, World, WorldConfig, atari_world_config
+from diamond_engine.worlds import DiffusionWorld, DiffusionWorldConfig, atari_world_config, of_diffusion
 
 PAPER = {"atari": lambda: atari_world_config(atari_game("Breakout")), "csgo": csgo_world_config}
 """The paper's architectures by name; Breakout's 4 actions for Atari."""
 CONTEXTS = 4
 
 
-def world_to_time(name: str) -> World:
+def world_to_time(name: str) -> DiffusionWorld:
     """``atari`` or ``csgo``: the paper's sizes, random weights and start contexts of noise; else ``load_world(name)``.
 
     The speed of a dense network does not depend on its weights. Raises what ``load_world`` raises.
     """
     if name not in PAPER:
-        return load_world(name)
+        return of_diffusion(load_world(name), "a benchmark")
     config = PAPER[name]()
     generator = torch.Generator().manual_seed(0)
     with without_weights():
-        world = World(
+        world = DiffusionWorld(
             config=config,
             denoiser=Denoiser(config.denoiser).eval(),
             upsampler=None if config.upsampler is None else Denoiser(config.upsampler).eval(),
@@ -49,12 +49,12 @@ def world_to_time(name: str) -> World:
     return world
 
 
-def networks(world: World) -> list[nn.Module]:
+def networks(world: DiffusionWorld) -> list[nn.Module]:
     """All networks of a world."""
-    return [network for name in COMPONENTS if (network := getattr(world, name)) is not None]
+    return list(world.networks.values())
 
 
-def weights_bytes(world: World, dtype: torch.dtype) -> int:
+def weights_bytes(world: DiffusionWorld, dtype: torch.dtype) -> int:
     """Bytes of all networks in one precision."""
     return sum(p.numel() for network in networks(world) for p in network.parameters()) * dtype.itemsize
 
@@ -67,19 +67,19 @@ def _randomise(network: nn.Module, generator: torch.Generator) -> None:
         tensor.data.normal_(std=1 / math.sqrt(fan_in), generator=generator)
 
 
-def _noise(config: WorldConfig) -> StartContexts:
+def _noise(config: DiffusionWorldConfig) -> StartContexts:
     rng = np.random.default_rng(0)
-    length = config.denoiser.inner_model.num_steps_conditioning
+    length = config.context_length
     frames = rng.integers(256, size=(CONTEXTS, length, *config.dynamics_size, 3), dtype=np.uint8)
     actions = np.zeros((CONTEXTS, length - 1, *config.action_shape), dtype=np.int64)
     contexts = StartContexts(frames, actions)
     if config.upsampler is None:
         return contexts
-    shape = (config.upsampler.inner_model.num_steps_conditioning, config.frame_height, config.frame_width, 3)
+    shape = (config.full_res_length, config.frame_height, config.frame_width, 3)
     return replace(contexts, full_res=rng.integers(256, size=(CONTEXTS, *shape), dtype=np.uint8))
 
 
-def idle_actions(world: World, batch: int) -> torch.Tensor:
+def idle_actions(world: DiffusionWorld, batch: int) -> torch.Tensor:
     """The actions without an agent: none, ``(B,)`` or ``(B, A)``."""
     if world.config.action_shape:
         return torch.from_numpy(np.stack([csgo.encode(csgo.CsgoAction())] * batch))

@@ -12,11 +12,11 @@ from diamond_engine.registration import register_worlds
 if TYPE_CHECKING:
     from diamond_engine.imagination import WorldModelEnv
     from diamond_engine.loading import load_agent, load_world
-    from diamond_engine.worlds import World
+    from diamond_engine.world_model import World
 
 __all__ = ["World", "WorldModelEnv", "load_agent", "load_world"]
 
-_HOMES = {"World": "worlds", "WorldModelEnv": "imagination", "load_agent": "loading", "load_world": "loading"}
+_HOMES = {"World": "world_model", "WorldModelEnv": "imagination", "load_agent": "loading", "load_world": "loading"}
 
 
 def __getattr__(name: str) -> object:

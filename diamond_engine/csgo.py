@@ -23,16 +23,8 @@ from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import remove_abandoned
 from diamond_engine.locating import is_published, located
 from diamond_engine.networks import InnerModelConfig
-from diamond_engine.worlds import (
-    TWO_STAGE_PRESETS,
-    World,
-    WorldConfig,
-    build_world,
-    misfit,
-    read_world,
-    world_folder,
-    write_world,
-)
+from diamond_engine.world_model import World, misfit
+from diamond_engine.worlds import TWO_STAGE_PRESETS, DiffusionWorldConfig, read_world, world_folder, write_world
 from weights import Notice
 from weights.manifest import LICENCE, MANIFEST
 
@@ -42,7 +34,7 @@ LAYOUTS = ("csgo/model/csgo.pt", "model/csgo.pt", "csgo.pt")
 """Places of the checkpoint in a downloaded folder."""
 
 
-def csgo_world_config() -> WorldConfig:
+def csgo_world_config() -> DiffusionWorldConfig:
     """The published architecture: dynamics at 56x30 (330M parameters), upsampler to 280x150 (51M)."""
     dynamics = InnerModelConfig(
         num_actions=NUM_ACTIONS,
@@ -61,7 +53,7 @@ def csgo_world_config() -> WorldConfig:
         low_res_cond=True,
         noise_cond=True,
     )
-    return WorldConfig(
+    return DiffusionWorldConfig(
         name=CSGO,
         game=None,
         denoiser=DenoiserConfig(inner_model=dynamics, sigma_offset_noise=0.1, noise_previous_obs=True),
@@ -99,7 +91,7 @@ def load_csgo(weights: str | Path | None, dtype: torch.dtype, notice: Notice) ->
     return _converted(_fingerprint(checkpoint, spawns), dtype, open_checked, notice)
 
 
-def read_csgo_spawns(folder: Path, config: WorldConfig) -> StartContexts:
+def read_csgo_spawns(folder: Path, config: DiffusionWorldConfig) -> StartContexts:
     """Reads the published start contexts, ``folder/0`` … ``folder/6``, with as many full-resolution frames as needed.
 
     Raises ``DiamondError`` if a file is missing, damaged, or of a shape that the world cannot start from.
@@ -145,7 +137,7 @@ def _open(checkpoint: Path) -> World:
     )
     spawns = _spawn_folder(checkpoint)
     starts = None if spawns is None else read_csgo_spawns(spawns, config)
-    return build_world(config, read_published(checkpoint), str(checkpoint), starts)
+    return config.build(read_published(checkpoint), str(checkpoint), starts)
 
 
 def _checkpoint(path: Path) -> Path:

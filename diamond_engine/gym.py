@@ -28,7 +28,7 @@ from diamond_engine.errors import UsageError
 from diamond_engine.frames import to_numpy
 from diamond_engine.imagination import WorldModelEnv
 from diamond_engine.loading import load_world
-from diamond_engine.worlds import Preset, World
+from diamond_engine.world_model import Preset, World
 
 HORIZON = 1000
 """Default number of steps after which a dream is truncated: few worlds stay sharp longer."""

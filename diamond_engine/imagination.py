@@ -1,4 +1,4 @@
-"""The world model as an environment: reset from real contexts, step by diffusion (Algorithm 1, lines 22 to 32).
+"""The world model as an environment: reset from real contexts, step as its kind does (Algorithm 1, lines 22 to 32).
 
 A world of two stages draws a small frame with its dynamics model and enlarges it with its upsampler (CS:GO).
 Shapes: B environments, L context length, K full-resolution frames, C channels, A entries of an action vector, H height,
@@ -18,10 +18,8 @@ from torch import Tensor
 from diamond_engine.contexts import StartContexts
 from diamond_engine.environment import Info
 from diamond_engine.errors import DiamondError, UsageError
-from diamond_engine.frames import from_numpy
-from diamond_engine.networks.reward_end import LSTMState
 from diamond_engine.runtime import FrameStep, Memory, OnStage, Runtime
-from diamond_engine.worlds import Preset, World, misfit
+from diamond_engine.world_model import Preset, World, misfit
 
 
 class ContextSource(Protocol):
@@ -81,13 +79,11 @@ class WorldModelEnv:
         """
         self.world = world
         self.num_envs = num_envs
-        self.num_actions = world.config.denoiser.inner_model.num_actions or 0
+        self.num_actions = world.config.num_actions
         self.horizon = horizon
         self.autoreset = autoreset
         self._on_stage: OnStage = on_stage or (lambda stage, drawn: None)
         self.preset = preset if isinstance(preset, Preset) else world.config.preset(preset)
-        if world.upsampler is not None and self.preset.upsampler is None:
-            raise UsageError(f"{world.config.name} has an upsampler: the preset needs a sampler for it")
         self._memory: Memory | None = None
         self._advance: Callable[[], None] | None = None
         self.runtime = Runtime.choose(device, dtype, compile=compile)
@@ -113,15 +109,8 @@ class WorldModelEnv:
             self.runtime, self._advance = runtime, None
             self._frame = self._placed()
 
-    def _placed(self) -> FrameStep:
-        """Copies of the world's networks that run on the runtime."""
-        world, preset, runtime = self.world, self.preset, self.runtime
-        dynamics, upsampler = runtime.for_frames(world.denoiser, preset.dynamics), None
-        if world.upsampler is not None and preset.upsampler is not None:
-            upsampler = runtime.for_frames(world.upsampler, preset.upsampler)
-        reward_end = None if world.reward_end is None else runtime.for_inference(world.reward_end)
-        on_stage: OnStage = (lambda stage, drawn: None) if runtime.records else self._on_stage
-        return FrameStep(dynamics, upsampler, reward_end, self._generator, on_stage)
+    def _placed(self) -> FrameStep[Any]:
+        return self.world.frame_step(self.runtime, self.preset, self._generator, self._on_stage)
 
     @torch.no_grad()
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Tensor, Info]:
@@ -136,13 +125,13 @@ class WorldModelEnv:
             self.seed(seed)
         start = self._chosen(options) if options else self._draw(self.num_envs)
         self._contexts = self.world.contexts or start
-        memory = self._begun(start)
-        if self._memory is None:
-            self._memory = memory
-        else:
-            self._memory.begin(torch.ones_like(memory.ends), memory)
+        begun: Memory = self._frame.begin(start)
+        memory = self._memory or begun
+        if memory is not begun:
+            memory.begin(torch.ones_like(begun.ends), begun)
+        self._memory = memory
         self._steps = torch.zeros(self.num_envs, dtype=torch.int64, device=self.runtime.device)
-        return self._memory.shown.clone(), {"context": self._memory.frames[:, :-1].clone()} | self._low_res(memory)
+        return memory.shown.clone(), {"context": memory.frames[:, :-1].clone()} | self._low_res(memory)
 
     @torch.no_grad()
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Info]:
@@ -162,7 +151,7 @@ class WorldModelEnv:
         info: Info = {}
         if self.autoreset and bool(dead.any()):
             info["final_obs"] = obs
-            memory.begin(dead, self._begun(self._draw(int(dead.sum()))))
+            memory.begin(dead, self._frame.begin(self._draw(int(dead.sum()))))
             self._steps[dead] = 0
             info["context"], obs = memory.frames[:, :-1].clone(), memory.shown.clone()
         return obs, rewards, ends, truncs, info | self._low_res(memory)
@@ -170,34 +159,15 @@ class WorldModelEnv:
     def _draw_frame(self, memory: Memory) -> None:
         if self._advance is None:
             frame = self._frame
-            self._advance = self.runtime.recorded(lambda: frame.draw(memory), memory.tensors, self._generator)
+            self._advance = lambda: frame.draw(memory)
+            if frame.recordable:
+                self._advance = self.runtime.recorded(self._advance, memory.tensors, self._generator)
         self._advance()
-        if self.runtime.records:
+        if self.runtime.records and self._frame.recordable:
             self._on_stage("frame", memory.shown)
 
     def _low_res(self, memory: Memory) -> Info:
-        return {} if memory.full_res is None else {"low_res": memory.frames[:, -1].clone()}
-
-    def _begun(self, start: StartContexts) -> Memory:
-        """The memory of dreams at their start: the next action is blank, rewards and ends are zero."""
-        device = self.runtime.device
-        frames, full_res = from_numpy(start.frames, device), None
-        if self._frame.upsampler is not None:
-            if start.full_res is None:
-                raise DiamondError(f"{self.world.config.name} starts from contexts with full-resolution frames only")
-            full_res = from_numpy(start.full_res, device)
-        dtype = torch.float32 if self.world.config.action_shape else torch.int64
-        between = torch.as_tensor(np.ascontiguousarray(start.actions), device=device).to(dtype)
-        blank = between.new_zeros((len(between), 1, *self.world.config.action_shape))
-        actions = torch.cat((between, blank), dim=1)
-        rewards = torch.zeros(len(frames), device=device)
-        return Memory(frames, actions, full_res, self._warm(frames, between), rewards, rewards.bool())
-
-    def _warm(self, frames: Tensor, between: Tensor) -> LSTMState | None:
-        """The reward/end model's state after the context."""
-        if self._frame.reward_end is None:
-            return None
-        return self._frame.reward_end(frames[:, :-1], between, frames[:, 1:])[2]
+        return {} if memory.low_res is None else {"low_res": memory.low_res.clone()}
 
     def _draw(self, count: int) -> StartContexts:
         if self._source is not None:
@@ -209,7 +179,7 @@ class WorldModelEnv:
     def _chosen(self, options: dict[str, Any]) -> StartContexts:
         if options.keys() == {"context"}:
             return self._numbered(np.asarray(options["context"]))
-        names = ["frames", "actions"] if self._frame.upsampler is None else ["frames", "actions", "full_res"]
+        names = ["frames", "actions", *(["full_res"] if self.world.config.full_res_length else [])]
         if options.keys() != {*names}:
             raise UsageError(f"options of reset(): context, or {', '.join(names)}; not {', '.join(map(str, options))}")
         start = StartContexts(**{name: np.asarray(value) for name, value in options.items()})

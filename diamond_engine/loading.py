@@ -16,11 +16,10 @@ from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.locating import located
 from diamond_engine.networks import ActorCritic
 from diamond_engine.runtime import Runtime
+from diamond_engine.token_worlds import iris_world_config
+from diamond_engine.world_model import World, WorldConfig
 from diamond_engine.worlds import (
-    World,
-    WorldConfig,
     atari_world_config,
-    build_world,
     open_folder,
     read_world,
     world_folder,
@@ -28,6 +27,8 @@ from diamond_engine.worlds import (
 from weights import Notice, bundled_folder, to_stderr
 
 ATARI = "atari/"
+DIAMOND_ACTIONS, IRIS_ACTIONS = "inner_model.act_emb.0.weight", "embedder.embedding_tables.0.weight"
+"""Tensors of published checkpoints with a row for every action."""
 
 
 def load_world(
@@ -85,12 +86,12 @@ def load_agent(
 def read_published_world(
     path: Path, game: AtariGame, contexts: StartContexts | None = None, dtype: torch.dtype = torch.float32
 ) -> World:
-    """Loads a published Atari checkpoint of the paper's architecture.
+    """Loads a published Atari checkpoint, of DIAMOND's architecture or of IRIS's.
 
     Raises ``DiamondError`` where it is damaged or made for another game's number of actions.
     """
     config, states = _open_published(path, game)
-    return build_world(config, states, str(path), contexts, dtype)
+    return config.build(states, str(path), contexts, dtype)
 
 
 def _find(name_or_path: str | Path, weights: str | Path | None) -> tuple[Path, AtariGame | None]:
@@ -110,11 +111,15 @@ def _find(name_or_path: str | Path, weights: str | Path | None) -> tuple[Path, A
 
 def _open_published(path: Path, game: AtariGame) -> tuple[WorldConfig, dict[str, StateDict]]:
     states = read_published(path)
-    table = states.get("denoiser", {}).get("inner_model.act_emb.0.weight")
+    is_iris = "tokenizer" in states
+    component, key = ("transformer", IRIS_ACTIONS) if is_iris else ("denoiser", DIAMOND_ACTIONS)
+    table = states.get(component, {}).get(key)
     if table is not None and len(table) != len(game.actions):
         raise DiamondError(
             f"{path} was trained for a game of {len(table)} actions, {game.name} has {len(game.actions)}: "
             "use the weights of this game"
         )
-    provenance = {"source": "checkpoint in the form published by the authors of the paper", "file": path.name}
-    return replace(atari_world_config(game), provenance=provenance), states
+    authors = "IRIS" if is_iris else "the paper"
+    provenance = {"source": f"checkpoint in the form published by the authors of {authors}", "file": path.name}
+    config = iris_world_config(game) if is_iris else atari_world_config(game)
+    return replace(config, provenance=provenance), states

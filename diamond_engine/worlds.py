@@ -1,7 +1,8 @@
-"""A world: trained networks, their configuration and start contexts; a folder on disk.
+"""A world of DIAMOND, and folders of worlds of any kind.
 
-``world.yaml``, ``denoiser.safetensors``, optional ``upsampler.safetensors``, ``reward_end.safetensors`` and
-``actor_critic.safetensors``, and ``contexts.npz`` (the arrays of ``StartContexts``).
+A folder holds ``world.yaml``, ``denoiser.safetensors``, optional ``upsampler.safetensors``, ``reward_end.safetensors``
+and ``actor_critic.safetensors``, and ``contexts.npz`` (the arrays of ``StartContexts``). In a world of IRIS
+``tokenizer.safetensors`` and ``transformer.safetensors`` take the place of the first three (``token_worlds``).
 """
 
 from __future__ import annotations
@@ -9,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-import numpy as np
 import torch
 from torch import nn
 
 from diamond_engine.actions import AtariGame, atari_game, csgo
-from diamond_engine.agents import Agent
 from diamond_engine.checkpoints import StateDict, built, read_component, write_component
 from diamond_engine.configs import read_config, to_yaml
 from diamond_engine.contexts import StartContexts, read_contexts, write_contexts
+from diamond_engine.damage import read_yaml
 from diamond_engine.diffusion import DDPM, DIFFUSIONS, Denoiser, DenoiserConfig, SamplerConfig
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import write_text
@@ -30,21 +30,23 @@ from diamond_engine.networks import (
     RewardEndModel,
     RewardEndModelConfig,
 )
-from diamond_engine.runtime import Runtime
+from diamond_engine.runtime import DiffusionStep, OnStage, Runtime
+from diamond_engine.token_worlds import IRIS, TokenWorldConfig
+from diamond_engine.world_model import CHANNELS, FORMAT, Preset, World, WorldConfig, misfit, wrong_judge
 
-FORMAT = 1
-COMPONENTS = ("denoiser", "upsampler", "reward_end", "actor_critic")
+DIAMOND = "diamond"
+COMPONENTS = ("denoiser", "upsampler", "reward_end", "tokenizer", "transformer", "actor_critic")
+"""Networks of a world of any kind, as their files are named."""
 CONTEXTS = ("contexts.npz", "spawns.npz")
 """File of the start contexts; the second is its former name, which is still read."""
 CHURNED = SamplerConfig(num_steps_denoising=10, sigma_min=1.0, s_churn=10.0, s_tmin=1.0, s_tmax=5.0, s_noise=0.9)
 """The upsampler's sampler in the paper: stochastic, and never below σ = 1."""
-CHANNELS = 3
 Network = TypeVar("Network", bound=nn.Module)
 Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
-class Preset:
+class DiffusionPreset(Preset):
     """A sampler for each stage."""
 
     dynamics: SamplerConfig = field(default_factory=SamplerConfig)
@@ -52,7 +54,17 @@ class Preset:
     upsampler: SamplerConfig | None = None
     """Sampler of the upsampler, where the world has one."""
 
-    def with_steps(self, steps: int | None = None, upsampler_steps: int | None = None) -> Preset:
+    @property
+    def steps(self) -> int:
+        """See ``Preset.steps``."""
+        return self.dynamics.num_steps_denoising
+
+    @property
+    def upsampler_steps(self) -> int:
+        """See ``Preset.upsampler_steps``."""
+        return 0 if self.upsampler is None else self.upsampler.num_steps_denoising
+
+    def with_steps(self, steps: int | None = None, upsampler_steps: int | None = None) -> Self:
         """The preset with other numbers of denoising steps. Raises ``UsageError`` below 1 and without an upsampler."""
         dynamics, upsampler = self.dynamics, self.upsampler
         if steps is not None:
@@ -61,7 +73,7 @@ class Preset:
             if upsampler is None:
                 raise UsageError("--upsampler-steps: this world has no upsampler")
             upsampler = _with_steps(upsampler, upsampler_steps, "--upsampler-steps")
-        return Preset(dynamics, upsampler)
+        return replace(self, dynamics=dynamics, upsampler=upsampler)
 
 
 def _with_steps(sampler: SamplerConfig, steps: int, option: str) -> SamplerConfig:
@@ -70,59 +82,55 @@ def _with_steps(sampler: SamplerConfig, steps: int, option: str) -> SamplerConfi
     return replace(sampler, num_steps_denoising=steps)
 
 
-ATARI_PRESETS = {"quality": Preset(), "fast": Preset(dynamics=SamplerConfig(num_steps_denoising=1))}
+ATARI_PRESETS = {"quality": DiffusionPreset(), "fast": DiffusionPreset(dynamics=SamplerConfig(num_steps_denoising=1))}
 DDPM_PRESETS = {
-    "quality": Preset(dynamics=SamplerConfig(diffusion=DDPM, num_steps_denoising=10)),
-    "fast": Preset(dynamics=SamplerConfig(diffusion=DDPM)),
+    "quality": DiffusionPreset(dynamics=SamplerConfig(diffusion=DDPM, num_steps_denoising=10)),
+    "fast": DiffusionPreset(dynamics=SamplerConfig(diffusion=DDPM)),
 }
 """Presets of DDPM worlds; the paper allows DDPM at most 10 steps (Section 5.1)."""
 TWO_STAGE_PRESETS = {
-    "fast": Preset(
+    "fast": DiffusionPreset(
         dynamics=SamplerConfig(num_steps_denoising=1, s_cond=0.005),
         upsampler=replace(CHURNED, num_steps_denoising=1, order=2),
     ),
-    "quality": Preset(dynamics=SamplerConfig(s_cond=0.005), upsampler=CHURNED),
+    "quality": DiffusionPreset(dynamics=SamplerConfig(s_cond=0.005), upsampler=CHURNED),
 }
 """The published ones for CS:GO: 1 + 1 steps, and the paper's 3 + 10."""
 
 
-@dataclass(frozen=True)
-class WorldConfig:
-    """What ``world.yaml`` holds."""
+@dataclass(frozen=True, kw_only=True)
+class DiffusionWorldConfig(WorldConfig):
+    """What ``world.yaml`` holds of a world of DIAMOND."""
 
-    name: str
-    """Such as ``atari/Breakout``."""
-    game: str | None
-    """Atari game of the world's action set; None for a first-person world, whose actions are the vectors of
-    ``diamond_engine.actions.csgo``."""
+    kind: str = DIAMOND
+    presets: dict[str, DiffusionPreset] = field(default_factory=dict[str, DiffusionPreset])
     denoiser: DenoiserConfig
     """The dynamics model."""
     upsampler: DenoiserConfig | None = None
     """The second stage, which enlarges the frame of the dynamics model, if the world has one."""
     reward_end: RewardEndModelConfig | None = None
     """The reward/end model, if the world has one."""
-    actor_critic: ActorCriticConfig | None = None
-    """The agent, if the world has one."""
-    frame_rate: float = 15.0
-    """Frames a second at which the world plays at its natural speed."""
-    frame_height: int = 64
-    """Pixels of a frame as it is shown."""
-    frame_width: int = 64
-    """Pixels of a frame as it is shown."""
-    presets: dict[str, Preset] = field(default_factory=dict[str, Preset])
-    """Sampler presets by name."""
-    default_preset: str = "quality"
-    """The preset used unless another is asked for."""
-    provenance: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Where the weights come from: data, policies, updates, hardware, measured fidelity, licence."""
-    format: int = FORMAT
-    """Version of this file."""
+
+    @property
+    def components(self) -> dict[str, Any]:
+        """See ``WorldConfig.components``."""
+        names = ("denoiser", "upsampler", "reward_end", "actor_critic")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def context_length(self) -> int:
+        """See ``WorldConfig.context_length``."""
+        return self.denoiser.inner_model.num_steps_conditioning
+
+    @property
+    def num_actions(self) -> int:
+        """See ``WorldConfig.num_actions``."""
+        return self.denoiser.inner_model.num_actions or 0
 
     @property
     def action_shape(self) -> tuple[int, ...]:
-        """Shape of one action: () for an index, (A,) for a vector of zeros and ones."""
-        inner = self.denoiser.inner_model
-        return (inner.num_actions or 0,) if inner.multi_hot_actions else ()
+        """See ``WorldConfig.action_shape``."""
+        return (self.num_actions,) if self.denoiser.inner_model.multi_hot_actions else ()
 
     @property
     def dynamics_size(self) -> tuple[int, int]:
@@ -130,52 +138,111 @@ class WorldConfig:
         factor = 1 if self.upsampler is None else self.upsampler.upsampling_factor or 1
         return self.frame_height // factor, self.frame_width // factor
 
-    def preset(self, name: str | None) -> Preset:
-        """A preset by name (None: the default). Raises ``UsageError`` for an unknown one."""
-        if name is None:
-            name = self.default_preset
-        if name not in self.presets:
-            raise UsageError(f"unknown preset {name!r}: {self.name} has {', '.join(self.presets)}")
-        return self.presets[name]
+    @property
+    def full_res_length(self) -> int:
+        """See ``WorldConfig.full_res_length``."""
+        return 0 if self.upsampler is None else self.upsampler.inner_model.num_steps_conditioning
+
+    def preset(self, name: str | None) -> DiffusionPreset:
+        """See ``WorldConfig.preset``."""
+        return self.presets[self.preset_name(name)]
+
+    def network_calls(self, preset: Preset) -> int:
+        """See ``WorldConfig.network_calls``."""
+        preset = as_samplers(preset, self)
+        upsampler = preset.upsampler if self.upsampler is not None else None
+        return preset.dynamics.network_calls + (0 if upsampler is None else upsampler.network_calls)
+
+    def problem(self, game: AtariGame | None) -> str | None:
+        """See ``WorldConfig.problem``."""
+        return _wrong_actions(self, game) or _wrong_stages(self) or _wrong_frames(self) or _wrong_diffusion(self)
+
+    def build(
+        self,
+        states: dict[str, StateDict],
+        origin: str,
+        contexts: StartContexts | None,
+        dtype: torch.dtype = torch.float32,
+    ) -> DiffusionWorld:
+        """See ``WorldConfig.build``."""
+
+        def build(component: str, make: Callable[[Config], Network], cfg: Config | None) -> Network | None:
+            return None if cfg is None else built(make, cfg, component, states, origin, dtype)
+
+        return DiffusionWorld(
+            config=self,
+            denoiser=built(Denoiser, self.denoiser, "denoiser", states, origin, dtype),
+            upsampler=build("upsampler", Denoiser, self.upsampler),
+            reward_end=build("reward_end", RewardEndModel, self.reward_end),
+            actor_critic=build("actor_critic", ActorCritic, self.actor_critic),
+            contexts=contexts,
+        )
 
 
-@dataclass(frozen=True)
-class World:
-    """A loaded world. The networks are on the CPU, as loaded; ``WorldModelEnv`` and ``Agent`` place them."""
+@dataclass(frozen=True, kw_only=True)
+class DiffusionWorld(World):
+    """A loaded world of DIAMOND."""
 
-    config: WorldConfig
+    config: DiffusionWorldConfig
     denoiser: Denoiser
     upsampler: Denoiser | None = None
     reward_end: RewardEndModel | None = None
-    actor_critic: ActorCritic | None = None
-    contexts: StartContexts | None = None
 
     @property
-    def game(self) -> AtariGame:
-        """The Atari game. Raises ``DiamondError`` for a world of another kind."""
-        if self.config.game is None:
-            raise DiamondError(f"{self.config.name} is a first-person world, not one of an Atari game")
-        return atari_game(self.config.game)
+    def networks(self) -> dict[str, nn.Module]:
+        """See ``World.networks``."""
+        named = {name: getattr(self, name) for name in self.config.components}
+        return {name: network for name, network in named.items() if network is not None}
 
     @property
-    def context_length(self) -> int:
-        """Context length L: number of frames the next one depends on."""
-        return self.config.denoiser.inner_model.num_steps_conditioning
+    def judges(self) -> bool:
+        """See ``World.judges``."""
+        return self.reward_end is not None
 
-    def agent(self, device: str | Runtime = "auto", dtype: str = "auto", seed: int = 0) -> Agent:
-        """The world's agent, ready to act; ``device`` and ``dtype`` as in ``Runtime.choose``.
+    def unjudged(self) -> Self:
+        """See ``World.unjudged``."""
+        return replace(self, reward_end=None)
 
-        Raises ``DiamondError`` where it has none.
+    def frame_step(
+        self, runtime: Runtime, preset: Preset, generator: torch.Generator, on_stage: OnStage
+    ) -> DiffusionStep:
+        """See ``World.frame_step``. Raises ``UsageError`` for a preset that lacks a sampler for the upsampler, too.
+
+        Where the runtime records whole frames, ``on_stage`` is told of none.
         """
-        if self.actor_critic is None:
-            raise DiamondError(f"{self.config.name} has no agent: train one with 'diamond-train agent'")
-        return Agent(self.actor_critic, Runtime.choose(device, dtype), seed)
+        preset = as_samplers(preset, self.config)
+        if self.upsampler is not None and preset.upsampler is None:
+            raise UsageError(f"{self.config.name} has an upsampler: the preset needs a sampler for it")
+        dynamics, upsampler = runtime.for_frames(self.denoiser, preset.dynamics), None
+        if self.upsampler is not None and preset.upsampler is not None:
+            upsampler = runtime.for_frames(self.upsampler, preset.upsampler)
+        reward_end = None if self.reward_end is None else runtime.for_inference(self.reward_end)
+        told: OnStage = (lambda stage, drawn: None) if runtime.records else on_stage
+        return DiffusionStep(dynamics, upsampler, reward_end, generator, told)
 
 
-def atari_world_config(game: AtariGame) -> WorldConfig:
+def as_samplers(preset: Preset, config: WorldConfig) -> DiffusionPreset:
+    """A preset of samplers. Raises ``UsageError`` for another one, given for the world of ``config``."""
+    if not isinstance(preset, DiffusionPreset):
+        raise UsageError(f"{config.name} is drawn by diffusion: its preset must be one of samplers")
+    return preset
+
+
+def of_diffusion(world: World, purpose: str) -> DiffusionWorld:
+    """A world of DIAMOND. Raises ``UsageError`` for another one: ``purpose``, such as ``a page``, is not for it."""
+    if not isinstance(world, DiffusionWorld):
+        raise UsageError(f"{world.config.name} is a world of {world.config.kind.upper()}: {purpose} is for diffusion")
+    return world
+
+
+KINDS: dict[str, type[WorldConfig]] = {DIAMOND: DiffusionWorldConfig, IRIS: TokenWorldConfig}
+"""Kinds of worlds, as ``world.yaml`` names them."""
+
+
+def atari_world_config(game: AtariGame) -> DiffusionWorldConfig:
     """The paper's architecture (Tables 2 and 3) for a game."""
     actions = len(game.actions)
-    return WorldConfig(
+    return DiffusionWorldConfig(
         name=f"atari/{game.name}",
         game=game.name,
         denoiser=DenoiserConfig(inner_model=InnerModelConfig(num_actions=actions)),
@@ -185,54 +252,28 @@ def atari_world_config(game: AtariGame) -> WorldConfig:
     )
 
 
-def as_ddpm(config: WorldConfig) -> WorldConfig:
+def as_ddpm(config: DiffusionWorldConfig) -> DiffusionWorldConfig:
     """The same networks, trained and sampled as DDPM does (Section 5.1 of the paper)."""
     denoiser = replace(config.denoiser, diffusion=DDPM, sigma_offset_noise=0.0)
     return replace(config, denoiser=denoiser, presets=dict(DDPM_PRESETS))
 
 
 def read_world(folder: Path, game: AtariGame | None = None, dtype: torch.dtype = torch.float32) -> World:
-    """Loads a world folder (of ``game``, if given), checking every key and shape; ``dtype`` as in ``build_world``.
+    """Loads a world folder (of ``game``, if given), checking every key and shape; ``dtype`` as in
+    ``WorldConfig.build``.
 
     Raises ``DiamondError`` saying what is wrong.
     """
     config, states = open_folder(folder, game, COMPONENTS)
     found = next((folder / name for name in CONTEXTS if (folder / name).exists()), None)
     contexts = None if found is None else read_fitting_contexts(found, config)
-    return build_world(config, states, str(folder), contexts, dtype)
-
-
-def build_world(
-    config: WorldConfig,
-    states: dict[str, StateDict],
-    origin: str,
-    contexts: StartContexts | None,
-    dtype: torch.dtype = torch.float32,
-) -> World:
-    """Networks of a configuration whose weights are state dicts by component name, in ``dtype``.
-
-    Weights that have this precision are not copied. Raises ``DiamondError`` where keys or shapes differ.
-    """
-
-    def build(component: str, make: Callable[[Config], Network], cfg: Config | None) -> Network | None:
-        return None if cfg is None else built(make, cfg, component, states, origin, dtype)
-
-    return World(
-        config=config,
-        denoiser=built(Denoiser, config.denoiser, "denoiser", states, origin, dtype),
-        upsampler=build("upsampler", Denoiser, config.upsampler),
-        reward_end=build("reward_end", RewardEndModel, config.reward_end),
-        actor_critic=build("actor_critic", ActorCritic, config.actor_critic),
-        contexts=contexts,
-    )
+    return config.build(states, str(folder), contexts, dtype)
 
 
 def write_world(folder: Path, world: World, dtype: torch.dtype = torch.float32) -> None:
-    """Writes a world folder. ``world.yaml`` comes last: an interrupted write is not taken for a world."""
-    for component in COMPONENTS:
-        network = getattr(world, component)
-        if network is not None:
-            write_component(folder / f"{component}.safetensors", network, dtype)
+    """Writes a world folder; ``world.yaml`` last, so that an interrupted write is never taken for a world."""
+    for component, network in world.networks.items():
+        write_component(folder / f"{component}.safetensors", network, dtype)
     if world.contexts is not None:
         write_contexts(folder / CONTEXTS[0], world.contexts)
     write_text(folder / "world.yaml", to_yaml(world.config))
@@ -260,21 +301,39 @@ def open_folder(
 
     Raises ``DiamondError`` saying what is wrong, ``UsageError`` for a world of another game than ``game``.
     """
-    config = read_config(WorldConfig, folder / "world.yaml")
+    config = read_world_config(folder)
     if config.format != FORMAT:
         raise DiamondError(f"{folder} is a world of format {config.format}; this version reads format {FORMAT}")
     own = None if config.game is None else atari_game(config.game)
     if game is not None and own != game:
         kind = own.name if own is not None else "the first person"
         raise UsageError(f"{folder} is a world of {kind}, not of {game.name}: use the weights of this game")
-    problem = _wrong_actions(config, own) or _wrong_stages(config) or _wrong_frames(config) or _wrong_diffusion(config)
+    problem = config.problem(own)
     if problem is not None:
         raise DiamondError(f"{folder / 'world.yaml'} is wrong: {problem}")
-    present = [component for component in components if getattr(config, component) is not None]
+    present = [component for component in components if config.components.get(component) is not None]
     return config, {component: read_component(folder / f"{component}.safetensors") for component in present}
 
 
-def _wrong_actions(config: WorldConfig, game: AtariGame | None) -> str | None:
+def read_world_config(folder: Path) -> WorldConfig:
+    """What ``world.yaml`` of a folder holds. Raises ``DiamondError`` as ``read_config`` does."""
+    path = folder / "world.yaml"
+    return read_config(_kind_of(path), path)
+
+
+def _kind_of(path: Path) -> type[WorldConfig]:
+    """What reads a ``world.yaml``; of DIAMOND where it does not say. Raises ``DiamondError`` for an unknown kind."""
+    try:
+        content = read_yaml(path)
+        kind = content.get("kind", DIAMOND)
+    except Exception:  # reading it as a world says what is wrong
+        return DiffusionWorldConfig
+    if kind not in KINDS:
+        raise DiamondError(f"{path} is of a world of kind {kind!r}: this version knows {' and '.join(KINDS)}")
+    return KINDS[kind]
+
+
+def _wrong_actions(config: DiffusionWorldConfig, game: AtariGame | None) -> str | None:
     if game is None:
         if config.action_shape != (csgo.NUM_ACTIONS,):
             return f"a first-person world needs multi-hot actions of {csgo.NUM_ACTIONS} entries"
@@ -287,7 +346,7 @@ def _wrong_actions(config: WorldConfig, game: AtariGame | None) -> str | None:
     return "an Atari world has no multi-hot actions" if config.action_shape else None
 
 
-def _wrong_stages(config: WorldConfig) -> str | None:
+def _wrong_stages(config: DiffusionWorldConfig) -> str | None:
     stages = 1 if config.upsampler is None else 2
     if config.default_preset not in config.presets:
         return f"it has no preset {config.default_preset}"
@@ -301,16 +360,14 @@ def _wrong_stages(config: WorldConfig) -> str | None:
     return None
 
 
-def _wrong_frames(config: WorldConfig) -> str | None:
-    """Describes settings that fit the weights but would fail at the first frame; None if there are none."""
-    networks = (config.denoiser, config.upsampler, config.reward_end, config.actor_critic)
-    for network in networks:
-        images = network.inner_model if isinstance(network, DenoiserConfig) else network
-        if images is not None and images.img_channels != CHANNELS:
-            return f"a network for images of {images.img_channels} channels, frames have {CHANNELS}"
-    for judge in (config.reward_end, config.actor_critic):
-        if judge is not None and (judge.img_size,) * 2 != (config.frame_height, config.frame_width):
-            return f"a network for frames of {judge.img_size}, they are {config.frame_height}x{config.frame_width}"
+def _wrong_frames(config: DiffusionWorldConfig) -> str | None:
+    """What would fit the weights all the same, and fail at the first frame."""
+    for denoiser in (config.denoiser, config.upsampler):
+        if denoiser is not None and denoiser.inner_model.img_channels != CHANNELS:
+            return f"a network for images of {denoiser.inner_model.img_channels} channels, frames have {CHANNELS}"
+    problem = wrong_judge(config, {"reward_end": config.reward_end, "actor_critic": config.actor_critic})
+    if problem is not None:
+        return problem
     patch = config.denoiser.inner_model.patch_size
     if any(side % patch for side in config.dynamics_size):
         return f"patches of {patch} do not divide {' x '.join(map(str, config.dynamics_size))}"
@@ -319,7 +376,7 @@ def _wrong_frames(config: WorldConfig) -> str | None:
     return None
 
 
-def _wrong_diffusion(config: WorldConfig) -> str | None:
+def _wrong_diffusion(config: DiffusionWorldConfig) -> str | None:
     for stage, cfg in (("dynamics", config.denoiser), ("upsampler", config.upsampler)):
         if cfg is None:
             continue
@@ -340,29 +397,3 @@ def read_fitting_contexts(path: Path, config: WorldConfig) -> StartContexts:
     if problem is not None:
         raise DiamondError(f"{path} does not fit its world: {problem}")
     return contexts
-
-
-def misfit(contexts: StartContexts, config: WorldConfig) -> str | None:
-    """Describes why a world cannot start from these contexts; None if it can."""
-    arrays, count = contexts.arrays(), config.denoiser.inner_model.num_actions or 0
-    length, action = config.denoiser.inner_model.num_steps_conditioning, config.action_shape
-    images = {"frames": (length, *config.dynamics_size, 3)}
-    if config.upsampler is not None:
-        kept = config.upsampler.inner_model.num_steps_conditioning
-        images["full_res"] = (kept, config.frame_height, config.frame_width, 3)
-    if not contexts.frames.size:
-        return "it holds none"
-    for name, shape in images.items():
-        array = arrays.get(name)
-        if array is None or array.shape != (len(contexts), *shape) or array.dtype != np.uint8:
-            found = "none" if array is None else f"{array.dtype} {array.shape}"
-            return f"it needs {name} uint8 (N, {', '.join(map(str, shape))}), found {found}"
-    for name, steps in (("actions", length - 1), ("recorded", None)):
-        array = arrays.get(name)
-        if array is None:
-            continue
-        shape = (len(contexts), array.shape[1] if steps is None else steps, *action)
-        if array.shape != shape or not np.isin(array, range(2 if action else count)).all():
-            kind = "zeros and ones" if action else f"actions below {count}"
-            return f"it needs {name} of shape {shape}, {kind}; found {array.shape}"
-    return None

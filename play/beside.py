@@ -15,7 +15,7 @@ from diamond_engine import World, WorldModelEnv
 from diamond_engine.emulator import AtariEmulator
 from diamond_engine.frames import to_numpy
 from diamond_engine.runtime import Runtime
-from diamond_engine.worlds import Preset
+from diamond_engine.world_model import Preset
 from play.actions import Action
 from play.genres import BESIDE_GAP
 from play.sources import Opening, Start, Transition, open_emulator

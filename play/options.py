@@ -83,11 +83,10 @@ def named(world: str) -> tuple[str, str | None]:
     folder = Path(world)
     if world in MANIFEST or bundled_folder(world) is not None or not folder.is_dir():
         return world, None
-    from diamond_engine.configs import read_config
-    from diamond_engine.worlds import WorldConfig, world_folder
+    from diamond_engine.worlds import read_world_config, world_folder
 
     folder = world_folder(folder)
-    return read_config(WorldConfig, folder / "world.yaml").name, str(folder)
+    return read_world_config(folder).name, str(folder)
 
 
 def check(options: Options, outputs: Outputs) -> None:

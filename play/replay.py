@@ -109,7 +109,7 @@ def options_of(header: Header, **overrides: str | None) -> Options:
         world=header.world,
         weights=header.weights,
         preset=header.preset,
-        steps=header.steps,
+        steps=header.steps or None,
         upsampler_steps=header.upsampler_steps or None,
         device=header.device,
         dtype=header.dtype,

@@ -21,7 +21,7 @@ from diamond_engine.emulator import AtariEmulator, has_rom
 from diamond_engine.errors import DiamondError
 from diamond_engine.frames import to_numpy
 from diamond_engine.runtime import Runtime
-from diamond_engine.worlds import Preset
+from diamond_engine.world_model import Preset
 from play.actions import Action
 from play.view import Frame, Origin
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from diamond_engine import World, load_world
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.runtime import KernelSwap, Runtime, choose_at_once
-from diamond_engine.worlds import Preset
+from diamond_engine.world_model import Preset
 from play.autopilot import AgentAutopilot, Autopilot, RecordedAutopilot
 from play.beside import Beside
 from play.genres import file_name, genre_of
@@ -52,8 +52,8 @@ class LoadedWorld:
             world=options.world,
             weights=_lasting(options.weights),
             preset=options.preset or world.config.default_preset,
-            steps=preset.dynamics.num_steps_denoising,
-            upsampler_steps=0 if preset.upsampler is None else preset.upsampler.num_steps_denoising,
+            steps=preset.steps,
+            upsampler_steps=preset.upsampler_steps,
             device=str(runtime.device),
             dtype=runtime.dtype_name,
         )

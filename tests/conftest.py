@@ -10,6 +10,7 @@ import torch
 
 from diamond_engine.actions import CsgoAction, atari_game, csgo
 from diamond_engine.agents import RandomPolicy
+from diamond_engine.contexts import StartContexts
 from diamond_engine.csgo import csgo_world_config
 from diamond_engine.diffusion import Denoiser, DenoiserConfig
 from diamond_engine.emulator import AtariEmulator
@@ -20,13 +21,17 @@ from diamond_engine.networks import (
     InnerModelConfig,
     RewardEndModel,
     RewardEndModelConfig,
+    Tokenizer,
+    TokenTransformer,
 )
 from diamond_engine.runtime.cpu.kernels import Kernels, KernelsUnavailableError, load_kernels
-from diamond_engine.worlds import StartContexts, World, WorldConfig, atari_world_config, read_world, write_world
+from diamond_engine.token_worlds import TokenWorld, iris_world_config
+from diamond_engine.world_model import World
+from diamond_engine.worlds import DiffusionWorld, DiffusionWorldConfig, atari_world_config, read_world, write_world
 from training.data.collect import Collector
 
 
-def tiny_config(game: str) -> WorldConfig:
+def tiny_config(game: str) -> DiffusionWorldConfig:
     """Every component of a world at a size that steps in milliseconds."""
     actions = len(atari_game(game).actions)
     inner = InnerModelConfig(
@@ -43,13 +48,36 @@ def tiny_config(game: str) -> WorldConfig:
     )
 
 
+def tiny_token_world(game: str = "Breakout") -> TokenWorld:
+    """A world of IRIS with seeded random weights and real start contexts."""
+    torch.manual_seed(0)
+    published = iris_world_config(atari_game(game))
+    sizes = {"channels": 32, "res_blocks": 1, "latent_channels": 16, "code_size": 16, "vocabulary": 32}
+    transformer = {"vocabulary": 32, "max_blocks": 6, "layers": 2, "heads": 2, "width": 32}
+    config = replace(
+        published,
+        tokenizer=replace(published.tokenizer, **sizes),
+        transformer=replace(published.transformer, **transformer),
+    )
+    tokenizer, transformer_network = Tokenizer(config.tokenizer), TokenTransformer(config.transformer)
+    torch.nn.init.normal_(tokenizer.embedding.weight)  # those of a new one all draw the same
+    for parameter in transformer_network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return TokenWorld(
+        config=config,
+        tokenizer=tokenizer.eval(),
+        transformer=transformer_network.eval(),
+        contexts=real_contexts(game),
+    )
+
+
 def tiny_world(game: str = "Breakout") -> World:
     """A world with seeded random weights and real start contexts."""
     torch.manual_seed(0)
     config = tiny_config(game)
     assert config.reward_end is not None
     assert config.actor_critic is not None
-    return World(
+    return DiffusionWorld(
         config=config,
         denoiser=Denoiser(config.denoiser).eval(),
         reward_end=RewardEndModel(config.reward_end).eval(),
@@ -58,7 +86,7 @@ def tiny_world(game: str = "Breakout") -> World:
     )
 
 
-def tiny_first_person_config() -> WorldConfig:
+def tiny_first_person_config() -> DiffusionWorldConfig:
     """Both stages of the CS:GO world at its frame sizes, with networks that step in milliseconds."""
     config = csgo_world_config()
     assert config.upsampler is not None
@@ -79,7 +107,7 @@ def make_first_person_world() -> World:
     for parameter in (*denoiser.parameters(), *upsampler.parameters()):
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.1)
-    return World(config=config, denoiser=denoiser, upsampler=upsampler, contexts=first_person_contexts())
+    return DiffusionWorld(config=config, denoiser=denoiser, upsampler=upsampler, contexts=first_person_contexts())
 
 
 def first_person_contexts(count: int = 2) -> StartContexts:
@@ -119,6 +147,14 @@ def world_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def token_world_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Breakout world of IRIS on disk."""
+    folder = tmp_path_factory.mktemp("token_world") / "Breakout"
+    write_world(folder, tiny_token_world())
+    return folder
+
+
+@pytest.fixture(scope="session")
 def compilable_world(kernels: Kernels, world_folder: Path) -> World:
     """A tiny world of networks that the kernels of the CPU can run, every layer doing something."""
     torch.manual_seed(0)
@@ -134,7 +170,7 @@ def compilable_world(kernels: Kernels, world_folder: Path) -> World:
     )
     assert config.reward_end is not None
     assert config.actor_critic is not None
-    world = World(
+    world = DiffusionWorld(
         config=config,
         denoiser=Denoiser(config.denoiser).eval(),
         reward_end=RewardEndModel(config.reward_end).eval(),

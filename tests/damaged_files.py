@@ -40,7 +40,8 @@ from diamond_engine.contexts import read_spawn_folders
 from diamond_engine.diffusion import Denoiser
 from diamond_engine.episodes import Episode, SegmentSampler, read_episode, write_episode
 from diamond_engine.errors import DiamondError
-from diamond_engine.worlds import WorldConfig, read_fitting_contexts, write_world
+from diamond_engine.world_model import WorldConfig
+from diamond_engine.worlds import DiffusionWorldConfig, read_fitting_contexts, write_world
 from play.recording import EpisodeLog, Header, Recording, read_recording, write_recording
 from play.sources import Start
 from play.view import Origin
@@ -131,7 +132,7 @@ def _worlds(folder: Path) -> Iterator[Kind]:
         yield Kind(f"published {name}.npy", folder / "published", f"csgo/spawn/0/{name}.npy", _read_spawn_folders)
 
 
-def _read_weights(config: WorldConfig, folder: Path) -> None:
+def _read_weights(config: DiffusionWorldConfig, folder: Path) -> None:
     states = {"denoiser": read_component(folder / "denoiser.safetensors")}
     built(Denoiser, config.denoiser, "denoiser", states, "the folder")
 

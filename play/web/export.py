@@ -32,7 +32,8 @@ from diamond_engine.emulator import has_rom
 from diamond_engine.errors import DiamondError
 from diamond_engine.files import atomic_path
 from diamond_engine.frames import from_numpy
-from diamond_engine.worlds import Preset
+from diamond_engine.world_model import Preset
+from diamond_engine.worlds import DiffusionWorld, as_samplers, of_diffusion
 from play.actions import AtariActions
 from play.beside import begin_game
 from play.bindings import Keymap
@@ -83,9 +84,11 @@ def check_exporter() -> None:
 def export(world: World, site: Site, folder: Path, progress: Callable[[str], None]) -> int:
     """Writes the site and returns its size in bytes. ``index.html`` comes last: a partial site cannot be opened.
 
-    Raises ``DiamondError`` for a world without start contexts or of DDPM, and what ``check_exporter`` raises.
+    Raises ``UsageError`` for a world of IRIS, ``DiamondError`` for one without start contexts or of DDPM, and as
+    ``check_exporter`` does.
     """
     check_exporter()
+    world = of_diffusion(world, "a page")
     contexts = _checked(world)
     genre = genre_of(world.config.name)
     networks = {name: _network_file(name, call, folder, progress) for name, call in _calls(world).items()}
@@ -100,7 +103,7 @@ def export(world: World, site: Site, folder: Path, progress: Callable[[str], Non
     return _write_page(folder, description)
 
 
-def _checked(world: World) -> StartContexts:
+def _checked(world: DiffusionWorld) -> StartContexts:
     if world.contexts is None:
         raise DiamondError(f"{world.config.name} has no start contexts: a page could not begin anywhere")
     if world.config.denoiser.diffusion != EDM:
@@ -108,7 +111,7 @@ def _checked(world: World) -> StartContexts:
     return world.contexts
 
 
-def _calls(world: World) -> dict[str, tuple[nn.Module, dict[str, torch.Tensor], tuple[str, ...]]]:
+def _calls(world: DiffusionWorld) -> dict[str, tuple[nn.Module, dict[str, torch.Tensor], tuple[str, ...]]]:
     """The networks of a page: each a module, example inputs (their shapes matter), and the names of its outputs."""
     from play.web.networks import Actor, Call, Judge
 
@@ -217,7 +220,7 @@ def _store_in_half(model: Any) -> None:
     graph.node.extend(nodes)
 
 
-def _description(world: World, genre: Genre, site: Site, networks: dict[str, Any]) -> dict[str, Any]:
+def _description(world: DiffusionWorld, genre: Genre, site: Site, networks: dict[str, Any]) -> dict[str, Any]:
     config = world.config
     return {
         "name": config.name,
@@ -235,7 +238,7 @@ def _description(world: World, genre: Genre, site: Site, networks: dict[str, Any
                 "dynamics": _sampler(world.denoiser, preset.dynamics),
                 "upsampler": _sampler(world.upsampler, preset.upsampler),
             }
-            for name, preset in {site.preset_name: site.preset, **config.presets}.items()
+            for name, preset in {site.preset_name: as_samplers(site.preset, config), **config.presets}.items()
         },
         "default_preset": site.preset_name,
         "judge": None if world.reward_end is None else {"hidden": world.reward_end.cfg.lstm_dim},

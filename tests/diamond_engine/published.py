@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 
 SHAPES = Path(__file__).parents[1] / "data" / "checkpoint_atari_breakout.json"
 

@@ -14,7 +14,8 @@ from diamond_engine.diffusion.ddpm import NOISE_LEVELS, ddpm_schedule, posterior
 from diamond_engine.diffusion.denoiser import add_noise
 from diamond_engine.errors import DiamondError
 from diamond_engine.runtime import Runtime
-from diamond_engine.worlds import World, as_ddpm, write_world
+from diamond_engine.world_model import World
+from diamond_engine.worlds import as_ddpm, write_world
 from tests.conftest import tiny_config, tiny_world
 
 BETAS = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)

@@ -16,7 +16,7 @@ from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.frames import from_numpy, to_uint8
 from diamond_engine.imagination import UniformContexts
 from diamond_engine.networks import RewardEndModel
-from diamond_engine.worlds import Preset
+from diamond_engine.worlds import DiffusionPreset
 from tests.conftest import tiny_world
 
 CPU: dict[str, Any] = {"device": "cpu", "dtype": "float32"}
@@ -114,7 +114,7 @@ class TestStep:
     def test_presets(self, endless: World) -> None:
         dreams = [
             dream(WorldModelEnv(endless, 2, preset=preset, **CPU), 1)
-            for preset in (None, "quality", "fast", Preset().with_steps(1))
+            for preset in (None, "quality", "fast", DiffusionPreset().with_steps(1))
         ]
         assert torch.equal(dreams[0], dreams[1])
         assert torch.equal(dreams[2], dreams[3])

@@ -18,7 +18,8 @@ from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.frames import from_numpy, to_uint8
 from diamond_engine.gym import DreamEnv, DreamVectorEnv
 from diamond_engine.imagination import UniformContexts
-from diamond_engine.worlds import Preset, WorldConfig, write_world
+from diamond_engine.world_model import WorldConfig
+from diamond_engine.worlds import DiffusionPreset, DiffusionWorld, write_world
 from tests.conftest import first_person_contexts, tiny_first_person_config
 
 CPU: dict[str, Any] = {"device": "cpu", "dtype": "float32"}
@@ -193,11 +194,11 @@ class TestPresets:
         with pytest.raises(UsageError, match="--upsampler-steps must be at least 1, not 0"):
             preset.with_steps(upsampler_steps=0)
         with pytest.raises(UsageError, match="no upsampler"):
-            Preset().with_steps(upsampler_steps=3)
+            DiffusionPreset().with_steps(upsampler_steps=3)
 
     def test_one_stage_is_not_enough(self, world: World) -> None:
         with pytest.raises(UsageError, match="csgo has an upsampler"):
-            WorldModelEnv(world, 1, preset=Preset(), **CPU)
+            WorldModelEnv(world, 1, preset=DiffusionPreset(), **CPU)
 
 
 class TestOnDisk:
@@ -228,7 +229,7 @@ class TestOnDisk:
         ("change", "message"),
         [
             (lambda c: replace(c, frame_height=152), "the upsampling factor 5 does not divide 152x280"),
-            (lambda c: replace(c, presets={"fast": Preset()}), "preset fast samples 1 of 2 stages"),
+            (lambda c: replace(c, presets={"fast": DiffusionPreset()}), "preset fast samples 1 of 2 stages"),
             (lambda c: replace(c, default_preset="one"), "it has no preset one"),
             (lambda c: replace(c, upsampler=None), "preset fast samples 2 of 1 stages"),
             (lambda c: replace(c, denoiser=with_actions(c, 50)), "multi-hot actions of 51 entries"),
@@ -262,12 +263,17 @@ class TestOnDisk:
             source.actions[:, :1],
             np.zeros((2, 2, 36, 64, 3), dtype=np.uint8),
         )
-        write_world(tmp_path, World(config, Denoiser(config.denoiser), Denoiser(config.upsampler), contexts=contexts))
+        write_world(tmp_path, made(config, contexts))
         world = load_world(tmp_path)
         env = WorldModelEnv(world, 3, **CPU)
         env.reset()
         obs, *_, info = env.step(torch.zeros(3, 51))
         assert (obs.shape, info["low_res"].shape) == ((3, 3, 36, 64), (3, 3, 18, 32))
+
+
+def made(config: WorldConfig, contexts: StartContexts) -> DiffusionWorld:
+    denoiser, upsampler = Denoiser(config.denoiser), Denoiser(config.upsampler)
+    return DiffusionWorld(config=config, denoiser=denoiser, upsampler=upsampler, contexts=contexts)
 
 
 def with_actions(config: WorldConfig, count: int) -> Any:

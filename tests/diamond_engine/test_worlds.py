@@ -15,7 +15,8 @@ from diamond_engine.checkpoints import PUBLISHED_COMPONENTS
 from diamond_engine.contexts import StartContexts, collect_contexts, write_contexts
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.loading import read_published_world
-from diamond_engine.worlds import World, atari_world_config, build_world, write_world
+from diamond_engine.world_model import World
+from diamond_engine.worlds import atari_world_config, write_world
 from tests.conftest import tiny_world
 from tests.diamond_engine.published import published_shapes, write_published
 from tests.weights.hub_server import LocalHub, run_python
@@ -66,7 +67,7 @@ def test_our_architecture_has_the_published_keys_and_shapes() -> None:
         }
         for component, prefix in names.items()
     }
-    world = build_world(atari_world_config(atari_game("Breakout")), states, "the published shapes", None)
+    world = atari_world_config(atari_game("Breakout")).build(states, "the published shapes", None)
     ours = {
         f"{names[component]}.{key}": list(value.shape)
         for component in ("denoiser", "reward_end", "actor_critic")
@@ -184,9 +185,13 @@ def test_a_world_of_another_game(world_folder: Path) -> None:
     [
         ("format: 1", "format: 7", "world of format 7"),
         ("game: Breakout", "game: Pong", "4 actions, Pong has 6"),
-        ("game: Breakout", "gaem: Breakout", "not a valid WorldConfig: Key 'gaem' not in 'WorldConfig'"),
-        ("frame_rate: 15.0", "frame_rate: fast", "not a valid WorldConfig: Value 'fast'"),
-        ("name: atari/Breakout", "name: [", "not a valid WorldConfig"),
+        (
+            "game: Breakout",
+            "gaem: Breakout",
+            "not a valid DiffusionWorldConfig: Key 'gaem' not in 'DiffusionWorldConfig'",
+        ),
+        ("frame_rate: 15.0", "frame_rate: fast", "not a valid DiffusionWorldConfig: Value 'fast'"),
+        ("name: atari/Breakout", "name: [", "not a valid DiffusionWorldConfig"),
         ("cond_channels: 16", "cond_channels: 32", "denoiser of .* is for another architecture"),
         ("frame_height: 64", "frame_height: 72", "a network for frames of 64, they are 72x64"),
     ],
@@ -204,7 +209,7 @@ def test_a_spoilt_configuration(copy: Path, old: str, new: str, message: str) ->
 @pytest.mark.parametrize("content", ["", "- a list", "a: {", "\0"])
 def test_a_configuration_that_is_none(copy: Path, content: str) -> None:
     (copy / "world.yaml").write_text(content)
-    with pytest.raises(DiamondError, match=r"world\.yaml is not a valid WorldConfig: .+"):
+    with pytest.raises(DiamondError, match=r"world\.yaml is not a valid DiffusionWorldConfig: .+"):
         load_world(copy)
 
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from diamond_engine.runtime import KernelSwap, Runtime
-from diamond_engine.worlds import World, read_world
+from diamond_engine.world_model import World
+from diamond_engine.worlds import read_world
 from play.autopilot import AgentAutopilot, RecordedAutopilot
 from play.genres import genre_of
 from play.recording import Header, Recorder, Recording

@@ -8,7 +8,8 @@ import pytest
 from diamond_engine.actions import atari_game
 from diamond_engine.emulator import AtariEmulator
 from diamond_engine.errors import UsageError
-from diamond_engine.worlds import World, read_world
+from diamond_engine.world_model import World
+from diamond_engine.worlds import read_world
 from play.actions import AtariActions
 from play.beside import Beside, begin_game
 from play.genres import shown_from

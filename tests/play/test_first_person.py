@@ -11,7 +11,7 @@ from diamond_engine import WorldModelEnv
 from diamond_engine.actions import csgo
 from diamond_engine.errors import DiamondError
 from diamond_engine.frames import to_numpy
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from play.latch import Input
 from play.recording import read_recording, session_path
 from play.replay import replay

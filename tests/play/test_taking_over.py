@@ -10,7 +10,8 @@ import pytest
 from diamond_engine.errors import DiamondError
 from diamond_engine.runtime import KernelSwap, Runtime
 from diamond_engine.runtime.cpu.kernels import Kernels
-from diamond_engine.worlds import World, write_world
+from diamond_engine.world_model import World
+from diamond_engine.worlds import write_world
 from play.hud import rows
 from play.latch import Input
 from play.recording import Recording, read_recording, write_recording

@@ -15,7 +15,7 @@ import pygame
 import pytest
 
 from diamond_engine.actions import CsgoAction, csgo
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from play.actions import Action, FirstPersonActions
 from play.canvas import VALUE_SIZE
 from play.genres import Genre

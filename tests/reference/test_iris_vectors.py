@@ -8,12 +8,15 @@ import torch
 from torch import Tensor
 
 from diamond_engine.checkpoints import load_strictly
+from diamond_engine.frames import to_uint8
 from diamond_engine.networks import Tokenizer, TokenizerConfig, TokenTransformer, TokenTransformerConfig
 from diamond_engine.networks.token_transformer import TokenBatch, token_loss
 from diamond_engine.networks.tokenizer import tokenizer_loss
+from diamond_engine.runtime.token_step import TokenMemory, TokenStep
 from tests.reference.vectors import DATA, Vectors, assert_close, assert_gradient_close
 
 VECTORS = Vectors("iris", Path(os.environ.get("IRIS_REFERENCE_VECTORS", DATA / "iris")))
+COVERED = {"tokenizer", "tokenizer_loss", "world_model", "kv_cache", "world_model_loss", "imagination"}
 
 
 def tokenizer_config() -> TokenizerConfig:
@@ -64,6 +67,10 @@ def transformer() -> TokenTransformer:
 def signed(images: Tensor) -> Tensor:
     """[0, 1] → [-1, 1]."""
     return images * 2 - 1
+
+
+def test_every_group_is_covered() -> None:
+    assert set(VECTORS.groups) == COVERED
 
 
 @torch.no_grad()
@@ -126,3 +133,35 @@ def test_transformer_loss(transformer: TokenTransformer, tokenizer: Tokenizer) -
     losses.total.backward()
     assert_gradient_close(transformer.transformer.blocks[0].attn.key.weight.grad, g["grad_first_key"])
     assert_gradient_close(transformer.pos_emb.weight.grad, g["grad_pos_emb"])
+
+
+@torch.no_grad()
+def test_imagination(transformer: TokenTransformer, tokenizer: Tokenizer) -> None:
+    g = VECTORS.groups["imagination"]
+    draws = iter(g["draws"].unbind(1))
+    step = TokenStep(tokenizer, transformer, lambda logits: next(draws), lambda stage, frame: None)
+    memory = started(step, g["start"])
+    tokens, frames = [memory.tokens.clone()], [memory.shown.clone()]
+    for i, action in enumerate(g["actions"].unbind(1)):
+        memory.actions[:, -1] = action
+        step.draw(memory)
+        assert memory.cache.sizes == [g["cache_sizes"][i]] * len(action)
+        assert torch.equal(memory.rewards, g["rewards"][:, i])
+        assert torch.equal(memory.ends, g["ends"][:, i])
+        tokens.append(memory.tokens.clone())
+        frames.append(memory.shown.clone())
+    assert next(draws, None) is None
+    assert torch.equal(torch.stack(tokens, dim=1), g["tokens"])
+    shown = to_uint8(torch.stack(frames[::2], dim=1)).movedim(-1, -3)
+    assert (shown.int() - g["frames"].int()).abs().max() <= 1
+
+
+def started(step: TokenStep, frames: Tensor) -> TokenMemory:
+    """Dreams that start from one frame each, ``(B, C, H, W)`` in [0, 1], not rounded to 8 bits."""
+    frames = signed(frames)
+    tokens = step.tokenizer.encode(frames).tokens
+    cache = step.transformer.cache(len(frames))
+    step.transformer.advance(tokens, cache)
+    rewards = torch.zeros(len(frames))
+    actions = torch.zeros((len(frames), 1), dtype=torch.int64)
+    return TokenMemory(step.tokenizer.decode(tokens)[:, None], actions, rewards, rewards.bool(), tokens, cache)

@@ -17,8 +17,9 @@ from diamond_engine.errors import DiamondError
 from diamond_engine.imagination import WorldModelEnv
 from diamond_engine.networks import ActorCritic, ActorCriticConfig
 from diamond_engine.reinforcement import ActorCriticLossConfig
-from diamond_engine.worlds import World, write_world
-from training.algorithm.dreams import Dreams, ImaginationConfig
+from diamond_engine.world_model import World
+from diamond_engine.worlds import write_world
+from training.algorithm.dreams import Dreams
 from training.components.actor_critic import ActorCriticTrainer, ActorCriticTrainingConfig
 from training.components.optimisation import OptimiserConfig
 from training.data.episodes import GameEpisodes
@@ -59,7 +60,7 @@ class AgentTraining:
         Raises ``DiamondError`` for a world without a reward/end model or without start contexts. The game's scripted
         policy may kickstart the agent, as in ``model_free``; it reads the dreamed frames.
         """
-        if world.reward_end is None:
+        if not world.judges:
             raise DiamondError(f"{world.config.name} has no reward/end model: an agent has nothing to learn from there")
         if data is None and world.contexts is None:
             raise DiamondError(f"{world.config.name} has no start contexts: give episodes with --data")
@@ -68,8 +69,14 @@ class AgentTraining:
         if data is None:
             env = WorldModelEnv(world, self.num_envs, str(runtime.device), preset, dtype=runtime.dtype_name)
         else:
-            dreaming = ImaginationConfig(self.num_envs, world.config.preset(preset).dynamics)
-            env = Dreams(data.episodes, EVERY_STEP_ALIKE, len(self.game.actions), dreaming, runtime)
+            env = Dreams(
+                data.episodes,
+                EVERY_STEP_ALIKE,
+                len(self.game.actions),
+                self.num_envs,
+                world.config.preset(preset),
+                runtime,
+            )
             env.enter(world)
 
         def export(folder: Path, network: ActorCritic, provenance: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from diamond_engine.episodes import EpisodeFolder, SegmentSampler
 from diamond_engine.errors import DiamondError
 from diamond_engine.imagination import WorldModelEnv
 from diamond_engine.runtime import Runtime
-from diamond_engine.worlds import Preset, World
+from diamond_engine.world_model import Preset, World
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,16 @@ class Dreams:
         episodes: EpisodeFolder,
         age_weights: Sequence[float],
         num_actions: int,
-        cfg: ImaginationConfig,
+        num_envs: int,
+        preset: Preset,
         runtime: Runtime,
     ) -> None:
         """``age_weights``: share of the contexts that each equal part of the episodes gets, oldest first."""
-        self.num_envs = cfg.batch_size
+        self.num_envs = num_envs
         self.num_actions = num_actions
         self._episodes = episodes
         self._age_weights = age_weights
-        self._cfg = cfg
+        self._preset = preset
         self._runtime = runtime
         self._env: WorldModelEnv | None = None
 
@@ -61,7 +62,7 @@ class Dreams:
             replace(world, contexts=None),
             self.num_envs,
             str(runtime.device),
-            Preset(dynamics=self._cfg.sampler),
+            self._preset,
             dtype=runtime.dtype_name,
         )
 

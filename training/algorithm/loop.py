@@ -21,7 +21,7 @@ from diamond_engine.diffusion import DDPM, Denoiser
 from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.files import write_text
 from diamond_engine.networks import ActorCritic, RewardEndModel
-from diamond_engine.worlds import World, WorldConfig, as_ddpm, atari_world_config
+from diamond_engine.worlds import DiffusionPreset, DiffusionWorld, DiffusionWorldConfig, as_ddpm, atari_world_config
 from training.algorithm.config import AlgorithmConfig, Updates
 from training.algorithm.dreams import Dreams
 from training.algorithm.experience import Experience
@@ -76,7 +76,8 @@ class Algorithm1:
             _export_as("reward_end"),
         )
         actions = len(game.actions)
-        self._dreams = Dreams(episodes, cfg.denoiser.age_weights, actions, cfg.imagination, runtime)
+        drawing = DiffusionPreset(dynamics=cfg.imagination.sampler)
+        self._dreams = Dreams(episodes, cfg.denoiser.age_weights, actions, cfg.imagination.batch_size, drawing, runtime)
         self.actor_critic = ActorCriticTrainer(
             ActorCritic(networks.actor_critic),
             self._dreams,
@@ -222,7 +223,7 @@ class Algorithm1:
         if self._experience is not None:
             self._experience.load_state_dict(state["experience"])
 
-    def _world(self, provenance: dict[str, Any] | None = None) -> World:
+    def _world(self, provenance: dict[str, Any] | None = None) -> DiffusionWorld:
         """The world as far as it is trained; the denoiser comes first."""
         reward_end = self.reward_end.network if self.reward_end.optimiser.updates else None
         actor_critic = self.actor_critic.network if self.actor_critic.optimiser.updates else None
@@ -234,7 +235,9 @@ class Algorithm1:
             actor_critic=actor_critic and actor_critic.cfg,
             provenance=provenance or {},
         )
-        return World(config=config, denoiser=self.denoiser.denoiser, reward_end=reward_end, actor_critic=actor_critic)
+        return DiffusionWorld(
+            config=config, denoiser=self.denoiser.denoiser, reward_end=reward_end, actor_critic=actor_critic
+        )
 
     def export(self, folder: Path, provenance: dict[str, Any]) -> None:
         """Writes the world as far as it is trained; it is playable once there is a denoiser."""
@@ -248,8 +251,8 @@ class Algorithm1:
         write_contexts(folder / "contexts.npz", self._contexts(config))
         write_text(folder / "world.yaml", to_yaml(config))
 
-    def _contexts(self, config: WorldConfig) -> StartContexts:
-        length = config.denoiser.inner_model.num_steps_conditioning
+    def _contexts(self, config: DiffusionWorldConfig) -> StartContexts:
+        length = config.context_length
         longest = int(self._episodes.lengths.max())
         steps_left = max(1, min(STEPS_LEFT, longest - length + 1))
         return EpisodeContexts(self._episodes, length, self._session.seed, steps_left).draw(CONTEXTS)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from diamond_engine.contexts import StartContexts
 from diamond_engine.episodes import EpisodeFolder, SegmentBatch, SegmentSampler
 from diamond_engine.errors import DiamondError
-from diamond_engine.worlds import StartContexts
 from training.data.priorities import Priorities
 
 REFRESH_EVERY = 100

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from diamond_engine.frames import to_numpy
 from diamond_engine.imagination import WorldModelEnv
-from diamond_engine.worlds import Preset, World
+from diamond_engine.world_model import Preset, World
 from training.evaluation.metrics import Frames
 
 
@@ -63,7 +63,7 @@ def dream_steps(world: World, how: Dreaming, frames: Frames, actions: NDArray[np
 
 def dream_on(world: World, how: Dreaming, frames: Frames, actions: NDArray[np.int64]) -> Iterator[Frames]:
     """The frames of ``dream_steps``, uint8 ``(B, H, W, 3)``, without rewards and ends."""
-    for step in dream_steps(replace(world, reward_end=None), how, frames, actions):
+    for step in dream_steps(world.unjudged(), how, frames, actions):
         yield step.frames
 
 

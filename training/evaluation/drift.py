@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond_engine.errors import UsageError
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from training.evaluation.dreams import Dreaming, dream_on, steps_label
 from training.evaluation.held_out import play_held_out
 from training.evaluation.metrics import Frames, PixelMoments
@@ -69,8 +69,12 @@ class Drifting:
         """Steps whose frames are pictured."""
         return tuple(sorted({1, *self.marks}))
 
-    def dreaming(self, world: World, steps: int) -> Dreaming:
-        """Settings of dreams with this number of denoising steps."""
+    def ways_of(self, world: World) -> tuple[int | None, ...]:
+        """Numbers of denoising steps that a world dreams with; None alone where it has none."""
+        return self.denoising_steps if world.config.preset(self.preset).steps else (None,)
+
+    def dreaming(self, world: World, steps: int | None) -> Dreaming:
+        """How a world dreams with so many denoising steps."""
         preset = world.config.preset(self.preset).with_steps(steps)
         return Dreaming(preset, self.seed, self.dreams, self.device, self.dtype)
 
@@ -80,7 +84,7 @@ class Course:
     """One course from the common starts: the real one, or a dream."""
 
     label: str
-    """``real``, or the number of denoising steps."""
+    """``real``, ``tokens``, or the number of denoising steps."""
     distances: tuple[float, ...]
     """``PixelMoments.distance`` to the other real games in every window, levels of 256."""
     frames: Frames
@@ -112,7 +116,7 @@ class Drift:
     real: Course
     """The real course."""
     dreams: dict[str, list[Course]]
-    """What each world dreamed, one course for every number of denoising steps."""
+    """What each world dreamed, one course for every number of denoising steps, or one of tokens."""
 
 
 class _Recorder:
@@ -153,16 +157,16 @@ def play_real(world: World, how: Drifting, show: Show = lambda done: None) -> Re
     )
 
 
-def denoiser_calls(worlds: Mapping[str, World], how: Drifting) -> int:
+def network_calls(worlds: Mapping[str, World], how: Drifting) -> int:
     """Number of denoiser calls, each for B frames, of ``measure_drift``: its duration is proportional to it."""
-    ways = [how.dreaming(world, steps) for world in worlds.values() for steps in how.denoising_steps]
-    return how.steps * sum(way.preset.dynamics.network_calls for way in ways)
+    ways = [(world, how.dreaming(world, steps)) for world in worlds.values() for steps in how.ways_of(world)]
+    return how.steps * sum(world.config.network_calls(way.preset) for world, way in ways)
 
 
 def measure_drift(worlds: Mapping[str, World], real: RealPlay, how: Drifting, show: Show = lambda done: None) -> Drift:
     """Dreams from the same real games with every world (by label) and every number of denoising steps.
 
-    ``show`` takes the calls of a denoiser so far. Raises ``UsageError`` for worlds that do not take the same contexts
+    ``show`` takes the calls of networks so far. Raises ``UsageError`` for worlds that do not take the same contexts
     and actions.
     """
     check_comparable(worlds)
@@ -170,13 +174,13 @@ def measure_drift(worlds: Mapping[str, World], real: RealPlay, how: Drifting, sh
     done = 0
     for label, world in worlds.items():
         dreams[label] = []
-        for steps in how.denoising_steps:
+        for steps in how.ways_of(world):
             recorder, way = _Recorder(how), how.dreaming(world, steps)
             for step, frames in enumerate(dream_on(world, way, real.frames, real.actions), start=1):
                 recorder.add(step, frames)
-                done += way.preset.dynamics.network_calls
+                done += world.config.network_calls(way.preset)
                 show(done)
-            dreams[label].append(recorder.course(steps_label(steps), real.reference))
+            dreams[label].append(recorder.course("tokens" if steps is None else steps_label(steps), real.reference))
     return Drift(how.marks, how.pictured, real.course, dreams)
 
 

@@ -19,7 +19,7 @@ from diamond_engine.emulator import AtariEmulator
 from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.errors import DiamondError
 from diamond_engine.frames import from_numpy
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from training.data.collect import Collector
 from training.runs.progress import Show
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from diamond_engine.actions import CsgoAction, csgo
 from diamond_engine.contexts import StartContexts
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from training.evaluation.dreams import Dreaming
 from training.evaluation.fidelity.footage import dream_stages, held_out_clips, mean_difference
 from training.evaluation.metrics import Frames

@@ -16,7 +16,8 @@ from diamond_engine.contexts import write_contexts
 from diamond_engine.diffusion import Denoiser
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import write_text
-from diamond_engine.worlds import Preset, World, WorldConfig
+from diamond_engine.world_model import World
+from diamond_engine.worlds import DiffusionPreset, DiffusionWorldConfig
 from training.first_person.config import PRESETS, SAMPLERS, FirstPersonConfig
 from training.first_person.footage import Footage, draw_contexts
 from training.first_person.recordings import FACTOR
@@ -159,7 +160,7 @@ class FirstPersonTraining:
         networks = self.config.networks
         height, width = (side if two_stages else side // FACTOR for side in self.footage.size)
         provenance = {**{file: self._known_provenance(stage) for stage, file in FILES.items()}, **newest}
-        world = WorldConfig(
+        world = DiffusionWorldConfig(
             name=self.config.name,
             game=None,
             denoiser=networks.dynamics,
@@ -173,7 +174,7 @@ class FirstPersonTraining:
         )
         write_text(folder / "world.yaml", to_yaml(world))
 
-    def _sampled(self, preset: Preset, two_stages: bool) -> Preset:
+    def _sampled(self, preset: DiffusionPreset, two_stages: bool) -> DiffusionPreset:
         """Adapts presets to the training: no context noise for dynamics trained without it."""
         noisy = self.config.networks.dynamics.noise_previous_obs
         dynamics = preset.dynamics if noisy else replace(preset.dynamics, s_cond=0.0)

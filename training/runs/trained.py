@@ -12,7 +12,8 @@ from diamond_engine.actions import AtariGame, atari_game
 from diamond_engine.agents import read_agent
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.networks import ActorCritic
-from diamond_engine.worlds import COMPONENTS, World
+from diamond_engine.world_model import World
+from diamond_engine.worlds import COMPONENTS
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from diamond_engine.diffusion import Denoiser, sample
 from diamond_engine.frames import from_numpy
 from diamond_engine.runtime import FrameDenoiser, Runtime
 from diamond_engine.runtime.cpu.kernels import Kernels
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 
 CPU = torch.device("cpu")
 FRAMES = 15

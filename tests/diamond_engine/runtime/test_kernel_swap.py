@@ -12,7 +12,7 @@ from diamond_engine.errors import UsageError
 from diamond_engine.runtime import KernelSwap, Runtime, choose_at_once
 from diamond_engine.runtime.cpu.compiled import CompiledEncoder, CompiledTrunk
 from diamond_engine.runtime.cpu.kernels import Kernels
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 
 CPU = torch.device("cpu")
 PLAIN = Runtime(CPU, torch.float32)

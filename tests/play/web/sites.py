@@ -15,7 +15,7 @@ import torch
 from diamond_engine.diffusion import Denoiser, sample
 from diamond_engine.errors import DiamondError
 from diamond_engine.frames import from_numpy, to_numpy
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from play.view import Frame
 from play.web.export import Site, export
 from play.web.isolated import make_server

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from diamond_engine import load_world
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from tests.play.web.browser import Browser, Page, opened
 from tests.play.web.sites import PADDLE, dreamed_by_torch, export_site, hosted, small_world
 

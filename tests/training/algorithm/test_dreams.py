@@ -9,15 +9,16 @@ from torch import Tensor
 from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.errors import DiamondError
 from diamond_engine.frames import from_numpy
+from diamond_engine.worlds import DiffusionPreset
 from tests.conftest import collect_random, tiny_world
 from tests.training.trainers import RUNTIME
-from training.algorithm.dreams import Dreams, ImaginationConfig
+from training.algorithm.dreams import Dreams
 
 PAPER = (0.1, 0.1, 0.1, 0.7)
 
 
 def _dreams(episodes: Path, batch_size: int = 3, ages: tuple[float, ...] = PAPER) -> Dreams:
-    dreams = Dreams(EpisodeFolder(episodes), ages, 4, ImaginationConfig(batch_size), RUNTIME)
+    dreams = Dreams(EpisodeFolder(episodes), ages, 4, batch_size, DiffusionPreset(), RUNTIME)
     dreams.enter(tiny_world())
     return dreams
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from diamond_engine.worlds import World, read_world
+from diamond_engine.world_model import World
+from diamond_engine.worlds import read_world
 from training.evaluation.dreams import Dreaming
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from diamond_engine.episodes import EpisodeFolder, cut
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from training.evaluation.dreams import Dreaming, dream
 
 

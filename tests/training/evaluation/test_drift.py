@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from diamond_engine.errors import UsageError
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from tests.conftest import tiny_world
 from training.evaluation.drift import Drifting, check_comparable, denoiser_calls, measure_drift, play_real
 from training.evaluation.reports.drift import drift_picture

@@ -15,7 +15,8 @@ from rich.console import Console
 from diamond_engine import load_world
 from diamond_engine.actions import CsgoAction, csgo
 from diamond_engine.errors import DiamondError
-from diamond_engine.worlds import World, write_world
+from diamond_engine.world_model import World
+from diamond_engine.worlds import write_world
 from tests.training.evaluation.test_cli import assert_one_line_error, run
 from tests.training.first_person.recordings import arguments_of_training, good, write_recording
 from training.evaluation.dreams import Dreaming

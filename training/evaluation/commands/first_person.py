@@ -12,7 +12,7 @@ from diamond_engine import load_world
 from diamond_engine.contexts import StartContexts
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.runtime import Runtime
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from training.evaluation.commands.options import (
     Device,
     Dtype,
@@ -102,7 +102,7 @@ def response(
         "world": world.config.name,
         "weights": weights or world_name,
         "preset": preset or world.config.default_preset,
-        "denoising_steps": sampler.dynamics.num_steps_denoising,
+        "denoising_steps": sampler.steps,
         "contexts": len(starts),
         "seed": seed,
         **where(Runtime.choose(device, dtype)),

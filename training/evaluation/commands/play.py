@@ -11,7 +11,7 @@ from diamond_engine import load_world
 from diamond_engine.command_line import refuse
 from diamond_engine.errors import UsageError
 from diamond_engine.runtime import Runtime
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from training.evaluation.commands.options import (
     Device,
     Dtype,
@@ -103,7 +103,7 @@ def play(
         "world": world.config.name,
         "weights": weights or world_name,
         "preset": preset or world.config.default_preset,
-        "denoising_steps": sampler.dynamics.num_steps_denoising,
+        "denoising_steps": sampler.steps,
         "dreams_side_by_side": num_envs,
         "seed": seed,
         **where(runtime),
@@ -121,7 +121,6 @@ def _cost(world: World, how: Dreaming, playing: Playing) -> str:
     frames = sum(parts.values())
     pace = seconds_a_frame(world, how)
     each = ", ".join(f"{part} {count:,}" for part, count in parts.items())
-    samplers = (how.preset.dynamics, how.preset.upsampler if world.upsampler is not None else None)
-    calls = frames * sum(sampler.network_calls for sampler in samplers if sampler is not None)
+    calls = frames * world.config.network_calls(how.preset)
     line = f"up to {frames:,} frames to dream ({each}), {calls:,} frames through the networks that draw"
     return line if pace is None else f"{line}, about {duration(frames * pace)} at {1 / pace:,.1f} frames a second"

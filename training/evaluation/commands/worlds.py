@@ -11,6 +11,7 @@ import typer
 from diamond_engine import load_world
 from diamond_engine.errors import UsageError
 from diamond_engine.runtime import Runtime
+from diamond_engine.worlds import DiffusionWorld, of_diffusion
 from training.evaluation.commands.first_person import footage_fidelity
 from training.evaluation.commands.options import (
     PAPER_DENOISING_STEPS,
@@ -32,7 +33,7 @@ from training.evaluation.commands.options import (
     where,
 )
 from training.evaluation.dreams import Dreaming
-from training.evaluation.drift import Drifting, check_comparable, denoiser_calls, measure_drift, play_real
+from training.evaluation.drift import Drifting, check_comparable, measure_drift, network_calls, play_real
 from training.evaluation.fidelity.denoising_steps import compare_denoising_steps
 from training.evaluation.fidelity.episodes import draw_starts, measure_dreams, measure_judgement
 from training.evaluation.held_out import POLICY_EPSILONS, collect_held_out, usable_epsilons
@@ -99,7 +100,7 @@ def fidelity(
         "world": world.config.name,
         "weights": weights or world_name,
         "preset": preset or world.config.default_preset,
-        "denoising_steps": sampler.dynamics.num_steps_denoising,
+        "denoising_steps": sampler.steps,
         "seed": seed,
         **where(runtime),
     }
@@ -115,7 +116,7 @@ def fidelity(
         with progress(console, "dreaming", len(starts)) as show:
             dreams = measure_dreams(world, real, starts, how, show)
         judgement = None
-        if world.reward_end is not None:
+        if isinstance(world, DiffusionWorld) and world.reward_end is not None:
             with progress(console, "judging real transitions", episodes) as show:
                 judgement = measure_judgement(world.reward_end, real, world.context_length - 1, runtime, show)
     write_png(strip, strip_picture(dreams.real, dreams.dreamed))
@@ -182,11 +183,11 @@ def drift(
     (epsilon,) = usable_epsilons(player, (chosen,))
     numbers = tuple(sorted(set(denoising_steps)))
     how = Drifting(steps, numbers, dreams, real_games, epsilon, preset, seed, device, dtype)
-    calls = denoiser_calls(worlds, how)
+    calls = network_calls(worlds, how)
     console = make_console()
     with progress(console, "playing real games, steps", steps) as show:
         real = play_real(player, how, show)
-    with progress(console, "dreaming, calls of the denoiser", calls) as show:
+    with progress(console, "dreaming, calls of networks", calls) as show:
         result = measure_drift(worlds, real, how, show)
     write_png(picture, drift_picture(result))
     facts: Report = {
@@ -233,7 +234,7 @@ def denoising_steps(
 
     Example: diamond-eval denoising-steps atari/Breakout --episodes 8 --report steps.json
     """
-    world = load_world(world_name, weights=weights)
+    world = of_diffusion(load_world(world_name, weights=weights), "the number of denoising steps")
     runtime = Runtime.choose(device, dtype)
     how = Dreaming(world.config.preset(preset), seed, num_envs, device, dtype)
     epsilons = usable_epsilons(world, tuple(policy_epsilon or POLICY_EPSILONS))

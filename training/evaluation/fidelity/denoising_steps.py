@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from diamond_engine.episodes import EpisodeFolder, cut
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from training.evaluation.dreams import Dreaming, dream
 from training.evaluation.fidelity.episodes import Start
 from training.evaluation.metrics import WRONG_LEVELS, Frames, psnr, sharpness

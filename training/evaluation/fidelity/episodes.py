@@ -18,7 +18,7 @@ from diamond_engine.frames import from_numpy
 from diamond_engine.networks import RewardEndModel
 from diamond_engine.networks.reward_end import LSTMState
 from diamond_engine.runtime import Runtime
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from training.evaluation.dreams import Dreaming, dream
 from training.evaluation.metrics import Detection, Frames, psnr, wrong_pixel_ratio
 from training.runs.progress import Show

@@ -17,7 +17,7 @@ from diamond_engine.errors import DiamondError
 from diamond_engine.frames import to_numpy
 from diamond_engine.imagination import WorldModelEnv
 from diamond_engine.runtime import Runtime
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from training.evaluation.dreams import Dreaming
 from training.evaluation.fidelity.episodes import HORIZON, MEASURED_STEPS
 from training.evaluation.metrics import Frames, psnr, wrong_pixel_ratio
@@ -106,7 +106,7 @@ def contexts_at(footage: Footage, places: Sequence[Place], length: int, full_res
 
 def full_res_frames(world: World) -> int:
     """Number of full-resolution frames in a context."""
-    return 0 if world.upsampler is None else world.upsampler.cfg.inner_model.num_steps_conditioning
+    return world.config.full_res_length
 
 
 def dream_stages(
@@ -118,8 +118,8 @@ def dream_stages(
     def note(stage: str, frames: torch.Tensor) -> None:
         drawn[stage] = to_numpy(frames)
 
-    by_stage = replace(Runtime.choose(how.device, how.dtype), records=False)  # a recorded frame step reports no stages
-    env = WorldModelEnv(replace(world, reward_end=None), len(contexts), by_stage, how.preset, how.seed, on_stage=note)
+    by_stage = replace(Runtime.choose(how.device, how.dtype), records=False)  # a recorded frame tells of no stages
+    env = WorldModelEnv(world.unjudged(), len(contexts), by_stage, how.preset, how.seed, on_stage=note)
     arrays = contexts.arrays()
     arrays.pop("recorded", None)
     env.reset(options=arrays)
@@ -132,7 +132,7 @@ def measure_footage(
     world: World, footage: Footage, places: Sequence[Place], how: Dreaming, show: Show = lambda done: None
 ) -> dict[str, StageFidelity]:
     """Dreams from every place with the recorded actions and compares each stage with the recorded frames."""
-    readers = {DYNAMICS: footage.low_res, **({} if world.upsampler is None else {UPSAMPLER: footage.full_res})}
+    readers = {DYNAMICS: footage.low_res, **({UPSAMPLER: footage.full_res} if world.config.full_res_length else {})}
     kept: dict[str, dict[int, list[tuple[Frames, Frames, Frames]]]] = {
         stage: {step: [] for step in MEASURED_STEPS} for stage in readers
     }

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond_engine.episodes import Episode, EpisodeFolder, cut
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from training.data.scripted.readers import Reader
 from training.evaluation.dreams import Dreaming, dream_steps
 from training.evaluation.metrics import Frames, Share

@@ -27,7 +27,7 @@ from diamond_engine.emulator import AtariEmulator
 from diamond_engine.environment import BatchedEnv, EmulatorEnv
 from diamond_engine.frames import to_numpy
 from diamond_engine.imagination import WorldModelEnv
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from training.data.collect import TRACKER_SPREAD
 from training.data.scripted import TRACKERS, scripted_policy
 from training.evaluation.dreams import Dreaming

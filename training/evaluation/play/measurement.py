@@ -19,7 +19,7 @@ import torch
 from diamond_engine.agents import EpsilonPolicy
 from diamond_engine.errors import UsageError
 from diamond_engine.imagination import WorldModelEnv
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from training.data.collect import TRACKER_SPREAD
 from training.data.scripted import scripted_policy
 from training.data.scripted.readers import READERS
@@ -103,8 +103,8 @@ def unnoticed(what: str, total: int) -> AbstractContextManager[Show]:
 
 def why_not(world: World) -> str | None:
     """Why an Atari world cannot be played in a closed loop, if it cannot."""
-    if world.reward_end is None:
-        return "lives and rewards are not measured: the world has no reward/end model"
+    if not world.judges:
+        return "lives and rewards are not measured: the world foretells none"
     return None if world.contexts is not None else "lives and rewards are not measured: the world has no start contexts"
 
 
@@ -180,7 +180,7 @@ def _events(world: World, how: Dreaming, playing: Playing, stage: Stage) -> list
         starts = draw_event_starts(reader, kinds, real, world.context_length, playing.events, how.seed)
         with stage("dreaming into events, frames", len(starts) * HORIZON) as show:
             dreams = dream_events(world, real, starts, how, show)
-    return judge_events(reader, kinds, dreams, world.reward_end is not None)
+    return judge_events(reader, kinds, dreams, world.judges)
 
 
 def _moving_pixels(world: World, how: Dreaming, playing: Playing, stage: Stage) -> list[MovingPixels]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from diamond_engine.episodes import EpisodeFolder, cut
 from diamond_engine.errors import DiamondError
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from training.evaluation.dreams import Dreaming, dream
 from training.evaluation.fidelity.denoising_steps import moving
 from training.evaluation.fidelity.episodes import Start

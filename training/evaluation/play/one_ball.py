@@ -6,7 +6,7 @@ Shapes: B games side by side, H height, W width.
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -14,7 +14,7 @@ from diamond_engine.emulator import AtariEmulator
 from diamond_engine.environment import BatchedEnv, EmulatorEnv
 from diamond_engine.frames import to_numpy
 from diamond_engine.imagination import WorldModelEnv
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from training.data.collect import TRACKER_SPREAD
 from training.data.scripted import scripted_policy
 from training.data.scripted.readers import Position, Reader
@@ -102,7 +102,7 @@ def measure_one_ball(
 ) -> OneBall:
     """Dreams ``steps`` steps from the world's start contexts, and plays as many; ``show`` takes the frames dreamed."""
     games = min(DREAMS, how.num_envs)
-    unending = replace(world, reward_end=None)
+    unending = world.unjudged()
     dream = WorldModelEnv(unending, games, how.device, how.preset, how.seed, dtype=how.dtype, autoreset=False)
     dreamed = _watched(world, dream, reader, steps, how.seed, show)
     with closing(AtariEmulator(world.game, games, end_on_life_loss=True)) as emulator:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from training.evaluation.dreams import Dreaming
 from training.evaluation.fidelity.footage import (
     DYNAMICS,
@@ -66,7 +66,7 @@ def measure_sharpness(
     show: Show = lambda done: None,
 ) -> list[Sharpness]:
     """Dreams from every place with the recorded actions; ``show`` takes the frames dreamed so far."""
-    readers = {DYNAMICS: footage.low_res, **({} if world.upsampler is None else {UPSAMPLER: footage.full_res})}
+    readers = {DYNAMICS: footage.low_res, **({UPSAMPLER: footage.full_res} if world.config.full_res_length else {})}
     energies = np.zeros((len(readers), len(steps), 2))
     done = 0
     for first in range(0, len(places), how.num_envs):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from diamond_engine.episodes import EpisodeFolder
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from training.evaluation.dreams import Dreaming
 from training.evaluation.fidelity.denoising_steps import MARGIN, compare_denoising_steps, moving
 from training.evaluation.fidelity.episodes import Start, draw_starts

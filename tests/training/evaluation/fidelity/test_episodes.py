@@ -11,7 +11,7 @@ from diamond_engine.episodes import EpisodeFolder, read_episode
 from diamond_engine.errors import DiamondError
 from diamond_engine.frames import from_numpy
 from diamond_engine.runtime import Runtime
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from training.evaluation.dreams import Dreaming
 from training.evaluation.fidelity.episodes import (
     HORIZON,

@@ -20,7 +20,8 @@ from diamond_engine.emulator import AtariEmulator
 from diamond_engine.environment import EmulatorEnv
 from diamond_engine.episodes import EpisodeFolder, cut
 from diamond_engine.errors import UsageError
-from diamond_engine.worlds import World, write_world
+from diamond_engine.world_model import World
+from diamond_engine.worlds import write_world
 from tests.conftest import make_first_person_world
 from tests.training.evaluation.test_cli import assert_one_line_error, run
 from tests.training.first_person.recordings import write_recording

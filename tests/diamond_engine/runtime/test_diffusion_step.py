@@ -17,7 +17,7 @@ from diamond_engine import World, WorldModelEnv
 from diamond_engine.diffusion import Denoiser, sample
 from diamond_engine.diffusion.denoiser import enlarge
 from diamond_engine.networks import RewardEndModel
-from diamond_engine.runtime import FrameStep, Memory, Runtime
+from diamond_engine.runtime import DiffusionMemory, DiffusionStep, Runtime
 from tests.conftest import make_first_person_world, tiny_world
 
 CPU = torch.device("cpu")
@@ -45,7 +45,7 @@ def world(request: pytest.FixtureRequest) -> World:
     return awake(tiny_world()) if request.param == "one stage" else make_first_person_world()
 
 
-def memory_of(world: World, batch: int, dtype: torch.dtype = torch.float32) -> Memory:
+def memory_of(world: World, batch: int, dtype: torch.dtype = torch.float32) -> DiffusionMemory:
     """Dreams of noise."""
     cfg, generator = world.config, torch.Generator().manual_seed(3)
 
@@ -61,22 +61,23 @@ def memory_of(world: World, batch: int, dtype: torch.dtype = torch.float32) -> M
     if cfg.reward_end is not None:
         state = (noise(1, batch, cfg.reward_end.lstm_dim).to(dtype), noise(1, batch, cfg.reward_end.lstm_dim).to(dtype))
     rewards = torch.zeros(batch)
-    return Memory(noise(batch, length, 3, *cfg.dynamics_size), actions, full_res, state, rewards, rewards.bool())
+    frames = noise(batch, length, 3, *cfg.dynamics_size)
+    return DiffusionMemory(frames, actions, rewards, rewards.bool(), full_res, state)
 
 
-def frame_step(world: World, runtime: Runtime, generator: torch.Generator | None) -> FrameStep:
+def frame_step(world: World, runtime: Runtime, generator: torch.Generator | None) -> DiffusionStep:
     preset = world.config.preset("fast")
     dynamics, upsampler = runtime.for_frames(world.denoiser, preset.dynamics), None
     if world.upsampler is not None and preset.upsampler is not None:
         upsampler = runtime.for_frames(world.upsampler, preset.upsampler)
     reward_end = None if world.reward_end is None else runtime.for_inference(world.reward_end)
-    return FrameStep(dynamics, upsampler, reward_end, generator, lambda stage, drawn: None)
+    return DiffusionStep(dynamics, upsampler, reward_end, generator, lambda stage, drawn: None)
 
 
 class PlainDream:
     """The same as the paper's authors wrote it: new tensors every step, networks as they are, ``multinomial``."""
 
-    def __init__(self, world: World, memory: Memory) -> None:
+    def __init__(self, world: World, memory: DiffusionMemory) -> None:
         self.world, self.preset = world, world.config.preset("fast")
         self.frames, self.actions = memory.frames.clone(), memory.actions.clone()
         self.full_res = None if memory.full_res is None else memory.full_res.clone()
