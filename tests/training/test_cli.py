@@ -16,7 +16,8 @@ from diamond_engine.actions import atari_game
 from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.runtime import Runtime
 from diamond_engine.worlds import write_world
-from training.algorithm.world_model import Component, WorldModelTraining
+from training.algorithm.diamond import DiamondTraining
+from training.algorithm.world_model import Component
 from training.components.denoiser import DenoiserTrainingConfig
 from training.components.reward_end import RewardEndTrainingConfig
 from training.data.episodes import GameEpisodes
@@ -257,7 +258,7 @@ def test_init_keeps_what_a_world_tells_and_says_that_its_agent_is_dropped(
     config = replace(world.config, actor_critic=None, provenance={})
     data, init = GameEpisodes(collected, atari_game("Breakout")), load_world(first)
     with patch.object(console, "print", lines.append):
-        WorldModelTraining(config, data, session, init).train(
+        DiamondTraining(config, data, session, init).train(
             [Component("denoiser", DenoiserTrainingConfig(batch_size=1, autoregressive_steps=0), 1)]
         )
     assert any("given as --init, has an agent" in line for line in lines)
@@ -266,5 +267,5 @@ def test_init_keeps_what_a_world_tells_and_says_that_its_agent_is_dropped(
     assert found["reward_end"] == {"updates": 8}
     assert found["denoiser"]["init"] == {"world": "atari/Breakout", "licence": "MIT", "updates": 7}
     judging = RewardEndTrainingConfig(batch_size=2, transitions=3, dreamed_share=1.0)
-    WorldModelTraining(config, data, session, init).train([Component("reward_end", judging, 1)])
+    DiamondTraining(config, data, session, init).train([Component("reward_end", judging, 1)])
     assert load_world(tmp_path / "second").config.provenance["reward_end"]["init"]["updates"] == 8

@@ -18,11 +18,13 @@ from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.networks import RewardEndModel
 from diamond_engine.runtime import Runtime
 from diamond_engine.worlds import as_ddpm
-from tests.conftest import tiny_config
+from tests.conftest import tiny_config, tiny_token_world
 from training import cli
 from training.components.denoiser import DenoiserTrainer, DenoiserTrainingConfig
 from training.components.optimisation import OptimiserConfig
 from training.components.reward_end import RewardEndTrainer, RewardEndTrainingConfig
+from training.components.token_transformer import TransformerTrainer, TransformerTrainingConfig
+from training.components.tokenizer import TokenizerTrainer, TokenizerTrainingConfig
 
 RUNTIME = Runtime.choose("cpu", "float32")
 QUICK = OptimiserConfig(learning_rate=3e-3, warmup_steps=1)
@@ -78,6 +80,19 @@ def reward_end_trainer(episodes: Path) -> RewardEndTrainer:
     assert config is not None
     cfg = RewardEndTrainingConfig(batch_size=4, transitions=5, optimiser=QUICK)
     return RewardEndTrainer(RewardEndModel(config), EpisodeFolder(episodes), cfg, RUNTIME, 0, no_export)
+
+
+def tokenizer_trainer(episodes: Path) -> TokenizerTrainer:
+    """A tiny tokenizer of IRIS."""
+    tokenizer, cfg = tiny_token_world().tokenizer, TokenizerTrainingConfig(batch_size=4, optimiser=QUICK)
+    return TokenizerTrainer(tokenizer, EpisodeFolder(episodes), cfg, RUNTIME, 0, no_export)
+
+
+def transformer_trainer(episodes: Path) -> TransformerTrainer:
+    """A tiny transformer of IRIS."""
+    world, cfg = tiny_token_world(), TransformerTrainingConfig(batch_size=4, optimiser=QUICK)
+    folder = EpisodeFolder(episodes)
+    return TransformerTrainer(world.transformer, world.tokenizer, folder, cfg, RUNTIME, 0, no_export)
 
 
 TINY_SETTINGS = {

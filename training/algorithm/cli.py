@@ -14,9 +14,15 @@ from diamond_engine.command_line import refuse
 from diamond_engine.diffusion import DIFFUSIONS, EDM, SigmaDistribution
 from diamond_engine.emulator import FRAME_SIZE
 from diamond_engine.errors import UsageError
+from diamond_engine.token_worlds import IRIS, TokenWorld
+from diamond_engine.worlds import DIAMOND, KINDS
 from training.algorithm.agent import MODEL_FREE, SIZES, AgentTraining
 from training.algorithm.atari import AtariTraining, algorithm_config
+from training.algorithm.diamond import DENOISER_SIZES, REWARD_END_SIZES, DiamondTraining, world_architecture
+from training.algorithm.iris import IRIS_SIZES, IrisTraining, iris_architecture
 from training.algorithm.options import (
+    DIAMOND_OPTIONS,
+    IRIS_OPTIONS,
     MODEL_FREE_OPTIONS,
     AlgorithmPreset,
     AutoregressiveSteps,
@@ -37,6 +43,7 @@ from training.algorithm.options import (
     FirstShare,
     Horizon,
     Init,
+    IrisSize,
     Kickstart,
     LearningRate,
     MicroBatch,
@@ -48,6 +55,7 @@ from training.algorithm.options import (
     ModelFreeUpdates,
     MotionWeight,
     NoiseMean,
+    PerceptualFile,
     PriorityShare,
     RewardEndSize,
     RunOut,
@@ -58,31 +66,32 @@ from training.algorithm.options import (
     SnapshotsEvery,
     StaticData,
     Transitions,
+    WorldKind,
 )
-from training.algorithm.world_model import (
-    DENOISER_SIZES,
-    REWARD_END_SIZES,
-    Component,
-    WorldModelTraining,
-    world_architecture,
-)
+from training.algorithm.world_model import Component
 from training.components.actor_critic import ActorCriticTrainingConfig
 from training.components.denoiser import DenoiserTrainingConfig
+from training.components.perceptual import read_perceptual_loss
 from training.components.reward_end import RewardEndTrainingConfig
+from training.components.token_transformer import TransformerTrainingConfig
+from training.components.tokenizer import TokenizerTrainingConfig
 from training.data.episodes import GameEpisodes
 from training.data.segments import EVERY_STEP_ALIKE
 from training.runs.options import Device, Dtype, Game, NumEnvs, Out, Seed, TimeBudget, check_positive, open_session
+from training.runs.session import Session
 from training.runs.trained import find_world
 from training.runs.workers import Workers
 
 
 def world_model(
+    context: typer.Context,
     game: Game,
     data: EpisodesFolder,
     out: Out,
-    components: Components = "denoiser,reward-end",
+    kind: WorldKind = DIAMOND,
+    components: Components = None,
     updates: ComponentUpdates = None,
-    batch_size: BatchSize = 32,
+    batch_size: BatchSize = None,
     micro_batch: MicroBatch = None,
     learning_rate: LearningRate = 1e-4,
     autoregressive_steps: AutoregressiveSteps = 1,
@@ -101,6 +110,8 @@ def world_model(
     transitions: Transitions = RewardEndTrainingConfig.transitions,
     event_share: EventShare = 0.0,
     dreamed_share: DreamedShare = 0.0,
+    iris_size: IrisSize = "paper",
+    perceptual: PerceptualFile = None,
     init: Init = None,
     compile_networks: CompileNetworks = False,
     seed: Seed = 0,
@@ -110,14 +121,26 @@ def world_model(
 ) -> None:
     """Train the world model on episodes.
 
-    Trains the denoiser and the reward/end model at the paper's size. OUT/denoiser and OUT/reward_end hold the runs,
-    OUT/world the world so far: playable once both exist.
+    Trains the denoiser and the reward/end model at the paper's size, or, with --kind iris, the tokenizer and the
+    transformer of IRIS. A folder of OUT, named like it, holds the run of each, OUT/world the world so far: playable
+    once both exist.
 
     On several GPUs or machines: torchrun --nproc-per-node 4 -m training.cli world-model ... (--data and --out on a disk
     that all see). The batch is shared out, the result is that of one process, and any number of them continues it.
     """
     atari = atari_game(game)
     check_positive(updates=updates, batch_size=batch_size, learning_rate=learning_rate, transitions=transitions)
+    if kind not in KINDS:
+        raise UsageError(f"unknown --kind {kind!r}: use {' or '.join(KINDS)}")
+    refuse(
+        context, *((IRIS_OPTIONS, "is for --kind iris") if kind == DIAMOND else (DIAMOND_OPTIONS, "is not for iris"))
+    )
+    if kind == IRIS:
+        session = open_session(out, seed, time_budget, device, dtype)
+        training = _iris_training(atari, iris_size, perceptual, data, session, init, compile_networks)
+        training.train(_iris_components(components, updates, batch_size or 64, learning_rate, decay, perceptual))
+        return
+    batch_size = batch_size or 32
     check_positive(micro_batch=micro_batch)
     workers = Workers.of_environment(micro_batch)
     workers.parts(batch_size)
@@ -149,13 +172,50 @@ def world_model(
         "denoiser": _component("denoiser", denoiser, updates or 8000, learning_rate, decay),
         "reward-end": _component("reward_end", reward_end, updates or 2000, learning_rate, decay),
     }
-    chosen = _chosen(components, known)
+    chosen = _chosen(components or "denoiser,reward-end", known)
     _check_shares(sampler_share, first_share, priority_share, dreamed_share)
     if not 0 <= crop <= FRAME_SIZE:
         raise UsageError(f"--crop must lie from 0 to {FRAME_SIZE}, not {crop}")
     session = open_session(out, seed, time_budget, device, dtype, workers)
     start = None if init is None else find_world(init, atari)
-    WorldModelTraining(architecture, GameEpisodes(data, atari), session, start, compile_networks).train(chosen)
+    DiamondTraining(architecture, GameEpisodes(data, atari), session, start, compile_networks).train(chosen)
+
+
+def _iris_training(
+    game: AtariGame,
+    size: str,
+    perceptual: Path | None,
+    data: Path,
+    session: Session,
+    init: str | None,
+    compile_networks: bool,
+) -> IrisTraining:
+    if size not in IRIS_SIZES:
+        raise UsageError(f"unknown --iris-size {size!r}: use {', '.join(IRIS_SIZES)}")
+    start = None if init is None else find_world(init, game)
+    if start is not None and not isinstance(start, TokenWorld):
+        raise UsageError(f"{init}, given as --init, is no world of IRIS")
+    looks = None if perceptual is None else read_perceptual_loss(perceptual, session.runtime)
+    episodes = GameEpisodes(data, game)
+    return IrisTraining(iris_architecture(game, size), episodes, session, start, compile_networks, looks)
+
+
+def _iris_components(
+    components: str | None,
+    updates: int | None,
+    batch_size: int,
+    learning_rate: float,
+    decay: bool,
+    perceptual: Path | None,
+) -> list[Component]:
+    """The tokenizer of IRIS sees as many frames an update as 4 to a segment of the transformer."""
+    tokenizer = TokenizerTrainingConfig(4 * batch_size, perceptual_weight=0.0 if perceptual is None else 1.0)
+    transformer = TransformerTrainingConfig(batch_size)
+    known = {
+        "tokenizer": _component("tokenizer", tokenizer, updates or 8000, learning_rate, decay),
+        "transformer": _component("transformer", transformer, updates or 8000, learning_rate, decay),
+    }
+    return _chosen(components or "tokenizer,transformer", known)
 
 
 def agent(
@@ -273,7 +333,7 @@ def _chosen(names: str, known: Mapping[str, Component]) -> list[Component]:
 
 def _component(
     name: str,
-    config: DenoiserTrainingConfig | RewardEndTrainingConfig,
+    config: DenoiserTrainingConfig | RewardEndTrainingConfig | TokenizerTrainingConfig | TransformerTrainingConfig,
     updates: int,
     learning_rate: float,
     decay: bool,

@@ -56,11 +56,36 @@ SnapshotsEvery = Annotated[
     ),
 ]
 EpisodesFolder = Annotated[Path, typer.Option(help="Folder of episodes; new ones are noticed while training runs.")]
-Components = Annotated[str, typer.Option(help="What to train, in order: denoiser, reward-end.")]
+WorldKind = Annotated[
+    str, typer.Option(help="diamond, or iris: discrete tokens, which the paper compares diffusion with.")
+]
+Components = Annotated[
+    str | None,
+    typer.Option(
+        help="What to train, in order [default: denoiser,reward-end; iris: tokenizer,transformer].", show_default=False
+    ),
+]
 ComponentUpdates = Annotated[
     int | None, typer.Option(help="Updates of each component in all [default: 8000, reward-end 2000].")
 ]
-BatchSize = Annotated[int, typer.Option(help="Segments an update, of all processes together.")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        help="Segments an update, of all processes together [default: 32; iris: 64, and 4 times as many frames for "
+        "the tokenizer].",
+        show_default=False,
+    ),
+]
+IrisSize = Annotated[str, typer.Option(help="Iris: size of its networks: paper, or small, for CPUs.")]
+PerceptualFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        dir_okay=False,
+        help="Iris: weights of VGG16, which you bring, for the perceptual part of the tokenizer's loss.",
+        show_default=False,
+    ),
+]
 MicroBatch = Annotated[
     int | None,
     typer.Option(
@@ -153,6 +178,27 @@ CompileNetworks = Annotated[
         "--compile/--no-compile", help="torch.compile: a minute or two at first, then up to 1.6 times as fast."
     ),
 ]
+DIAMOND_OPTIONS = (
+    "micro_batch",
+    "autoregressive_steps",
+    "diffusion",
+    "noise_mean",
+    "ema",
+    "motion_weight",
+    "denoiser_size",
+    "sampler_share",
+    "first_share",
+    "balance",
+    "priority_share",
+    "crop",
+    "reward_end_size",
+    "transitions",
+    "event_share",
+    "dreamed_share",
+)
+"""Of ``diamond-train world-model``, by their parameters' names: those that go with ``--kind diamond``."""
+IRIS_OPTIONS = ("iris_size", "perceptual")
+"""Likewise with ``--kind iris``."""
 MODEL_FREE_OPTIONS = (
     "updates",
     "num_envs",

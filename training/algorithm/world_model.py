@@ -1,81 +1,46 @@
-"""Trains the world model on episodes and keeps a world folder up to date (``diamond-train world-model``)."""
+"""Trains a world model on episodes and keeps a world folder up to date (``diamond-train world-model``)."""
 
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import nn
 
-from diamond_engine.actions import AtariGame
 from diamond_engine.checkpoints import load_strictly, write_component
 from diamond_engine.configs import defaults, plain, to_yaml
 from diamond_engine.contexts import write_contexts
-from diamond_engine.diffusion import DDPM, EDM, Denoiser, SamplerConfig
-from diamond_engine.errors import DiamondError, UsageError
+from diamond_engine.errors import DiamondError
 from diamond_engine.files import write_text
-from diamond_engine.networks import RewardEndModel
-from diamond_engine.worlds import Preset, World, WorldConfig, as_ddpm, atari_world_config
-from training.components.denoiser import DenoiserTrainer, DenoiserTrainingConfig
-from training.components.reward_end import RewardEndTrainer, RewardEndTrainingConfig
-from training.data.dreamed_segments import DreamedSegments
+from diamond_engine.world_model import World, WorldConfig
+from training.components.denoiser import DenoiserTrainingConfig
+from training.components.optimisation import Optimiser
+from training.components.reward_end import RewardEndTrainingConfig
+from training.components.token_transformer import TransformerTrainingConfig
+from training.components.tokenizer import TokenizerTrainingConfig
 from training.data.episodes import GameEpisodes
 from training.data.segments import EpisodeContexts
 from training.runs.facts import read_provenance
+from training.runs.procedure import Trainer
 from training.runs.run import Run
-from training.runs.seeds import derived_seed
 from training.runs.session import Session
 from training.runs.trained import origin_of
 
-REWARD_END_SIZES: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "small": {"lstm_dim": 256, "cond_channels": 16, "channels": (8, 16, 32, 64), "pooled": True},
-}
-"""Sizes of the reward/end model, as differences from the paper's. ``small`` is 8 times as fast on a CPU."""
-DENOISER_SIZES: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "small": {
-        "patch_size": 2,
-        "depths": (2, 2, 2),
-        "channels": (64, 64, 96),
-        "attn_depths": (False, False, False),
-    },
-}
-"""Sizes of the denoiser, as differences from the paper's. ``small`` is for CPUs."""
-SIGMA_CHANGE = 0.1
-"""σ_data of the change between two frames: most pixels do not change."""
-SMALL_SAMPLER = SamplerConfig(sigma_min=0.2)
-"""Noise levels of the small denoiser: at these it must decide where a ball of a few pixels is."""
 CONTEXTS = 64
 STEPS_LEFT = 16
 
-
-def world_architecture(
-    game: AtariGame, reward_end_size: str, diffusion: str = EDM, denoiser_size: str = "paper"
-) -> WorldConfig:
-    """The paper's networks for a game, at sizes of ``REWARD_END_SIZES`` and ``DENOISER_SIZES``."""
-    paper = atari_world_config(game)
-    config = as_ddpm(paper) if diffusion == DDPM else paper
-    assert config.reward_end is not None
-    inner = replace(config.denoiser.inner_model, **DENOISER_SIZES[denoiser_size])
-    denoiser, presets = replace(config.denoiser, inner_model=inner), config.presets
-    if denoiser_size != "paper" and diffusion == EDM:
-        denoiser = replace(denoiser, about_newest=True, sigma_data=SIGMA_CHANGE, sigma_offset_noise=0.0)
-        quality = Preset(dynamics=SMALL_SAMPLER)
-        presets = {"quality": quality, "fast": quality.with_steps(1)}
-    return replace(
-        config,
-        denoiser=denoiser,
-        presets=presets,
-        reward_end=replace(config.reward_end, **REWARD_END_SIZES[reward_end_size]),
-    )
-
-
 Export = Callable[[Path, nn.Module, dict[str, Any]], None]
+
+
+class ComponentTrainer(Trainer, Protocol):
+    """A trainer of one network."""
+
+    optimiser: Optimiser
 
 
 @dataclass(frozen=True)
@@ -84,19 +49,23 @@ class Component:
 
     name: str
     """``denoiser`` or ``reward_end``: its run folder and its file in the world."""
-    config: DenoiserTrainingConfig | RewardEndTrainingConfig
+    config: DenoiserTrainingConfig | RewardEndTrainingConfig | TokenizerTrainingConfig | TransformerTrainingConfig
     """Settings of its training."""
     updates: int
     """Total number of updates."""
 
 
-COMPONENTS = ("denoiser", "reward_end")
-"""The components of a world model, named as a world's files and attributes."""
-
-
 @dataclass(frozen=True)
-class WorldModelTraining:
-    """Trains components one after the other, each in its own run folder, and exports them to ``out/world``."""
+class WorldModelTraining(ABC):
+    """Trains components one after the other, each in a run folder of its own, and exports them to ``out/world``.
+
+    Each kind of world says which these are.
+    """
+
+    names: ClassVar[tuple[str, ...]]
+    """What a world model consists of, as files and attributes of a world name it."""
+    needed: ClassVar[tuple[str, ...]]
+    """What a world cannot be without."""
 
     architecture: WorldConfig
     """Sizes of the networks, and the game."""
@@ -108,6 +77,22 @@ class WorldModelTraining:
     are part of the exported world until they are trained here."""
     compiled: bool = False
     """Whether to run the networks through ``torch.compile``."""
+
+    @abstractmethod
+    def trainer(self, component: Component) -> ComponentTrainer:
+        """What trains a component, from ``init`` where there is one."""
+
+    @abstractmethod
+    def described(self, folder: Path, provenance: dict[str, Any]) -> WorldConfig:
+        """``world.yaml`` for the components that a folder has so far."""
+
+    def facts_of(self, component: Component) -> dict[str, Any]:
+        """What shapes a component besides the configuration of its training."""
+        return {}
+
+    def wrong_start(self, world: World, network: nn.Module) -> str | None:
+        """Why a network cannot start from that of ``init``, though it may have the same sizes; None where it can."""
+        return None
 
     def train(self, components: Sequence[Component]) -> None:
         """Trains all components. Each gets an equal share of the remaining time budget.
@@ -133,14 +118,12 @@ class WorldModelTraining:
             self._train(component, budget)
 
     def _train(self, component: Component, budget: float | None) -> None:
-        training = {"seed": self.session.seed, **plain(component.config)}
-        if component.name == "denoiser" and self.architecture.denoiser.diffusion != EDM:
-            training["diffusion"] = self.architecture.denoiser.diffusion
+        training = {"seed": self.session.seed, **plain(component.config), **self.facts_of(component)}
         settings = {"game": self.architecture.game, **training}
         if self.init is not None:
             settings["init"] = self.init.config.name
         torch.manual_seed(self.session.seed)
-        trainer = self._trainer(component)
+        trainer = self.trainer(component)
         run = Run(
             self.session.out / component.name,
             settings,
@@ -152,58 +135,35 @@ class WorldModelTraining:
         self._say_cost(component, trainer)
         run.train(trainer, component.updates, budget, self.session.out / "world")
 
-    def _trainer(self, component: Component) -> DenoiserTrainer | RewardEndTrainer:
-        folder, runtime, seed = self.data.episodes, self.session.runtime, self.session.seed
-        export, workers = self._exporter(component.name), self.session.workers
-        on_growth = self.session.console.print if workers.count == 1 else None  # they may notice it at different times
-        if isinstance(component.config, DenoiserTrainingConfig):
-            denoiser = Denoiser(self.architecture.denoiser)
-            self._prepare(denoiser, "denoiser", denoiser.inner_model)
-            return DenoiserTrainer(denoiser, folder, component.config, runtime, seed, export, on_growth, workers)
-        assert self.architecture.reward_end is not None
-        model = RewardEndModel(self.architecture.reward_end)
-        self._prepare(model, "reward_end", model.encoder)
-        dreamed = self._dreamed(component.config)
-        return RewardEndTrainer(model, folder, component.config, runtime, seed, export, on_growth, workers, dreamed)
+    @property
+    def on_growth(self) -> Callable[[str], None] | None:
+        """Is told of new episodes; several processes need not find them at the same time, and look for none."""
+        return self.session.console.print if self.session.workers.count == 1 else None
 
-    def _dreamed(self, config: RewardEndTrainingConfig) -> DreamedSegments | None:
-        """Dreams of ``init`` with its default preset. Raises ``UsageError`` if it is not given."""
-        if config.dreamed_share == 0:
-            return None
-        workers = self.session.workers
-        if self.init is None or len(workers.parts(config.batch_size)) * workers.count > 1:
-            raise UsageError("--dreamed-share needs a world to dream in (--init), one process and whole batches")
-        seed = derived_seed(self.session.seed, "dreamed segments")
-        sampler = self.init.config.preset(None).dynamics
-        return DreamedSegments(self.init.denoiser, sampler, config.dreamed_share, self.session.runtime, seed)
-
-    def _prepare(self, network: nn.Module, name: str, compilable: nn.Module) -> None:
+    def prepare(self, network: nn.Module, name: str, compilable: nn.Module) -> None:
+        """Gives a network the weights it starts from."""
         if self.init is not None:
             self._start_from(self.init, network, name)
         if self.compiled:
             compilable.compile()
 
     def _start_from(self, world: World, network: nn.Module, name: str) -> None:
-        trained = getattr(world, name)
+        trained = world.networks.get(name)
         if trained is None:
             self.session.console.print(f"{world.config.name}, given as --init, has no {name}: it starts from nothing")
             return
-        if isinstance(network, Denoiser) and trained.cfg.diffusion != network.cfg.diffusion:
-            kind = trained.cfg.diffusion
-            raise DiamondError(f"{world.config.name}, given as --init, was trained with --diffusion {kind}")
-        if isinstance(network, Denoiser):
-            before, now = (replace(cfg, inner_model=network.cfg.inner_model) for cfg in (trained.cfg, network.cfg))
-            if before != now:
-                raise DiamondError(f"{world.config.name}, given as --init, is of another --denoiser-size")
+        problem = self.wrong_start(world, network)
+        if problem is not None:
+            raise DiamondError(f"{world.config.name}, given as --init, {problem}")
         load_strictly(network, trained.state_dict(), f"{name} of {world.config.name}")
 
-    def _say_cost(self, component: Component, trainer: DenoiserTrainer | RewardEndTrainer) -> None:
-        network = trainer.denoiser if isinstance(trainer, DenoiserTrainer) else trainer.network
-        parameters = sum(p.numel() for p in network.parameters())
+    def _say_cost(self, component: Component, trainer: ComponentTrainer) -> None:
+        parameters = sum(p.numel() for p in trainer.optimiser.network.parameters())
         episodes = self.data.episodes
+        pieces = "frames" if isinstance(component.config, TokenizerTrainingConfig) else "segments"
         self.session.console.print(
             f"{component.name}: {parameters / 1e6:.2f}M parameters, {component.updates} updates of "
-            f"{component.config.batch_size} segments from {len(episodes)} episodes ({episodes.num_steps} steps, up to "
+            f"{component.config.batch_size} {pieces} from {len(episodes)} episodes ({episodes.num_steps} steps, up to "
             f"{self.data.memory / 2**30:.2f} GiB of memory) on {self.session.runtime.describe()}"
             + (f" and {self.session.workers.count - 1} more processes" if self.session.workers.count > 1 else "")
             + ("; compiling takes a minute or two" if self.compiled else "")
@@ -216,13 +176,16 @@ class WorldModelTraining:
         return facts
 
     def _write_contexts(self) -> None:
-        length = self._origin("denoiser").denoiser.inner_model.num_steps_conditioning
+        carried = self.init is not None and self.is_carried(self.needed[0])
+        length = (self.init.config if carried and self.init is not None else self.architecture).context_length
         contexts = EpisodeContexts(self.data.episodes, length, self.session.seed, STEPS_LEFT)
         write_contexts(self.session.out / "world" / "contexts.npz", contexts.draw(CONTEXTS))
 
     def _carry_over(self) -> None:
-        for name in filter(self._is_carried, COMPONENTS):
-            write_component(self.session.out / "world" / f"{name}.safetensors", getattr(self.init, name), torch.float32)
+        if self.init is None:
+            return
+        for name in filter(self.is_carried, self.names):
+            write_component(self.session.out / "world" / f"{name}.safetensors", self.init.networks[name], torch.float32)
 
     def _say_dropped(self) -> None:
         if self.init is not None and self.init.actor_critic is not None:
@@ -231,11 +194,12 @@ class WorldModelTraining:
                 "learned in other dreams (put it in with 'diamond-train assemble --agent', or train one)"
             )
 
-    def _is_carried(self, component: str) -> bool:
+    def is_carried(self, component: str) -> bool:
         """Whether the exported world has this component from ``init``."""
-        return getattr(self.init, component, None) is not None and not (self.session.out / component).exists()
+        had = {} if self.init is None else self.init.networks
+        return component in had and not (self.session.out / component).exists()
 
-    def _exporter(self, component: str) -> Export:
+    def exporter(self, component: str) -> Export:
         def export(folder: Path, network: nn.Module, provenance: dict[str, Any]) -> None:
             write_component(folder / f"{component}.safetensors", network, torch.float32)
             self._describe(folder, {component: provenance})
@@ -244,29 +208,15 @@ class WorldModelTraining:
 
     def _describe(self, folder: Path, newest: dict[str, Any]) -> None:
         """Writes ``world.yaml`` for the components trained so far; the denoiser comes first."""
-        if not (folder / "denoiser.safetensors").exists():
+        if not all((folder / f"{name}.safetensors").exists() for name in self.needed):
             return
-        provenance = {**{name: self._known_provenance(name) for name in COMPONENTS}, **newest}
+        provenance = {**{name: self._known_provenance(name) for name in self.names}, **newest}
         if self.init is not None:
             provenance["init"] = origin_of(self.init)
-        has_judge = (folder / "reward_end.safetensors").exists()
-        drawing = self._origin("denoiser")
-        config = replace(
-            self.architecture,
-            denoiser=drawing.denoiser,
-            presets=drawing.presets,
-            default_preset=drawing.default_preset,
-            reward_end=self._origin("reward_end").reward_end if has_judge else None,
-            actor_critic=None,
-            provenance={name: value for name, value in provenance.items() if value},
-        )
+        config = self.described(folder, {name: value for name, value in provenance.items() if value})
         write_text(folder / "world.yaml", to_yaml(config))
 
-    def _origin(self, component: str) -> WorldConfig:
-        """The configuration of the component's architecture."""
-        return self.init.config if self.init is not None and self._is_carried(component) else self.architecture
-
     def _known_provenance(self, component: str) -> dict[str, Any]:
-        if self.init is not None and self._is_carried(component):
+        if self.init is not None and self.is_carried(component):
             return self.init.config.provenance.get(component, {})
         return read_provenance(self.session.out / component)

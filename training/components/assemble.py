@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date
 
 from diamond_engine.errors import UsageError
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from training.runs.trained import TrainedAgent
 
 

@@ -9,7 +9,7 @@ import typer
 
 from diamond_engine.errors import UsageError
 from diamond_engine.runtime import DTYPES
-from diamond_engine.worlds import COMPONENTS, write_world
+from diamond_engine.worlds import write_world
 from training.components.assemble import assembled, with_default_preset, with_reward_end
 from training.runs.progress import make_console
 from training.runs.trained import find_agent, find_world
@@ -55,5 +55,5 @@ def assemble(
         base = with_default_preset(base, preset)
     whole = assembled(base, None if agent is None else find_agent(agent, base.game), notes)
     write_world(out, whole, DTYPES[dtype])
-    parts = [name for name in (*COMPONENTS, "contexts") if getattr(whole, name) is not None]
+    parts = [*whole.networks, *([] if whole.contexts is None else ["contexts"])]
     make_console().print(f"{out} holds {whole.config.name} ({', '.join(parts)}) in {dtype}")

@@ -12,7 +12,15 @@ import torch
 from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.errors import UsageError
 from tests.conftest import tiny_config
-from tests.training.trainers import MakeTrainer, ddpm_trainer, denoiser_trainer, focused_trainer, reward_end_trainer
+from tests.training.trainers import (
+    MakeTrainer,
+    ddpm_trainer,
+    denoiser_trainer,
+    focused_trainer,
+    reward_end_trainer,
+    tokenizer_trainer,
+    transformer_trainer,
+)
 from training.components.denoiser import DenoiserTrainingConfig, check_fits
 from training.components.reward_end import transitions
 from training.data.segments import SegmentStream
@@ -44,6 +52,18 @@ def test_focused_training_continues_exactly(episode_folder: Path) -> None:
     one, other = straight.state_dict(), resumed.state_dict()
     assert torch.equal(one["priorities"]["errors"].nan_to_num(-1), other["priorities"]["errors"].nan_to_num(-1))
     assert not one["priorities"]["errors"].isnan().all()
+
+
+@pytest.mark.parametrize("make", [tokenizer_trainer, transformer_trainer])
+def test_iris_learns_and_continues_exactly(make: MakeTrainer, episode_folder: Path) -> None:
+    straight, halted, resumed = make(episode_folder), make(episode_folder), make(episode_folder)
+    losses = [float(straight.update()["loss"]) for _ in range(12)]
+    for _ in range(6):
+        halted.update()
+    resumed.load_state_dict(deepcopy(halted.state_dict()))
+    torch.rand(3)  # what else draws meanwhile does not count
+    assert losses[6:] == [float(resumed.update()["loss"]) for _ in range(6)]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
 
 
 @pytest.mark.parametrize(

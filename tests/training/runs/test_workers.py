@@ -17,7 +17,8 @@ from diamond_engine.actions import atari_game
 from diamond_engine.errors import UsageError
 from tests.conftest import tiny_config
 from tests.training.trainers import RUNTIME, metrics_of
-from training.algorithm.world_model import Component, WorldModelTraining
+from training.algorithm.diamond import DiamondTraining
+from training.algorithm.world_model import Component
 from training.components.denoiser import DenoiserTrainingConfig
 from training.components.optimisation import OptimiserConfig
 from training.components.reward_end import RewardEndTrainingConfig
@@ -47,7 +48,7 @@ def train(data: Path, out: Path, updates: int, workers: Workers) -> None:
     """Trains both components of a tiny world."""
     architecture = replace(tiny_config("Breakout"), actor_critic=None)
     session = Session(out, 0, RUNTIME, console=make_console(quiet=not workers.leads), workers=workers)
-    training = WorldModelTraining(architecture, GameEpisodes(data, atari_game("Breakout")), session)
+    training = DiamondTraining(architecture, GameEpisodes(data, atari_game("Breakout")), session)
     denoiser = DenoiserTrainingConfig(batch_size=4, ema_decay=0.9, optimiser=GENTLE)
     reward_end = RewardEndTrainingConfig(batch_size=4, transitions=5, event_share=0.5, optimiser=GENTLE)
     training.train([Component("denoiser", denoiser, updates), Component("reward_end", reward_end, updates)])
