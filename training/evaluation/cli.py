@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from diamond_engine.command_line import add_version
+from training.evaluation.commands.compare import compare
 from training.evaluation.commands.first_person import response
 from training.evaluation.commands.play import play
 from training.evaluation.commands.scores import agent, inspect, suite
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 add_version(app, PROGRAM)
-for function in (fidelity, play, response, drift, denoising_steps, agent, suite, inspect):
+for function in (fidelity, play, response, drift, denoising_steps, compare, agent, suite, inspect):
     app.command()(function)
 
 
