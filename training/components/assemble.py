@@ -8,6 +8,7 @@ from datetime import date
 
 from diamond_engine.errors import UsageError
 from diamond_engine.world_model import World
+from diamond_engine.worlds import of_diffusion
 from training.runs.trained import TrainedAgent
 
 
@@ -22,6 +23,7 @@ def assembled(world: World, agent: TrainedAgent | None, notes: Mapping[str, str]
 
 def with_reward_end(world: World, other: World) -> World:
     """The world with the reward/end model of another and its provenance. Raises ``UsageError`` if that has none."""
+    world, other = of_diffusion(world, "--reward-end"), of_diffusion(other, "--reward-end")
     if other.reward_end is None:
         raise UsageError(f"{other.config.name}, given as --reward-end, has no reward/end model")
     provenance = {**world.config.provenance, "reward_end": other.config.provenance.get("reward_end", {})}

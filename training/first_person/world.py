@@ -121,7 +121,7 @@ class FirstPersonTraining:
         torch.manual_seed(self.session.seed)
         denoiser = Denoiser(getattr(self.config.networks, stage))
         if self.init is not None:
-            trained = getattr(self.init, FILES[stage])
+            trained = self.init.networks.get(FILES[stage])
             if trained is None:
                 raise DiamondError(f"{self.init.config.name}, given as --init, has no {FILES[stage]}")
             load_strictly(denoiser, trained.state_dict(), f"{FILES[stage]} of {self.init.config.name}")

@@ -53,7 +53,7 @@ def test_drift_shows_edm_and_ddpm_side_by_side(world_folder: Path, tmp_path: Pat
     options = ["--steps", 12, "-n", 2, "-n", 1, "--dreams", 2, "--real-games", 2, "--policy-epsilon", 1]
     result = run("drift", world_folder, "other", *options, "--report", "d.json", "--picture", "d.png", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "dreaming, calls of the denoiser 72/72" in result.stderr
+    assert "dreaming, calls of networks 72/72" in result.stderr
     report = json.loads((tmp_path / "d.json").read_text())
     assert {"steps": 12, "dreams": 2, "policy_epsilon": 1, "world_2": "other"}.items() <= report.items()
     assert report["world_1_1_step_distance_10"] > report["real_distance_10"]

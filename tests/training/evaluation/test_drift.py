@@ -8,7 +8,7 @@ import pytest
 from diamond_engine.errors import UsageError
 from diamond_engine.world_model import World
 from tests.conftest import tiny_world
-from training.evaluation.drift import Drifting, check_comparable, denoiser_calls, measure_drift, play_real
+from training.evaluation.drift import Drifting, check_comparable, measure_drift, network_calls, play_real
 from training.evaluation.reports.drift import drift_picture
 
 HOW = Drifting(steps=25, denoising_steps=(1, 2), dreams=2, real_games=4, epsilon=1.0, device="cpu", dtype="float32")
@@ -40,7 +40,7 @@ def test_dreams_of_an_untrained_world_drift_further_than_chance(world: World) ->
     worlds = {"a": world, "b": tiny_world()}
     real = play_real(world, HOW)
     drift = measure_drift(worlds, real, HOW, done.append)
-    assert done[-1] == denoiser_calls(worlds, HOW) == 2 * 25 * (1 + 2)
+    assert done[-1] == network_calls(worlds, HOW) == 2 * 25 * (1 + 2)
     assert done == sorted(done)
     assert [course.label for course in drift.dreams["a"]] == ["1 step", "2 steps"]
     for courses in drift.dreams.values():
