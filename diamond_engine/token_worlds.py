@@ -82,6 +82,8 @@ class TokenWorldConfig(WorldConfig):
                 return f"{part.num_actions} actions, {game.name} has {len(game.actions)}"
         if (tokenizer.tokens, tokenizer.vocabulary) != (transformer.tokens, transformer.vocabulary):
             return "the tokenizer and the transformer are for other tokens"
+        if transformer.width % transformer.heads:
+            return f"a width of {transformer.width} for {transformer.heads} heads"
         if self.context_frames > transformer.max_blocks:
             return f"contexts of {self.context_frames} frames, the transformer sees {transformer.max_blocks}"
         if any(preset.temperature == 0 for preset in self.presets.values()):
