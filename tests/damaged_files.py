@@ -40,12 +40,14 @@ from diamond_engine.contexts import read_spawn_folders
 from diamond_engine.diffusion import Denoiser
 from diamond_engine.episodes import Episode, SegmentSampler, read_episode, write_episode
 from diamond_engine.errors import DiamondError
+from diamond_engine.networks import TokenTransformer
+from diamond_engine.token_worlds import TokenWorldConfig
 from diamond_engine.world_model import WorldConfig
 from diamond_engine.worlds import DiffusionWorldConfig, read_fitting_contexts, write_world
 from play.recording import EpisodeLog, Header, Recording, read_recording, write_recording
 from play.sources import Start
 from play.view import Origin
-from tests.conftest import collect_random, make_first_person_world, tiny_world
+from tests.conftest import collect_random, make_first_person_world, tiny_token_world, tiny_world
 from tests.diamond_engine.published import write_published_csgo
 from tests.training.first_person.recordings import write_recording as write_csgo_recording
 from tests.training.first_person.recordings import write_video
@@ -121,6 +123,10 @@ def _worlds(folder: Path) -> Iterator[Kind]:
         yield Kind(f"{name} world.yaml", at, "world.yaml", _dream)
         yield Kind(f"{name} weights", at, "denoiser.safetensors", partial(_read_weights, config))
         yield Kind(f"{name} start contexts", at, "contexts.npz", partial(_read_contexts, config))
+    tokens = folder / "iris"
+    write_world(tokens, tiny_token_world())
+    yield Kind("world.yaml of IRIS", tokens, "world.yaml", _dream)
+    yield Kind("weights of IRIS", tokens, "transformer.safetensors", partial(_read_tokens, load_world(tokens).config))
     yield Kind("checksums", atari, "SHA256SUMS", check_checksums)
     assert world.actor_critic is not None
     write_agent(folder / "agent", "Breakout", world.actor_critic, {"updates": 3})
@@ -135,6 +141,11 @@ def _worlds(folder: Path) -> Iterator[Kind]:
 def _read_weights(config: DiffusionWorldConfig, folder: Path) -> None:
     states = {"denoiser": read_component(folder / "denoiser.safetensors")}
     built(Denoiser, config.denoiser, "denoiser", states, "the folder")
+
+
+def _read_tokens(config: TokenWorldConfig, folder: Path) -> None:
+    states = {"transformer": read_component(folder / "transformer.safetensors")}
+    built(TokenTransformer, config.transformer, "transformer", states, "the folder")
 
 
 def _read_contexts(config: WorldConfig, folder: Path) -> None:
