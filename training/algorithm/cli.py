@@ -132,9 +132,7 @@ def world_model(
     check_positive(updates=updates, batch_size=batch_size, learning_rate=learning_rate, transitions=transitions)
     if kind not in KINDS:
         raise UsageError(f"unknown --kind {kind!r}: use {' or '.join(KINDS)}")
-    refuse(
-        context, *((IRIS_OPTIONS, "is for --kind iris") if kind == DIAMOND else (DIAMOND_OPTIONS, "is not for iris"))
-    )
+    refuse(context, IRIS_OPTIONS if kind == DIAMOND else DIAMOND_OPTIONS, f"is not for --kind {kind}")
     if kind == IRIS:
         session = open_session(out, seed, time_budget, device, dtype)
         training = _iris_training(atari, iris_size, perceptual, data, session, init, compile_networks)
