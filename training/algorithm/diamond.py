@@ -31,7 +31,7 @@ REWARD_END_SIZES: dict[str, dict[str, Any]] = {
     "paper": {},
     "small": {"lstm_dim": 256, "cond_channels": 16, "channels": (8, 16, 32, 64), "pooled": True},
 }
-"""Sizes of the reward/end model by name: what differs from the paper's. ``small`` is 8 times as fast on a CPU."""
+"""Sizes of the reward/end model, as differences from the paper's. ``small`` is 8 times as fast on a CPU."""
 DENOISER_SIZES: dict[str, dict[str, Any]] = {
     "paper": {},
     "small": {
@@ -41,11 +41,11 @@ DENOISER_SIZES: dict[str, dict[str, Any]] = {
         "attn_depths": (False, False, False),
     },
 }
-"""Sizes of the denoiser by name: what differs from the paper's. ``small`` is for CPUs."""
+"""Sizes of the denoiser, as differences from the paper's. ``small`` is for CPUs."""
 SIGMA_CHANGE = 0.1
-"""σ_data of what changes between two frames: most pixels do not."""
+"""σ_data of the change between two frames: most pixels do not change."""
 SMALL_SAMPLER = SamplerConfig(sigma_min=0.2)
-"""Of the small denoiser: levels at which a ball of a few pixels is told from the places where it might be."""
+"""Noise levels of the small denoiser: at these it must decide where a ball of a few pixels is."""
 
 
 def world_architecture(
@@ -99,7 +99,7 @@ class DiamondTraining(WorldModelTraining):
         return RewardEndTrainer(model, folder, component.config, runtime, seed, export, on_growth, workers, dreamed)
 
     def _dreamed(self, config: RewardEndTrainingConfig) -> DreamedSegments | None:
-        """Dreams of ``init``, by its default preset. Raises ``UsageError`` where it is not given."""
+        """Dreams of ``init`` with its default preset. Raises ``UsageError`` if it is not given."""
         if config.dreamed_share == 0:
             return None
         workers = self.session.workers
@@ -135,6 +135,6 @@ class DiamondTraining(WorldModelTraining):
         )
 
     def origin(self, component: str) -> DiffusionWorldConfig:
-        """What says the component's architecture."""
+        """The configuration of the component's architecture."""
         carried = self.init is not None and self.is_carried(component)
         return self.init.config if carried and isinstance(self.init, DiffusionWorld) else self.architecture

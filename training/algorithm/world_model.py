@@ -63,7 +63,7 @@ class WorldModelTraining(ABC):
     """
 
     names: ClassVar[tuple[str, ...]]
-    """What a world model consists of, as files and attributes of a world name it."""
+    """The components of a world model, named as a world's files and attributes."""
     needed: ClassVar[tuple[str, ...]]
     """What a world cannot be without."""
 
