@@ -48,7 +48,7 @@ class Component:
     """One component to train, with its settings."""
 
     name: str
-    """``denoiser`` or ``reward_end``: its run folder and its file in the world."""
+    """Name of its run folder and of its file in the world, such as ``denoiser``."""
     config: DenoiserTrainingConfig | RewardEndTrainingConfig | TokenizerTrainingConfig | TransformerTrainingConfig
     """Settings of its training."""
     updates: int
@@ -57,7 +57,7 @@ class Component:
 
 @dataclass(frozen=True)
 class WorldModelTraining(ABC):
-    """Trains components one after the other, each in a run folder of its own, and exports them to ``out/world``.
+    """Trains components one after the other, each in its own run folder, and exports them to ``out/world``.
 
     Each kind of world says which these are.
     """
