@@ -7,7 +7,7 @@ import pytest
 
 from diamond_engine.errors import UsageError
 from diamond_engine.world_model import World
-from tests.conftest import tiny_world
+from tests.conftest import tiny_token_world, tiny_world
 from training.evaluation.drift import Drifting, check_comparable, measure_drift, network_calls, play_real
 from training.evaluation.reports.drift import drift_picture
 
@@ -51,6 +51,14 @@ def test_dreams_of_an_untrained_world_drift_further_than_chance(world: World) ->
     alone = drift_picture(replace(drift, dreams={"a": drift.dreams["a"]}))
     assert picture.shape[1] == 2 * alone.shape[1]
     assert np.array_equal(picture[:, : alone.shape[1]], alone)
+
+
+def test_tokens_are_dreamed_one_way_beside_denoising_steps(world: World) -> None:
+    how, worlds = replace(HOW, steps=3), {"diamond": world, "iris": tiny_token_world()}
+    drift = measure_drift(worlds, play_real(world, how), how)
+    assert network_calls(worlds, how) == 3 * (1 + 2 + 17)
+    assert [course.label for course in drift.dreams["iris"]] == ["tokens"]
+    assert drift_picture(drift).ndim == 3
 
 
 def test_worlds_side_by_side_must_be_of_one_game() -> None:
