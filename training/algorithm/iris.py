@@ -54,13 +54,13 @@ class IrisTraining(WorldModelTraining):
         export, workers, on_growth = self.exporter(component.name), self.session.workers, self.on_growth
         if isinstance(component.config, TokenizerTrainingConfig):
             tokenizer = Tokenizer(self.architecture.tokenizer)
-            self.prepare(tokenizer, "tokenizer", tokenizer)
+            self.prepare(tokenizer, "tokenizer", tokenizer.decoder)
             return TokenizerTrainer(
                 tokenizer, folder, component.config, runtime, seed, export, on_growth, workers, self.perceptual
             )
         assert isinstance(component.config, TransformerTrainingConfig)
         transformer = TokenTransformer(self.architecture.transformer)
-        self.prepare(transformer, "transformer", transformer)
+        self.prepare(transformer, "transformer", transformer.transformer)
         trained = self._trained_tokenizer()
         return TransformerTrainer(
             transformer, trained, folder, component.config, runtime, seed, export, on_growth, workers
