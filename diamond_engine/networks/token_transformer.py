@@ -60,24 +60,28 @@ class KeyValues:
         """None so far; of the device and precision of ``like``."""
         shape = (cfg.layers, batch_size, cfg.heads, cfg.positions, cfg.width // cfg.heads)
         self.keys, self.values = like.new_zeros(shape), like.new_zeros(shape)
-        self.sizes = [0] * batch_size
-        """Positions of every sequence that are filled."""
+        self.sizes = torch.zeros(batch_size, dtype=torch.int64)
+        """Positions of every sequence that are filled ``(B,)``, on the CPU."""
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All of them."""
+        return [self.keys, self.values, self.sizes]
 
     def take(self, rows: list[int], source: KeyValues) -> None:
         """The sequences ``rows`` become those of ``source``, one after the other."""
-        length = max(source.sizes)
+        length = int(source.sizes.max())
         self.keys[:, rows, :, :length] = source.keys[:, :, :, :length]
         self.values[:, rows, :, :length] = source.values[:, :, :, :length]
-        for row, size in zip(rows, source.sizes, strict=True):
-            self.sizes[row] = size
+        self.sizes[rows] = source.sizes
 
     def slots(self, count: int) -> Slots:
         """Where the next ``count`` positions of every sequence go."""
-        first = self.sizes[0]
-        device, alike = self.keys.device, len(set(self.sizes)) == 1
-        starts = torch.tensor(self.sizes[:1] if alike else self.sizes, device=device)
+        first, longest = int(self.sizes[0]), int(self.sizes.max())
+        device, alike = self.keys.device, int(self.sizes.min()) == longest
+        starts = (self.sizes[:1] if alike else self.sizes).to(device)
         positions = starts[:, None] + torch.arange(count, device=device)
-        length = max(self.sizes) + count
+        length = longest + count
         seen = None
         if not (alike and count == 1):
             seen = (torch.arange(length, device=device) <= positions[..., None])[:, None]
@@ -253,9 +257,9 @@ class TokenTransformer(nn.Module):
         All sequences must be at the same position of a block.
         """
         slots = cache.slots(tokens.shape[1])
-        x = self.embedder(tokens, cache.sizes[0]) + self.pos_emb(slots.positions)
+        x = self.embedder(tokens, int(cache.sizes[0])) + self.pos_emb(slots.positions)
         y = self.transformer(x, cache, slots)
-        cache.sizes = [size + tokens.shape[1] for size in cache.sizes]
+        cache.sizes += tokens.shape[1]
         return y
 
 

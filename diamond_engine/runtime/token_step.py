@@ -31,6 +31,11 @@ class TokenMemory(Memory):
     cache: KeyValues
     """Of all frames up to the newest, and the actions between them."""
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """See ``Memory.tensors``."""
+        return [*super().tensors, self.tokens, *self.cache.tensors]
+
     def begin(self, where: Tensor, start: TokenMemory) -> None:
         """See ``Memory.begin``."""
         super().begin(where, start)
@@ -93,7 +98,7 @@ class TokenStep:
     def _make_room(self, memory: TokenMemory) -> None:
         """For a block in every sequence."""
         cfg, cache = self.transformer.cfg, memory.cache
-        full = [row for row, size in enumerate(cache.sizes) if size + cfg.block > cfg.positions]
+        full = np.flatnonzero((cache.sizes + cfg.block > cfg.positions).numpy()).tolist()
         if full:
             anew = self.transformer.cache(len(full))
             self.transformer.advance(memory.tokens[full], anew)

@@ -145,7 +145,7 @@ def test_imagination(transformer: TokenTransformer, tokenizer: Tokenizer) -> Non
     for i, action in enumerate(g["actions"].unbind(1)):
         memory.actions[:, -1] = action
         step.draw(memory)
-        assert memory.cache.sizes == [g["cache_sizes"][i]] * len(action)
+        assert memory.cache.sizes.tolist() == [g["cache_sizes"][i]] * len(action)
         assert torch.equal(memory.rewards, g["rewards"][:, i])
         assert torch.equal(memory.ends, g["ends"][:, i])
         tokens.append(memory.tokens.clone())
