@@ -70,9 +70,10 @@ def comparison_picture(comparison: Comparison) -> Image:
 
 def framed(frames: Frames, real: Frames) -> Frames:
     """Frames ``(S, H, W, 3)`` with a box around every group of pixels that are wrong."""
-    off = (np.abs(frames.astype(np.int16) - real.astype(np.int16)) > WRONG_LEVELS).any(axis=-1).astype(np.uint8)
+    off = np.abs(frames.astype(np.int16) - real.astype(np.int16)) > WRONG_LEVELS
+    wrong_pixels = np.asarray(off.any(axis=-1), dtype=np.uint8)
     boxed = frames.copy()
-    for frame, wrong in zip(boxed, off, strict=True):
+    for frame, wrong in zip(boxed, wrong_pixels, strict=True):
         joined = cv2.dilate(wrong, np.ones((NEAR, NEAR), np.uint8))
         count, _, groups, _ = cv2.connectedComponentsWithStats(joined)
         for left, top, width, height, _ in groups[1:count].tolist():
