@@ -10,7 +10,7 @@ import numpy as np
 from rich.table import Table
 
 from training.evaluation.drift import Drift
-from training.evaluation.reports.pictures import Image, Row, grid_picture
+from training.evaluation.reports.pictures import PAPER, Image, Row, grid_picture
 from training.evaluation.reports.report import Report, shown
 
 
@@ -55,10 +55,13 @@ def _shared(sequences: Sequence[Sequence[str]]) -> int:
 def drift_picture(drift: Drift) -> Image:
     """Real frames above dreamed ones, a row for every number of denoising steps; worlds side by side."""
     columns = [f"t={step}" for step in drift.pictured]
+    worlds = [
+        grid_picture(columns, [Row(course.label, course.frames) for course in (drift.real, *courses)], label)
+        for label, courses in drift.dreams.items()
+    ]
+    height = max(map(len, worlds))
+    blank = [(height - len(world), *world.shape[1:]) for world in worlds]  # one world may have more rows than another
     return np.concatenate(
-        [
-            grid_picture(columns, [Row(course.label, course.frames) for course in (drift.real, *courses)], label)
-            for label, courses in drift.dreams.items()
-        ],
+        [np.concatenate((world, np.full(shape, PAPER, np.uint8))) for world, shape in zip(worlds, blank, strict=True)],
         axis=1,
     )
