@@ -13,15 +13,16 @@ import torch
 from torch import nn
 
 from diamond_engine import load_world
-from diamond_engine.actions import atari_game, csgo
+from diamond_engine.actions import csgo
 from diamond_engine.checkpoints import without_weights
 from diamond_engine.contexts import StartContexts
 from diamond_engine.csgo import csgo_world_config
 from diamond_engine.diffusion import Denoiser
+from diamond_engine.games import atari_game
 from diamond_engine.networks import ActorCritic, RewardEndModel
-from diamond_engine.worlds import DiffusionWorld, DiffusionWorldConfig, atari_world_config, of_diffusion
+from diamond_engine.worlds import DiffusionWorld, DiffusionWorldConfig, of_diffusion, paper_config
 
-PAPER = {"atari": lambda: atari_world_config(atari_game("Breakout")), "csgo": csgo_world_config}
+PAPER = {"atari": lambda: paper_config(atari_game("Breakout")), "csgo": csgo_world_config}
 """The paper's architectures by name; Breakout's 4 actions for Atari."""
 CONTEXTS = 4
 

@@ -79,4 +79,9 @@ def _nested(values: dict[str, Any]) -> dict[str, Any]:
 
 def to_yaml(config: Any) -> str:
     """A dataclass as YAML, fields in order."""
-    return yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
+    return dumped(plain(config))
+
+
+def dumped(content: dict[str, Any]) -> str:
+    """Plain content as YAML, fields in order."""
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond_engine.actions import AtariGame
 from diamond_engine.damage import map_array, read_arrays, reading
 from diamond_engine.errors import DiamondError
 from diamond_engine.files import atomic_path
+from diamond_engine.games import Game
 
 
 @dataclass(frozen=True)
@@ -105,17 +105,15 @@ def write_contexts(path: Path, contexts: StartContexts) -> None:
         temporary.write_bytes(buffer.getvalue())
 
 
-def collect_contexts(game: AtariGame, length: int, *, count: int = 32, every: int = 10, seed: int = 0) -> StartContexts:
+def collect_contexts(game: Game, length: int, *, count: int = 32, every: int = 10, seed: int = 0) -> StartContexts:
     """Collects contexts of ``length`` frames from two emulator games under random play, one every ``every`` steps.
 
     No context spans a lost life or the end of a game. The same seed gives the same contexts. Raises ``DiamondError``
     if the emulator lacks the game.
     """
-    from diamond_engine.emulator import AtariEmulator, has_rom
+    from diamond_engine.emulators import open_emulator
 
-    if not has_rom(game):
-        raise DiamondError(f"the emulator has no ROM of {game.name}: reinstall it with 'pip install --upgrade ale-py'")
-    emulator = AtariEmulator(game, num_envs=2, seed=seed, end_on_life_loss=True)
+    emulator = open_emulator(game, num_envs=2, seed=seed, end_on_life_loss=True)
     rng = np.random.default_rng(seed)
     frames = deque([emulator.reset()], maxlen=length)
     actions: deque[NDArray[np.int64]] = deque(maxlen=length - 1)

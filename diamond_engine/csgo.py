@@ -165,6 +165,6 @@ def _fingerprint(checkpoint: Path, spawns: Path | None) -> str:
 
 
 def _first_person(world: World, path: Path) -> World:
-    if world.config.game is not None:
+    if not world.game.vectors:
         raise UsageError(f"{path} is a world of {world.config.game}, not a first-person one: use other weights")
     return world

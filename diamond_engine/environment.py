@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diamond_engine.emulator import AtariEmulator
+from diamond_engine.emulators import Emulator
 from diamond_engine.frames import from_numpy
 
 Info = dict[str, Tensor]
@@ -39,7 +39,7 @@ class BatchedEnv(Protocol):
 class EmulatorEnv:
     """The real emulator as a ``BatchedEnv``; also adds up the score of whole games."""
 
-    def __init__(self, emulator: AtariEmulator, device: torch.device) -> None:
+    def __init__(self, emulator: Emulator, device: torch.device) -> None:
         self.emulator = emulator
         self.device = device
         self.num_envs = emulator.num_envs

@@ -26,12 +26,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diamond_engine.actions import ATARI_GAMES
 from diamond_engine.actions.csgo import NUM_ACTIONS
 from diamond_engine.damage import read_dataset, reading
 from diamond_engine.errors import DiamondError
 from diamond_engine.files import atomic_path
 from diamond_engine.frames import to_float
+from diamond_engine.games import ATARI_GAMES
 
 FORMAT = 1
 DTYPES = {

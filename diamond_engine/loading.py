@@ -7,20 +7,20 @@ from pathlib import Path
 
 import torch
 
-from diamond_engine.actions import AtariGame, atari_game
 from diamond_engine.agents import Agent
 from diamond_engine.checkpoints import StateDict, built, read_published
 from diamond_engine.contexts import StartContexts, collect_contexts
 from diamond_engine.csgo import CSGO, load_csgo
 from diamond_engine.errors import DiamondError, UsageError
+from diamond_engine.games import Game, game_named
 from diamond_engine.locating import located
 from diamond_engine.networks import ActorCritic
 from diamond_engine.runtime import Runtime
 from diamond_engine.token_worlds import iris_world_config
 from diamond_engine.world_model import World, WorldConfig
 from diamond_engine.worlds import (
-    atari_world_config,
     open_folder,
+    paper_config,
     read_world,
     world_folder,
 )
@@ -57,6 +57,8 @@ def load_world(
     if game is None or path.is_dir():
         return read_world(path, game, held)
     world = read_published_world(path, game, dtype=held)
+    if not world.judges:
+        notice(f"{path} has no reward/end model: its dreams have neither rewards nor ends")
     return replace(world, contexts=collect_contexts(game, world.context_length))
 
 
@@ -84,7 +86,7 @@ def load_agent(
 
 
 def read_published_world(
-    path: Path, game: AtariGame, contexts: StartContexts | None = None, dtype: torch.dtype = torch.float32
+    path: Path, game: Game, contexts: StartContexts | None = None, dtype: torch.dtype = torch.float32
 ) -> World:
     """Loads a published Atari checkpoint, of DIAMOND's architecture or of IRIS's.
 
@@ -94,12 +96,12 @@ def read_published_world(
     return config.build(states, str(path), contexts, dtype)
 
 
-def _find(name_or_path: str | Path, weights: str | Path | None) -> tuple[Path, AtariGame | None]:
+def _find(name_or_path: str | Path, weights: str | Path | None) -> tuple[Path, Game | None]:
     """Path of a world folder or published checkpoint, and the game; None for a folder given by path."""
-    if isinstance(name_or_path, str) and name_or_path.startswith(ATARI):
-        game = atari_game(name_or_path.removeprefix(ATARI))
+    if isinstance(name_or_path, str) and (name_or_path.startswith(ATARI) or (weights and ":" in name_or_path)):
+        game = game_named(name_or_path)
         if weights is None or weights == "hub":
-            return located(ATARI + game.name, hub_only=weights == "hub"), game
+            return located(game.world, hub_only=weights == "hub"), game
         path = Path(weights)
         return world_folder(path) if path.is_dir() else path, game
     if weights is not None:
@@ -109,7 +111,7 @@ def _find(name_or_path: str | Path, weights: str | Path | None) -> tuple[Path, A
     return world_folder(Path(name_or_path)), None
 
 
-def _open_published(path: Path, game: AtariGame) -> tuple[WorldConfig, dict[str, StateDict]]:
+def _open_published(path: Path, game: Game) -> tuple[WorldConfig, dict[str, StateDict]]:
     states = read_published(path)
     is_iris = "tokenizer" in states
     component, key = ("transformer", IRIS_ACTIONS) if is_iris else ("denoiser", DIAMOND_ACTIONS)
@@ -121,5 +123,7 @@ def _open_published(path: Path, game: AtariGame) -> tuple[WorldConfig, dict[str,
         )
     authors = "IRIS" if is_iris else "the paper"
     provenance = {"source": f"checkpoint in the form published by the authors of {authors}", "file": path.name}
-    config = iris_world_config(game) if is_iris else atari_world_config(game)
-    return replace(config, provenance=provenance), states
+    if is_iris:
+        return replace(iris_world_config(game), provenance=provenance), states
+    missing = [name for name in ("reward_end", "actor_critic") if name not in states]
+    return replace(paper_config(game), provenance=provenance, **dict.fromkeys(missing)), states

@@ -11,11 +11,11 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from diamond_engine.actions import AtariGame
 from diamond_engine.checkpoints import StateDict, built
 from diamond_engine.class_sampling import sample_class
 from diamond_engine.contexts import StartContexts
 from diamond_engine.errors import UsageError
+from diamond_engine.games import Game
 from diamond_engine.networks import ActorCritic, Tokenizer, TokenizerConfig, TokenTransformer, TokenTransformerConfig
 from diamond_engine.runtime import OnStage, Runtime, TokenStep
 from diamond_engine.world_model import Preset, World, WorldConfig, wrong_judge
@@ -72,11 +72,11 @@ class TokenWorldConfig(WorldConfig):
         """One for the action, and one for every token."""
         return self.transformer.block
 
-    def problem(self, game: AtariGame | None) -> str | None:
+    def problem(self, game: Game) -> str | None:
         """See ``WorldConfig.problem``."""
         tokenizer, transformer = self.tokenizer, self.transformer
-        if game is None:
-            return "a world of IRIS is one of an Atari game"
+        if game.vectors:
+            return "a world of IRIS is none of the first person"
         for part in (transformer, self.actor_critic):
             if part is not None and part.num_actions != len(game.actions):
                 return f"{part.num_actions} actions, {game.name} has {len(game.actions)}"
@@ -147,11 +147,15 @@ class TokenWorld(World):
         return TokenStep(tokenizer, transformer, choose, on_stage, self.judging)
 
 
-def iris_world_config(game: AtariGame) -> TokenWorldConfig:
+def iris_world_config(game: Game) -> TokenWorldConfig:
     """The published architecture for a game."""
     return TokenWorldConfig(
-        name=f"atari/{game.name}",
+        name=game.world,
         game=game.name,
+        frame_rate=game.frame_rate,
+        frame_height=game.frame_height,
+        frame_width=game.frame_width,
+        controls=game.controls if game.own else {},
         tokenizer=TokenizerConfig(),
         transformer=TokenTransformerConfig(num_actions=len(game.actions)),
     )

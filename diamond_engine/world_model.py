@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import nn
 
-from diamond_engine.actions import AtariGame, atari_game
 from diamond_engine.agents import Agent
 from diamond_engine.checkpoints import StateDict
+from diamond_engine.configs import dumped, plain
 from diamond_engine.contexts import StartContexts
 from diamond_engine.errors import DiamondError, UsageError
+from diamond_engine.games import Game, described_game
 from diamond_engine.networks import ActorCritic, ActorCriticConfig
 from diamond_engine.runtime import FrameStep, OnStage, Runtime
 
@@ -54,7 +55,7 @@ class WorldConfig(ABC):
     kind: str
     """``diamond`` or ``iris``."""
     game: str | None
-    """Atari game of the world's action set; None for a first-person world, whose actions are the vectors of
+    """Name of the game of the world's actions; None for a first-person world, whose actions are the vectors of
     ``diamond_engine.actions.csgo``."""
     actor_critic: ActorCriticConfig | None = None
     """The agent, if the world has one."""
@@ -72,6 +73,20 @@ class WorldConfig(ABC):
     """Where the weights come from: data, policies, updates, hardware, measured fidelity, licence."""
     format: int = FORMAT
     """Version of this file."""
+    controls: dict[str, str] = field(default_factory=dict[str, str])
+    """Actions of a person's own game and what is held for each (``Game.controls``); empty for other games."""
+
+    @property
+    def played(self) -> Game:
+        """The game, with the size and the rate of the world's frames."""
+        game = described_game(self.game, self.name, self.controls)
+        height, width = self.frame_height, self.frame_width
+        return replace(game, world=self.name, frame_height=height, frame_width=width, frame_rate=self.frame_rate)
+
+    def to_yaml(self) -> str:
+        """Content of ``world.yaml``. Games known by name need no ``controls``."""
+        content = plain(self)
+        return dumped({name: value for name, value in content.items() if name != "controls" or value})
 
     @property
     @abstractmethod
@@ -108,7 +123,7 @@ class WorldConfig(ABC):
         """Calls, one after the other, of the networks that draw a frame."""
 
     @abstractmethod
-    def problem(self, game: AtariGame | None) -> str | None:
+    def problem(self, game: Game) -> str | None:
         """Describes what is wrong with the configuration; None if nothing is. ``game`` is the one it names."""
 
     @abstractmethod
@@ -169,11 +184,9 @@ class World(ABC):
         """
 
     @property
-    def game(self) -> AtariGame:
-        """The Atari game. Raises ``DiamondError`` for a world of another kind."""
-        if self.config.game is None:
-            raise DiamondError(f"{self.config.name} is a first-person world, not one of an Atari game")
-        return atari_game(self.config.game)
+    def game(self) -> Game:
+        """The game that it dreams."""
+        return self.config.played
 
     @property
     def context_length(self) -> int:

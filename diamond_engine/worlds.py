@@ -15,14 +15,14 @@ from typing import Any, Self, TypeVar
 import torch
 from torch import nn
 
-from diamond_engine.actions import AtariGame, atari_game, csgo
 from diamond_engine.checkpoints import StateDict, built, read_component, write_component
-from diamond_engine.configs import read_config, to_yaml
+from diamond_engine.configs import read_config
 from diamond_engine.contexts import StartContexts, read_contexts, write_contexts
 from diamond_engine.damage import read_yaml
 from diamond_engine.diffusion import DDPM, DIFFUSIONS, Denoiser, DenoiserConfig, SamplerConfig
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.files import write_text
+from diamond_engine.games import Game
 from diamond_engine.networks import (
     ActorCritic,
     ActorCriticConfig,
@@ -82,7 +82,10 @@ def _with_steps(sampler: SamplerConfig, steps: int, option: str) -> SamplerConfi
     return replace(sampler, num_steps_denoising=steps)
 
 
-ATARI_PRESETS = {"quality": DiffusionPreset(), "fast": DiffusionPreset(dynamics=SamplerConfig(num_steps_denoising=1))}
+ONE_STAGE_PRESETS = {
+    "quality": DiffusionPreset(),
+    "fast": DiffusionPreset(dynamics=SamplerConfig(num_steps_denoising=1)),
+}
 DDPM_PRESETS = {
     "quality": DiffusionPreset(dynamics=SamplerConfig(diffusion=DDPM, num_steps_denoising=10)),
     "fast": DiffusionPreset(dynamics=SamplerConfig(diffusion=DDPM)),
@@ -153,7 +156,7 @@ class DiffusionWorldConfig(WorldConfig):
         upsampler = preset.upsampler if self.upsampler is not None else None
         return preset.dynamics.network_calls + (0 if upsampler is None else upsampler.network_calls)
 
-    def problem(self, game: AtariGame | None) -> str | None:
+    def problem(self, game: Game) -> str | None:
         """See ``WorldConfig.problem``."""
         return _wrong_actions(self, game) or _wrong_stages(self) or _wrong_frames(self) or _wrong_diffusion(self)
 
@@ -239,16 +242,20 @@ KINDS: dict[str, type[WorldConfig]] = {DIAMOND: DiffusionWorldConfig, IRIS: Toke
 """Kinds of worlds, as ``world.yaml`` names them."""
 
 
-def atari_world_config(game: AtariGame) -> DiffusionWorldConfig:
-    """The paper's architecture (Tables 2 and 3) for a game."""
+def paper_config(game: Game) -> DiffusionWorldConfig:
+    """The paper's architecture (Tables 2 and 3) for a game whose actions are indices."""
     actions = len(game.actions)
     return DiffusionWorldConfig(
-        name=f"atari/{game.name}",
+        name=game.world,
         game=game.name,
         denoiser=DenoiserConfig(inner_model=InnerModelConfig(num_actions=actions)),
-        reward_end=RewardEndModelConfig(num_actions=actions),
-        actor_critic=ActorCriticConfig(num_actions=actions),
-        presets=dict(ATARI_PRESETS),
+        reward_end=RewardEndModelConfig(num_actions=actions, img_size=game.frame_height),
+        actor_critic=ActorCriticConfig(num_actions=actions, img_size=game.frame_height),
+        frame_rate=game.frame_rate,
+        frame_height=game.frame_height,
+        frame_width=game.frame_width,
+        presets=dict(ONE_STAGE_PRESETS),
+        controls=game.controls if game.own else {},
     )
 
 
@@ -258,7 +265,7 @@ def as_ddpm(config: DiffusionWorldConfig) -> DiffusionWorldConfig:
     return replace(config, denoiser=denoiser, presets=dict(DDPM_PRESETS))
 
 
-def read_world(folder: Path, game: AtariGame | None = None, dtype: torch.dtype = torch.float32) -> World:
+def read_world(folder: Path, game: Game | None = None, dtype: torch.dtype = torch.float32) -> World:
     """Loads a world folder (of ``game``, if given), checking every key and shape; ``dtype`` as in
     ``WorldConfig.build``.
 
@@ -276,7 +283,7 @@ def write_world(folder: Path, world: World, dtype: torch.dtype = torch.float32) 
         write_component(folder / f"{component}.safetensors", network, dtype)
     if world.contexts is not None:
         write_contexts(folder / CONTEXTS[0], world.contexts)
-    write_text(folder / "world.yaml", to_yaml(world.config))
+    write_text(folder / "world.yaml", world.config.to_yaml())
 
 
 def world_folder(path: Path) -> Path:
@@ -295,7 +302,7 @@ def world_folder(path: Path) -> Path:
 
 
 def open_folder(
-    folder: Path, game: AtariGame | None, components: tuple[str, ...]
+    folder: Path, game: Game | None, components: tuple[str, ...]
 ) -> tuple[WorldConfig, dict[str, StateDict]]:
     """Reads the checked configuration of a world folder and the weights of those ``components`` that it has.
 
@@ -304,11 +311,11 @@ def open_folder(
     config = read_world_config(folder)
     if config.format != FORMAT:
         raise DiamondError(f"{folder} is a world of format {config.format}; this version reads format {FORMAT}")
-    own = None if config.game is None else atari_game(config.game)
-    if game is not None and own != game:
-        kind = own.name if own is not None else "the first person"
+    played = config.played
+    if game is not None and not played.is_like(game):
+        kind = "the first person" if played.vectors else played.name if played.name != game.name else "other actions"
         raise UsageError(f"{folder} is a world of {kind}, not of {game.name}: use the weights of this game")
-    problem = config.problem(own)
+    problem = config.problem(played)
     if problem is not None:
         raise DiamondError(f"{folder / 'world.yaml'} is wrong: {problem}")
     present = [component for component in components if config.components.get(component) is not None]
@@ -333,17 +340,17 @@ def _kind_of(path: Path) -> type[WorldConfig]:
     return KINDS[kind]
 
 
-def _wrong_actions(config: DiffusionWorldConfig, game: AtariGame | None) -> str | None:
-    if game is None:
-        if config.action_shape != (csgo.NUM_ACTIONS,):
-            return f"a first-person world needs multi-hot actions of {csgo.NUM_ACTIONS} entries"
+def _wrong_actions(config: DiffusionWorldConfig, game: Game) -> str | None:
+    if game.vectors:
+        if config.action_shape != (len(game.actions),):
+            return f"a first-person world needs multi-hot actions of {len(game.actions)} entries"
         if config.reward_end is not None or config.actor_critic is not None:
             return "a first-person world has neither a reward/end model nor an agent"
         return None
     for part in (config.denoiser.inner_model, config.reward_end, config.actor_critic):
         if part is not None and part.num_actions != len(game.actions):
             return f"{part.num_actions} actions, {game.name} has {len(game.actions)}"
-    return "an Atari world has no multi-hot actions" if config.action_shape else None
+    return f"a world of {game.name} has no multi-hot actions" if config.action_shape else None
 
 
 def _wrong_stages(config: DiffusionWorldConfig) -> str | None:

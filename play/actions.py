@@ -7,7 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from diamond_engine.actions import AtariGame, Button, CsgoAction, csgo
+from diamond_engine.actions import CsgoAction, csgo
+from diamond_engine.games import Game
 from play.latch import Input, Motion
 
 Action = int | tuple[int, ...]
@@ -46,20 +47,19 @@ class ActionSpace(Protocol):
         ...
 
 
-class AtariActions:
-    """The minimal action set of a game, as indices."""
+class ButtonActions:
+    """The actions of a game as indices, by the buttons that are held for them."""
 
-    idle: Action = 0
-
-    def __init__(self, game: AtariGame) -> None:
+    def __init__(self, game: Game) -> None:
         self.game = game
+        self.idle: Action = game.idle
 
     def action(self, given: Input) -> Action:
         """See ``ActionSpace.action``."""
-        return self.game.action(Button(name) for name in given.pressed)
+        return self.game.action(given.pressed)
 
     def gesture(self, action: Action) -> Gesture:
-        """See ``ActionSpace.gesture``; the text is the emulator's name of the action."""
+        """See ``ActionSpace.gesture``; the text is the game's name of the action."""
         assert isinstance(action, int)
         return Gesture(self.game.actions[action])
 

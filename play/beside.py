@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from diamond_engine import World, WorldModelEnv
-from diamond_engine.emulator import AtariEmulator
+from diamond_engine.emulators import Emulator, open_emulator
 from diamond_engine.frames import to_numpy
 from diamond_engine.runtime import Runtime
 from diamond_engine.world_model import Preset
 from play.actions import Action
 from play.genres import BESIDE_GAP
-from play.sources import Opening, Start, Transition, open_emulator
+from play.sources import Opening, Start, Transition
 from play.view import Frame, Origin
 
 WARM_UP = 24
@@ -35,7 +35,7 @@ class Beginning:
     """``(L-1,)``."""
 
 
-def begin_game(emulator: AtariEmulator, length: int, seed: int) -> Beginning:
+def begin_game(emulator: Emulator, length: int, seed: int) -> Beginning:
     """Starts a game of one emulator and plays at random up to a context of ``length`` frames. Same seed, same frames.
 
     If the game ends on the way, another one follows.

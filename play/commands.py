@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from diamond_engine.command_line import add_version
 
 PROGRAM = "diamond-play"
 
+
+class Commands(TyperGroup):
+    """Takes the name of a world for a command and a game: ``gym:CartPole-v1``, ``atari/Breakout``, ``mine:Env-v0``."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """See click's ``Group.resolve_command``."""
+        for sign in ":/":
+            command, named, game = args[0].partition(sign)
+            if named and command in self.commands:
+                return super().resolve_command(ctx, [command, game, *args[1:]])
+        own = ":" in args[0] and not args[0].startswith("-")
+        return super().resolve_command(ctx, ["gym", *args] if own else args)
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -20,12 +36,22 @@ app = typer.Typer(
 )
 add_version(app, PROGRAM)
 
+EMULATED_HELP = """F1 in the window shows the keys.
+
+Without a display a video of 20 seconds is written instead.
+"""
 FIRST_PERSON_HELP = """F1 in the window shows the keys.
 
 A click into the window captures the mouse to look around with; Esc frees it, a second Esc quits.
 Without a display a video of 20 seconds is written instead; --headless --frames 32 --replay follows the recorded player.
 """
 
+GameName = Annotated[
+    str,
+    typer.Argument(
+        metavar="GAME", help="Such as Breakout; of gym the id of an environment: CartPole-v1, or module:Env-v0."
+    ),
+]
 Weights = Annotated[
     str | None,
     typer.Option(help="World folder, published checkpoint, or 'hub' (default: the bundled world, else the hub's)."),
@@ -62,52 +88,56 @@ Video = Annotated[Path | None, typer.Option(help="Write an MP4 of the whole sess
 Report = Annotated[Path | None, typer.Option(help="Write a JSON report of speed and settings.")]
 
 
-@app.command()
-def atari(
-    game: Annotated[str, typer.Argument(help="One of the 26 games of Atari 100k, such as Breakout.")],
-    agent: Annotated[bool, typer.Option("--agent", help="The agent plays first; M hands control over.")] = False,
-    real: Real = False,
-    beside: BesideReal = False,
-    weights: Weights = None,
-    preset: Preset = None,
-    steps: Steps = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    seed: Seed = 0,
-    compiled: Compile = True,
-    horizon: Horizon = 50,
-    record: Record = None,
-    headless: Annotated[
-        bool, typer.Option("--headless", help="No window; the agent plays where the world has one.")
-    ] = False,
-    frames: Frames = None,
-    video: Video = None,
-    report: Report = None,
-) -> None:
-    """Play an Atari game dreamed by a world model. F1 in the window shows the keys.
+def _add_emulated(command: str, summary: str) -> None:
+    """Adds the command of games that can be played for real, too; they differ in nothing but what they are called."""
 
-    Without a display a video of 20 seconds is written instead.
-    """
-    from diamond_engine.actions import atari_game
-    from play.launch import play
-    from play.options import Options, Outputs, origin_of
-    from play.view import Player
+    @app.command(command, help=f"{summary} {EMULATED_HELP}")
+    def play_game(
+        game: GameName,
+        agent: Annotated[bool, typer.Option("--agent", help="The agent plays first; M hands control over.")] = False,
+        real: Real = False,
+        beside: BesideReal = False,
+        weights: Weights = None,
+        preset: Preset = None,
+        steps: Steps = None,
+        device: Device = "auto",
+        dtype: Dtype = "auto",
+        seed: Seed = 0,
+        compiled: Compile = True,
+        horizon: Horizon = 50,
+        record: Record = None,
+        headless: Annotated[
+            bool, typer.Option("--headless", help="No window; the agent plays where the world has one.")
+        ] = False,
+        frames: Frames = None,
+        video: Video = None,
+        report: Report = None,
+    ) -> None:
+        from play.launch import play
+        from play.options import Options, Outputs, origin_of, world_of
+        from play.view import Player
 
-    options = Options(
-        world=f"atari/{atari_game(game).name}",
-        weights=weights,
-        preset=preset,
-        steps=steps,
-        device=device,
-        dtype=dtype,
-        compile=compiled,
-        seed=seed,
-        horizon=horizon,
-        player=Player.AGENT if agent else None,
-        origin=origin_of(real, beside),
-        record=record,
-    )
-    play(options, Outputs(headless, frames, video, report), Console())
+        options = Options(
+            world=world_of(command, game),
+            weights=weights,
+            preset=preset,
+            steps=steps,
+            device=device,
+            dtype=dtype,
+            compile=compiled,
+            seed=seed,
+            horizon=horizon,
+            player=Player.AGENT if agent else None,
+            origin=origin_of(real, beside),
+            record=record,
+        )
+        play(options, Outputs(headless, frames, video, report), Console())
+
+
+_add_emulated("atari", "Play an Atari game dreamed by a world model.")
+_add_emulated(
+    "gym", "Play your own game, a Gymnasium environment, dreamed by a world model that you trained (--weights)."
+)
 
 
 def _add_first_person(world: str, summary: str) -> None:
@@ -192,7 +222,7 @@ def serve(
     The first who opens the link plays, others watch. On an address that other machines reach, the link holds a token.
     """
     from diamond_engine.errors import UsageError
-    from play.options import Options, named, origin_of, usual_horizon
+    from play.options import Options, named, origin_of, played, usual_horizon
     from play.view import Player
     from play.web.serving import Address, serve, serve_site
 
@@ -202,7 +232,7 @@ def serve(
     if world is None:
         raise UsageError("serve what? A world such as atari/Breakout, or an exported site by --static")
     name, folder = named(world)
-    first_person = not name.startswith("atari/")
+    game = played(name, weights or folder)
     options = Options(
         world=name,
         weights=weights or folder,
@@ -213,8 +243,8 @@ def serve(
         dtype=dtype,
         compile=compiled,
         seed=seed,
-        context=0 if first_person and context is None else context,
-        horizon=usual_horizon(name) if horizon is None else horizon,
+        context=0 if game.vectors and context is None else context,
+        horizon=usual_horizon(game) if horizon is None else horizon,
         player=Player.RECORDED if follow else Player.AGENT if agent else Player.PERSON,
         origin=origin_of(real, beside),
         record=record,
@@ -239,7 +269,7 @@ def export(
 
     It runs by WebGPU where there is, else by WebAssembly, and offline after the first visit.
     """
-    from play.options import Options, named, usual_horizon
+    from play.options import Options, named, played, usual_horizon
     from play.web.exporting import export_world
 
     name, folder = named(world)
@@ -249,7 +279,7 @@ def export(
         preset=preset,
         steps=steps,
         upsampler_steps=upsampler_steps,
-        horizon=usual_horizon(name) if horizon is None else horizon,
+        horizon=usual_horizon(played(name, weights or folder)) if horizon is None else horizon,
     )
     export_world(options, out, runtime, Console())
 

@@ -17,11 +17,11 @@ import torch
 from huggingface_hub import constants
 
 from diamond_engine import WorldModelEnv
-from diamond_engine.actions import ATARI_GAMES, atari_game
 from diamond_engine.diffusion import Denoiser
-from diamond_engine.emulator import has_rom
+from diamond_engine.emulators.atari import has_rom
+from diamond_engine.games import ATARI_GAMES, atari_game
 from diamond_engine.runtime import Runtime, ThreadChoice
-from diamond_engine.worlds import DiffusionWorld, atari_world_config
+from diamond_engine.worlds import DiffusionWorld, paper_config
 from play.machine import OtherPrograms, own_cores
 from play.window import DISPLAY_VARIABLES, has_display
 from weights import catalogue
@@ -82,7 +82,7 @@ def speed(runtime: Runtime) -> Finding:
 def _frames_per_second(runtime: Runtime) -> tuple[float, int]:
     """Times frames of an untrained denoiser as play draws them, and counts the threads: speed does not depend on the
     weights."""
-    config = atari_world_config(atari_game("Breakout"))
+    config = paper_config(atari_game("Breakout"))
     env = WorldModelEnv(DiffusionWorld(config=config, denoiser=Denoiser(config.denoiser)), 1, runtime)
     length, height, width = config.context_length, config.frame_height, config.frame_width
     frames = torch.zeros((1, length, height, width, 3), dtype=torch.uint8).numpy()

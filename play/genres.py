@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from diamond_engine.actions import atari_game
-from diamond_engine.errors import UsageError
-from play.actions import ActionSpace, AtariActions, FirstPersonActions
+from diamond_engine.games import Game
+from play.actions import ActionSpace, ButtonActions, FirstPersonActions
 from play.bindings import Keymap
-from play.keymaps import DOOM, FIRST_PERSON, JOYSTICK
+from play.keymaps import first_person_keys, joystick_of
 from play.view import Origin
 
-ATARI = "atari/"
+WINDOW_WIDTH = 640
+"""Pixels of a window of one's own game as it opens, at most."""
 BESIDE_GAP = 2
 """Black pixels between a dream and the real game beside it."""
 
@@ -36,15 +36,13 @@ class Genre:
     """Steps that one key press adds to or takes from the horizon of dreams."""
 
 
-def genre_of(world: str) -> Genre:
-    """The genre of a world by name, such as ``csgo``. Raises ``UsageError`` for an unknown one."""
-    if world.startswith(ATARI):
-        game = atari_game(world.removeprefix(ATARI))
-        return Genre(game.name, JOYSTICK, AtariActions(game), (64, 64), 10, 15.0, 5)
-    if world in FIRST_PERSON_WORLDS:
-        title, frame_rate, keymap = FIRST_PERSON_WORLDS[world]
-        return Genre(title, keymap, FirstPersonActions(), (280, 150), 3, frame_rate, 100)
-    raise UsageError(f"unknown world {world!r}: 'diamond-play list' shows those there are")
+def genre_of(game: Game) -> Genre:
+    """What kind of game this is."""
+    size = game.frame_width, game.frame_height
+    if game.vectors:
+        return Genre(game.title, first_person_keys(game), FirstPersonActions(), size, 3, game.frame_rate, 100)
+    scale = max(1, WINDOW_WIDTH // game.frame_width)
+    return Genre(game.title, joystick_of(game), ButtonActions(game), size, scale, game.frame_rate, 5)
 
 
 def shown_from(genre: Genre, origin: Origin) -> Genre:
@@ -55,10 +53,6 @@ def shown_from(genre: Genre, origin: Origin) -> Genre:
     return replace(genre, frame_size=(2 * width + BESIDE_GAP, height), scale=genre.scale * 3 // 5)
 
 
-FIRST_PERSON_WORLDS = {"csgo": ("CS:GO", 16.0, FIRST_PERSON), "doom": ("Doom", 17.5, DOOM)}
-"""Title, frame rate and keymap of the first-person worlds."""
-
-
 def file_name(world: str) -> str:
     """Base name of files made from a world: ``Breakout`` for ``atari/Breakout``."""
-    return world.rpartition("/")[2]
+    return world.rpartition("/")[2].replace(":", "-")

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pygame
 
-from diamond_engine.actions import Button
+from diamond_engine.games import Button, Game
 from play.actions import LEFT_CLICK, RIGHT_CLICK
 from play.bindings import LEFT_TRIGGER, RIGHT_TRIGGER, Binding, Directions, Keycap, Keymap, WindowCommand
 from play.view import Command
 
+NAMES_SHOWN = 6
+"""Actions by name in a line of the help, at most."""
 PAUSE = Binding("pause, go on", ((pygame.K_PERIOD, Command.PAUSE),), "Period ( . )", ((7, Command.PAUSE),), "Start")
 SINGLE_STEP = Binding(
     "play a single step", ((pygame.K_e, Command.SINGLE_STEP),), "E", ((5, Command.SINGLE_STEP),), "RB"
@@ -162,3 +164,23 @@ DOOM = replace(
     bindings=tuple(replace(line, text=DOOM_TEXTS.get(line.text, line.text)) for line in FIRST_PERSON.bindings),
 )
 """The same with the meanings the keys had in the recordings of Doom (``training.recorders.doom.controls``)."""
+
+
+def first_person_keys(game: Game) -> Keymap:
+    """The keymap of a first-person game."""
+    return DOOM if game.name == "doom" else FIRST_PERSON
+
+
+def joystick_of(game: Game) -> Keymap:
+    """The joystick's keymap with the game's own keys added; these replace commands of the window on the same keys."""
+    if not game.keys:
+        return JOYSTICK
+    codes = {ord(key) for key in game.keys}
+    said = {next(iter(held)): name for name, held in zip(game.actions, game.buttons, strict=True) if len(held) == 1}
+    names = list(dict.fromkeys(said.get(key, key) for key in game.keys))
+    text = ", ".join(names) if len(names) <= NAMES_SHOWN else f"{', '.join(names[:NAMES_SHOWN])}, …"
+    own = Binding(text, tuple((ord(key), key) for key in game.keys), " ".join(game.keys).upper())
+    move, fire, *others = (
+        replace(line, keys=tuple(pair for pair in line.keys if pair[0] not in codes)) for line in JOYSTICK.bindings
+    )
+    return replace(JOYSTICK, bindings=(move, fire, own, *others))

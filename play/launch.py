@@ -34,7 +34,7 @@ def play(options: Options, outputs: Outputs, console: Console) -> None:
     Raises ``UsageError`` and ``DiamondError``; on any error neither video nor report is left.
     """
     check(options, outputs)
-    frame_rate = genre_of(options.world).frame_rate
+    frame_rate = options.game.frame_rate
     if not outputs.headless and not has_display():
         video = outputs.video or Path(f"diamond-{file_name(options.world)}.mp4")
         console.print(f"no display: playing without one, the video goes to {video}", highlight=False, soft_wrap=True)
@@ -63,7 +63,7 @@ def _run(options: Options, outputs: Outputs, writer: VideoWriter | None, console
         if outputs.headless and outputs.frames is not None:
             watch(session, outputs.frames, console)
         else:
-            show(session, shown_from(genre_of(options.world), options.origin), options.sensitivity)
+            show(session, shown_from(genre_of(options.game), options.origin), options.sensitivity)
     finally:
         session.stop(PATIENCE_SECONDS)
     session.raise_error()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from diamond_engine.errors import UsageError
-from play.actions import AtariActions
-from play.genres import genre_of
+from diamond_engine.games import Game, atari_game, game_named
 from play.view import Origin, Player
 from weights import bundled_folder
 from weights.manifest import MANIFEST
+
+if TYPE_CHECKING:
+    pass
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,11 @@ class Options:
     sensitivity: float = 1.0
     """Sensitivity of the mouse."""
 
+    @cached_property
+    def game(self) -> Game:
+        """See ``played``."""
+        return played(self.world, self.weights)
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -70,9 +79,29 @@ def origin_of(real: bool, beside: bool) -> Origin:
     return Origin.EMULATOR if real else Origin.BESIDE if beside else Origin.DREAM
 
 
-def usual_horizon(world: str) -> int:
+def usual_horizon(game: Game) -> int:
     """Default number of steps after which a dream ends."""
-    return 50 if world.startswith("atari/") else 1000
+    return 1000 if game.vectors else 50
+
+
+def world_of(command: str, game: str) -> str:
+    """Name of the world for a command and its game. Raises ``UsageError`` for a game that Atari does not have."""
+    return atari_game(game).world if command == "atari" else f"gym:{game.removeprefix('gym:')}"
+
+
+def played(world: str, weights: str | None) -> Game:
+    """The game of a world. For a person's own game it is read from the world's folder, so the game need not be here.
+
+    Raises ``UsageError`` for a name that means no game, ``DiamondError`` for a damaged folder.
+    """
+    if ":" not in world or weights is None:
+        return game_named(world)
+    from diamond_engine.worlds import read_world_config, world_folder
+
+    stated = read_world_config(world_folder(Path(weights))).played
+    if stated.name != world:
+        raise UsageError(f"{weights} is a world of {stated.title}, not of {world}: use other weights")
+    return stated
 
 
 def named(world: str) -> tuple[str, str | None]:
@@ -91,9 +120,9 @@ def named(world: str) -> tuple[str, str | None]:
 
 def check(options: Options, outputs: Outputs) -> None:
     """Checks options before anything is loaded. Raises ``UsageError`` or ``DiamondError``."""
-    genre = genre_of(options.world)
-    if options.origin is not Origin.DREAM and not isinstance(genre.actions, AtariActions):
-        raise UsageError(f"{genre.title} has no emulator here: --real and --beside are for Atari games")
+    game = options.game
+    if options.origin is not Origin.DREAM and not game.emulator:
+        raise UsageError(f"{game.title} has no emulator here: --real and --beside are for games that can be played")
     check_exists(options.world, options.weights)
     counts = {
         "frames": outputs.frames,

@@ -119,7 +119,7 @@ def options_of(header: Header, **overrides: str | None) -> Options:
 
 
 def _check(episode: EpisodeLog, name: str, loaded: LoadedWorld) -> None:
-    genre = genre_of(loaded.header.world)
+    genre = genre_of(loaded.world.game)
     if not all(genre.actions.holds(action) for action in episode.actions):
         raise DiamondError(f"{name} holds actions that {genre.title} does not have")
     if episode.origin not in loaded.sources:

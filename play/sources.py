@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diamond_engine import World, WorldModelEnv
-from diamond_engine.actions import AtariGame
-from diamond_engine.emulator import AtariEmulator, has_rom
-from diamond_engine.errors import DiamondError
+from diamond_engine.emulators import open_emulator
 from diamond_engine.frames import to_numpy
+from diamond_engine.games import Game
 from diamond_engine.runtime import Runtime
 from diamond_engine.world_model import Preset
 from play.actions import Action
@@ -175,7 +174,7 @@ class Emulator:
     origin = Origin.EMULATOR
     num_contexts = 0
 
-    def __init__(self, game: AtariGame) -> None:
+    def __init__(self, game: Game) -> None:
         self._emulator = open_emulator(game)
 
     def reset(self, start: Start) -> Opening:
@@ -195,10 +194,3 @@ class Emulator:
     def close(self) -> None:
         """See ``Source.close``."""
         self._emulator.close()
-
-
-def open_emulator(game: AtariGame) -> AtariEmulator:
-    """One copy of a real game. Raises ``DiamondError`` if the emulator lacks it."""
-    if not has_rom(game):
-        raise DiamondError(f"the installed ale-py has no ROM of {game.name}: pip install --upgrade ale-py")
-    return AtariEmulator(game)

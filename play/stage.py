@@ -46,7 +46,7 @@ class LoadedWorld:
     def load(cls, options: Options, progress: Progress) -> LoadedWorld:
         """Finds and reads the world. Raises ``DiamondError`` or ``UsageError`` if it is missing."""
         runtime, kernel_swap = choose_at_once(options.device, options.dtype, compile=options.compile)
-        world = _found(options.world, options.weights, runtime.dtype_name, progress)
+        world = _found(options, runtime.dtype_name, progress)
         preset = world.config.preset(options.preset).with_steps(options.steps, options.upsampler_steps)
         header = Header(
             world=options.world,
@@ -63,7 +63,7 @@ class LoadedWorld:
     def sources(self) -> dict[Origin, Callable[[Runtime], Source]]:
         """Openers of its dream and, if the game can be emulated, of the real game."""
         openers: dict[Origin, Callable[[Runtime], Source]] = {Origin.DREAM: partial(Dream, self.world, self.preset)}
-        if self.world.config.game is not None:
+        if self.world.game.emulator:
             openers[Origin.EMULATOR] = lambda runtime: Emulator(self.world.game)
             openers[Origin.BESIDE] = partial(Beside, self.world, self.preset)
         return openers
@@ -71,7 +71,7 @@ class LoadedWorld:
 
 def load_session(options: Options, progress: Progress) -> Session:
     """Loads a world and its autopilot, and starts a session on the calling thread, which then owns it."""
-    genre = genre_of(options.world)
+    genre = genre_of(options.game)
     progress(f"loading {genre.title}")
     loaded = LoadedWorld.load(options, progress)
     _check_context(options, loaded.world)
@@ -89,7 +89,7 @@ def load_session(options: Options, progress: Progress) -> Session:
         kernel_swap=loaded.kernel_swap,
         sources=loaded.sources,
         autopilot=autopilot,
-        has_rewards=loaded.world.config.game is not None,
+        has_rewards=loaded.world.game.judged,
         start_recording=partial(_start_recording, loaded, iter([options.record] if options.record else [])),
     )
     start = Start(options.seed, options.context)
@@ -99,8 +99,9 @@ def load_session(options: Options, progress: Progress) -> Session:
     return session
 
 
-def _found(name: str, weights: str | None, dtype: str, progress: Progress) -> World:
+def _found(options: Options, dtype: str, progress: Progress) -> World:
     """Loads a world by name: published, bundled, or only in a folder so far."""
+    name, weights, game = options.world, options.weights, options.game
     if name in MANIFEST or (weights is None and bundled_folder(name) is not None):
 
         def notice(line: str) -> None:
@@ -110,8 +111,10 @@ def _found(name: str, weights: str | None, dtype: str, progress: Progress) -> Wo
         return load_world(name, weights=weights, dtype=dtype, notice=notice)
     check_exists(name, weights)
     world = load_world(Path(weights or name), dtype=dtype)
-    if world.config.game is not None:
-        raise UsageError(f"{weights} is a world of {world.config.game}, not a first-person one: use other weights")
+    found = world.game
+    if found.vectors != game.vectors or not (game.vectors or found.is_like(game)):
+        wanted = "a first-person one" if game.vectors else f"one of {game.title}"
+        raise UsageError(f"{weights} is a world of {found.title}, not {wanted}: use other weights")
     return world
 
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from diamond_engine.actions import CsgoAction, atari_game, csgo
+from diamond_engine.actions import CsgoAction, csgo
 from diamond_engine.agents import RandomPolicy
 from diamond_engine.contexts import StartContexts
 from diamond_engine.csgo import csgo_world_config
 from diamond_engine.diffusion import Denoiser, DenoiserConfig
-from diamond_engine.emulator import AtariEmulator
+from diamond_engine.emulators import open_emulator
 from diamond_engine.episodes import Episode, EpisodeFolder
+from diamond_engine.games import atari_game
 from diamond_engine.networks import (
     ActorCritic,
     ActorCriticConfig,
@@ -27,7 +28,7 @@ from diamond_engine.networks import (
 from diamond_engine.runtime.cpu.kernels import Kernels, KernelsUnavailableError, load_kernels
 from diamond_engine.token_worlds import TokenWorld, iris_world_config
 from diamond_engine.world_model import World
-from diamond_engine.worlds import DiffusionWorld, DiffusionWorldConfig, atari_world_config, read_world, write_world
+from diamond_engine.worlds import DiffusionWorld, DiffusionWorldConfig, paper_config, read_world, write_world
 from training.data.collect import Collector
 
 
@@ -41,7 +42,7 @@ def tiny_config(game: str) -> DiffusionWorldConfig:
         num_actions=actions, lstm_dim=8, cond_channels=8, depths=(1, 1), channels=(8, 8), attn_depths=(False, False)
     )
     return replace(
-        atari_world_config(atari_game(game)),
+        paper_config(atari_game(game)),
         denoiser=DenoiserConfig(inner_model=inner),
         reward_end=reward_end,
         actor_critic=ActorCriticConfig(num_actions=actions, lstm_dim=8, channels=(4, 4, 4, 4)),
@@ -128,7 +129,7 @@ def first_person_contexts(count: int = 2) -> StartContexts:
 
 def real_contexts(game: str, count: int = 4) -> StartContexts:
     """Contexts from the first steps of real games played at random."""
-    emulator = AtariEmulator(atari_game(game), count, seed=7)
+    emulator = open_emulator(atari_game(game), count, seed=7)
     rng = np.random.default_rng(7)
     frames, actions = [emulator.reset()], []
     for _ in range(3):
@@ -209,7 +210,7 @@ def episode_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def collect_random(folder: Path, steps: int, game: str = "Breakout") -> list[Episode]:
     """Files random episodes of a real game."""
-    emulator = AtariEmulator(atari_game(game), 4, seed=3, end_on_life_loss=True)
+    emulator = open_emulator(atari_game(game), 4, seed=3, end_on_life_loss=True)
     policy = RandomPolicy(len(emulator.game.actions), seed=3)
     episodes = Collector(emulator, policy, {"game": game, "policy": "random"}).collect(EpisodeFolder(folder), steps)
     emulator.close()

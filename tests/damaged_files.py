@@ -32,7 +32,6 @@ import numpy as np
 import torch
 
 from diamond_engine import WorldModelEnv, load_world
-from diamond_engine.actions import atari_game
 from diamond_engine.agents import read_agent, write_agent
 from diamond_engine.checkpoints import built, read_component, read_published
 from diamond_engine.configs import defaults, plain, to_yaml
@@ -40,6 +39,7 @@ from diamond_engine.contexts import read_spawn_folders
 from diamond_engine.diffusion import Denoiser
 from diamond_engine.episodes import Episode, SegmentSampler, read_episode, write_episode
 from diamond_engine.errors import DiamondError
+from diamond_engine.games import atari_game
 from diamond_engine.networks import TokenTransformer
 from diamond_engine.token_worlds import TokenWorldConfig
 from diamond_engine.world_model import WorldConfig

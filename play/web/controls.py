@@ -8,8 +8,8 @@ from string import ascii_uppercase, digits
 
 import pygame
 
-from diamond_engine.actions import Button
-from play.actions import LEFT_CLICK, RIGHT_CLICK, AtariActions
+from diamond_engine.games import Button
+from play.actions import LEFT_CLICK, RIGHT_CLICK, ButtonActions
 from play.bindings import Keymap
 from play.genres import Genre
 from play.runner import SessionThread
@@ -126,6 +126,7 @@ def touch_buttons(genre: Genre) -> dict[str, list[dict[str, str]]]:
     keymap = genre.keymap
     stick = (keymap.stick.left, keymap.stick.up, keymap.stick.down, keymap.stick.right)
     others = [meaning for meaning in keymap.pad.values() if isinstance(meaning, str)]
+    others += genre.actions.game.keys if isinstance(genre.actions, ButtonActions) else ()
     others = [name for name in dict.fromkeys((*keymap.triggers.values(), *others)) if name not in stick]
     return {
         kind: [{"name": name, "label": LABELS.get(name, name.lower())} for name in names if _has(genre, name)]
@@ -136,7 +137,7 @@ def touch_buttons(genre: Genre) -> dict[str, list[dict[str, str]]]:
 def _has(genre: Genre, button: str) -> bool:
     """Whether a button has an effect in the world."""
     actions = genre.actions
-    return not isinstance(actions, AtariActions) or any(button in name for name in actions.game.actions)
+    return not isinstance(actions, ButtonActions) or any(button in held for held in actions.game.buttons)
 
 
 def _near(counts: float) -> bool:

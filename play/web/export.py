@@ -28,17 +28,16 @@ from diamond_engine import World
 from diamond_engine.actions import csgo
 from diamond_engine.contexts import StartContexts
 from diamond_engine.diffusion import EDM, Denoiser, SamplerConfig
-from diamond_engine.emulator import has_rom
+from diamond_engine.emulators import can_emulate, open_emulator
 from diamond_engine.errors import DiamondError
 from diamond_engine.files import atomic_path
 from diamond_engine.frames import from_numpy
 from diamond_engine.world_model import Preset
 from diamond_engine.worlds import DiffusionWorld, as_samplers, of_diffusion
-from play.actions import AtariActions
+from play.actions import ButtonActions
 from play.beside import begin_game
 from play.bindings import Keymap
 from play.genres import Genre, genre_of
-from play.sources import open_emulator
 from play.view import Command
 from play.web.controls import CROUCH_KEY, KEYS, touch_buttons
 from play.web.runtime import BACKENDS, VERSION
@@ -90,7 +89,7 @@ def export(world: World, site: Site, folder: Path, progress: Callable[[str], Non
     check_exporter()
     world = of_diffusion(world, "a page")
     contexts = _checked(world)
-    genre = genre_of(world.config.name)
+    genre = genre_of(world.game)
     networks = {name: _network_file(name, call, folder, progress) for name, call in _calls(world).items()}
     description = _description(world, genre, site, networks)
     progress("writing start contexts")
@@ -266,8 +265,14 @@ def _sampler(denoiser: Denoiser | None, sampler: SamplerConfig | None) -> dict[s
 
 def _actions(genre: Genre) -> dict[str, Any]:
     """The action space, in the format of ``dream.mjs``."""
-    if isinstance(genre.actions, AtariActions):
-        return {"size": len(genre.actions.game.actions), "names": genre.actions.game.actions}
+    if isinstance(genre.actions, ButtonActions):
+        game = genre.actions.game
+        return {
+            "size": len(game.actions),
+            "names": game.actions,
+            "held": [*map(sorted, game.buttons)],
+            "idle": game.idle,
+        }
     return {
         "size": csgo.NUM_ACTIONS,
         "buttons": [*csgo.KEYS, *csgo.NAMES[csgo.LEFT_CLICK : csgo.FIRST_MOUSE_X]],
@@ -306,7 +311,7 @@ def _recordings(world: World) -> dict[str, NDArray[np.integer]] | None:
 
     The world's agent plays, or random actions without one. None if there is no emulator of the game.
     """
-    if world.config.game is None or not has_rom(world.game):
+    if not can_emulate(world.game):
         return None
     emulator = open_emulator(world.game)
     all_frames, all_actions = [], []

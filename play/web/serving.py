@@ -54,7 +54,7 @@ def serve(options: Options, address: Address, players: int, console: Console) ->
     except ModuleNotFoundError as error:
         raise DiamondError(MISSING) from error
     options = replace(options, player=options.player or Player.PERSON)
-    genre = shown_from(genre_of(options.world), options.origin)
+    genre = shown_from(genre_of(options.game), options.origin)
     seats = [Seat(i, genre, partial(_session, options, i)) for i in range(players)]
     server = PlayServer(seats, Gate.at(address.host))
     try:

@@ -14,9 +14,9 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from diamond_engine import WorldModelEnv, load_world
-from diamond_engine.actions import ATARI_GAMES
 from diamond_engine.errors import UsageError
 from diamond_engine.frames import to_numpy
+from diamond_engine.games import ATARI_GAMES
 
 ID = "diamond_engine:diamond/Breakout-v0"
 CPU: dict[str, Any] = {"device": "cpu", "dtype": "float32"}

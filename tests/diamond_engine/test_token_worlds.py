@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from diamond_engine import WorldModelEnv, load_world
-from diamond_engine.actions import atari_game
 from diamond_engine.errors import DiamondError, UsageError
+from diamond_engine.games import atari_game
 from diamond_engine.gym import DreamVectorEnv
 from diamond_engine.loading import read_published_world
 from diamond_engine.runtime import Runtime, TokenStep

@@ -14,6 +14,7 @@ from diamond_engine import World, WorldModelEnv, load_world
 from diamond_engine.contexts import StartContexts
 from diamond_engine.diffusion import Denoiser, sample
 from diamond_engine.diffusion.denoiser import enlarge
+from diamond_engine.emulators import open_emulator
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.frames import from_numpy, to_uint8
 from diamond_engine.gym import DreamEnv, DreamVectorEnv
@@ -213,9 +214,12 @@ class TestOnDisk:
         for name, array in contexts_of(read).arrays().items():
             np.testing.assert_array_equal(array, contexts_of(world).arrays()[name])
 
-    def test_has_no_atari_game(self, world: World) -> None:
-        with pytest.raises(DiamondError, match="csgo is a first-person world"):
-            _ = world.game
+    def test_is_of_a_game_that_is_only_recorded(self, world: World) -> None:
+        game = world.game
+        assert (game.title, game.vectors, game.judged) == ("CS:GO", True, False)
+        assert (game.frame_height, game.frame_width) == (150, 280)
+        with pytest.raises(UsageError, match="cannot be played here"):
+            open_emulator(game)
         with pytest.raises(DiamondError, match="csgo has no agent"):
             world.agent()
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from diamond_engine import WorldModelEnv, load_agent, load_world
-from diamond_engine.actions import atari_game
 from diamond_engine.checkpoints import PUBLISHED_COMPONENTS
 from diamond_engine.contexts import StartContexts, collect_contexts, write_contexts
 from diamond_engine.errors import DiamondError, UsageError
+from diamond_engine.games import atari_game
 from diamond_engine.loading import read_published_world
 from diamond_engine.world_model import World
-from diamond_engine.worlds import atari_world_config, write_world
+from diamond_engine.worlds import paper_config, write_world
 from tests.conftest import tiny_world
 from tests.diamond_engine.published import published_shapes, write_published
 from tests.weights.hub_server import LocalHub, run_python
@@ -67,7 +67,7 @@ def test_our_architecture_has_the_published_keys_and_shapes() -> None:
         }
         for component, prefix in names.items()
     }
-    world = atari_world_config(atari_game("Breakout")).build(states, "the published shapes", None)
+    world = paper_config(atari_game("Breakout")).build(states, "the published shapes", None)
     ours = {
         f"{names[component]}.{key}": list(value.shape)
         for component in ("denoiser", "reward_end", "actor_critic")
@@ -98,9 +98,22 @@ def test_a_checkpoint_of_a_game_with_other_actions(published: Path) -> None:
 def test_a_checkpoint_without_a_component(published: Path, tmp_path: Path) -> None:
     state = torch.load(published, weights_only=True)
     path = tmp_path / "partial.pt"
-    torch.save({key: value for key, value in state.items() if not key.startswith("actor_critic.")}, path)
-    with pytest.raises(DiamondError, match=r"partial\.pt has no actor_critic"):
+    torch.save({key: value for key, value in state.items() if not key.startswith("denoiser.")}, path)
+    with pytest.raises(DiamondError, match=r"partial\.pt has no denoiser"):
         load_world("atari/Breakout", weights=path)
+
+
+def test_a_denoiser_alone_is_a_world_that_judges_nothing(published: Path, tmp_path: Path) -> None:
+    state = torch.load(published, weights_only=True)
+    path = tmp_path / "alone.pt"
+    torch.save({f"module.{key}": value for key, value in state.items() if key.startswith("denoiser.")}, path)
+    said: list[str] = []
+    world = load_world("atari/Breakout", weights=path, notice=said.append)
+    assert (world.reward_end, world.actor_critic) == (None, None)
+    assert (world.config.reward_end, world.config.actor_critic) == (None, None)
+    assert said == [f"{path} has no reward/end model: its dreams have neither rewards nor ends"]
+    with pytest.raises(DiamondError, match="has no agent"):
+        load_agent("atari/Breakout", weights=path)
 
 
 def test_a_checkpoint_of_another_architecture(tmp_path: Path) -> None:

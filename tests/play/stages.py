@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from diamond_engine.games import game_named
 from diamond_engine.runtime import KernelSwap, Runtime
 from diamond_engine.world_model import World
 from diamond_engine.worlds import read_world
@@ -18,7 +19,7 @@ from play.view import Command
 HEADER = Header("atari/Breakout", None, "fast", 1, 0, "cpu", "float32")
 FIRST_PERSON_HEADER = Header("csgo", None, "fast", 1, 1, "cpu", "float32")
 PLAIN = Runtime.choose("cpu", "float32", compile=False)
-BREAKOUT, CSGO = genre_of("atari/Breakout"), genre_of("csgo")
+BREAKOUT, CSGO = genre_of(game_named("atari/Breakout")), genre_of(game_named("csgo"))
 
 
 def endless_world(folder: Path) -> World:

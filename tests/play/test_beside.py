@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diamond_engine.actions import atari_game
-from diamond_engine.emulator import AtariEmulator
+from diamond_engine.emulators import open_emulator
 from diamond_engine.errors import UsageError
+from diamond_engine.games import atari_game
 from diamond_engine.world_model import World
 from diamond_engine.worlds import read_world
-from play.actions import AtariActions
+from play.actions import ButtonActions
 from play.beside import Beside, begin_game
 from play.genres import shown_from
 from play.latch import Input
@@ -40,7 +40,7 @@ def parts(frame: Frame) -> tuple[Frame, Frame]:
 
 def test_both_start_from_the_same_frame_and_are_given_the_same_actions(world: World) -> None:
     source = Beside(world, world.config.preset("fast"), PLAIN)
-    emulator = AtariEmulator(atari_game("Breakout"))
+    emulator = open_emulator(atari_game("Breakout"))
     begun = begin_game(emulator, world.context_length, seed=3)
     dreamed, real = parts(source.reset(Start(3)).frame)
     assert np.array_equal(dreamed, begun.frames[-1])
@@ -57,7 +57,7 @@ def test_both_start_from_the_same_frame_and_are_given_the_same_actions(world: Wo
 
 
 def test_a_beginning_is_a_context_of_the_game(world: World) -> None:
-    emulator = AtariEmulator(atari_game("Breakout"))
+    emulator = open_emulator(atari_game("Breakout"))
     one, same = (begin_game(emulator, world.context_length, seed=5) for _ in range(2))
     assert np.array_equal(one.frames, same.frames)
     assert (one.frames.shape, one.actions.shape) == ((4, 64, 64, 3), (3,))
@@ -117,7 +117,7 @@ def test_the_window_is_wide_enough() -> None:
 
 
 def test_it_is_for_games_with_an_emulator() -> None:
-    assert isinstance(BREAKOUT.actions, AtariActions)
+    assert isinstance(BREAKOUT.actions, ButtonActions)
     with pytest.raises(UsageError, match="no emulator"):
         check(Options("doom", origin=Origin.BESIDE), Outputs())
     with pytest.raises(UsageError, match="one of them"):

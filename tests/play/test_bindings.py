@@ -5,8 +5,9 @@ from collections import Counter
 import pygame
 import pytest
 
-from diamond_engine.actions import ATARI_GAMES, Button, CsgoAction, atari_game, csgo
-from play.actions import LEFT_CLICK, RIGHT_CLICK, AtariActions, FirstPersonActions
+from diamond_engine.actions import CsgoAction, csgo
+from diamond_engine.games import ATARI_GAMES, Button, Game, atari_game, game_named
+from play.actions import LEFT_CLICK, RIGHT_CLICK, ButtonActions, FirstPersonActions
 from play.bindings import Keymap, WindowCommand
 from play.genres import genre_of
 from play.keymaps import DOOM, DOOM_TEXTS, FIRST_PERSON, JOYSTICK
@@ -44,7 +45,7 @@ def test_every_action_of_every_game_can_be_pressed(name: str) -> None:
         for i, button in enumerate(Button):
             if mask >> i & 1:
                 JOYSTICK.translate(key(KEYS_OF_BUTTONS[button][0]), latch, arrows_move=True)
-        reached.add(AtariActions(game).action(latch.read()))
+        reached.add(ButtonActions(game).action(latch.read()))
     assert reached == set(range(len(game.actions)))
 
 
@@ -142,7 +143,7 @@ def test_doom_has_the_same_controls_and_says_what_they_do_there() -> None:
     ]
     assert dict(changed) == DOOM_TEXTS
     assert (DOOM.keys, DOOM.pad) == (FIRST_PERSON.keys, FIRST_PERSON.pad)
-    assert genre_of("doom").keymap is DOOM
+    assert genre_of(game_named("doom")).keymap is DOOM
 
 
 @pytest.mark.parametrize("name", [*csgo.KEYS, *csgo.ARROW_MOTION])
@@ -167,3 +168,18 @@ def test_sticks_and_triggers_walk_look_and_click() -> None:
     for axis, value in ((0, 0.1), (1, 0.0), (3, 0.1), (4, 0.0), (5, -1.0), (2, 0.8)):
         tilt(axis, value)
     assert latch.read() == Input((RIGHT_CLICK,))
+
+
+def test_keys_of_ones_own_game_take_the_place_of_commands() -> None:
+    held = map(frozenset, ((), ("LEFT",), ("1",), ("m",), ("1", "m")))
+    game = Game("own", ("stay", "left", "jump", "shout", "both"), tuple(held), title="own")
+    genre = genre_of(game)
+    keys = genre.keymap.keys
+    assert (keys[pygame.K_1], keys[pygame.K_m], keys[pygame.K_LEFT]) == ("1", "m", Button.LEFT)
+    assert Command.HAND_OVER not in keys.values(), "M is the game's"
+    assert Command.RESET in keys.values()
+    own = genre.keymap.bindings[2]
+    assert (own.text, own.shown) == ("jump, shout", "1 M")
+    actions = ButtonActions(game)
+    assert (actions.idle, actions.action(Input(("1", "m"))), actions.gesture(3).words) == (0, 4, "shout")
+    assert genre_of(atari_game("Breakout")).keymap is JOYSTICK

@@ -11,8 +11,8 @@ from pathlib import Path
 import av
 import pytest
 
-from diamond_engine.actions import ATARI_GAMES
 from diamond_engine.contexts import read_contexts
+from diamond_engine.games import ATARI_GAMES
 from diamond_engine.runtime.cpu.kernels import Kernels
 from play.recording import read_recording, write_recording
 

@@ -1,6 +1,6 @@
 """The latch: what is held, taps shorter than a frame, and all motion between two steps."""
 
-from diamond_engine.actions import Button
+from diamond_engine.games import Button
 from play.latch import Input, InputLatch
 
 

@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from diamond_engine.actions import Button
 from diamond_engine.errors import DiamondError
+from diamond_engine.games import Button
 from play.latch import Input
 from play.recording import EpisodeLog, Recording, read_recording, session_path, write_recording
 from play.replay import replay

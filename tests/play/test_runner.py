@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diamond_engine.actions import Button
 from diamond_engine.errors import DiamondError
+from diamond_engine.games import Button
 from play.runner import Pacer, SessionThread
 from play.session import Session, Settings
 from play.sources import Start

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from diamond_engine.actions import Button
+from diamond_engine.games import Button
 from diamond_engine.worlds import read_world
 from play.latch import Input
 from play.session import Session, Settings

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from diamond_engine import load_world
-from diamond_engine.actions import atari_game
 from diamond_engine.episodes import EpisodeFolder
+from diamond_engine.games import atari_game
 from diamond_engine.runtime import Runtime
 from diamond_engine.worlds import write_world
 from training.algorithm.diamond import DiamondTraining

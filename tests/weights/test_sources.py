@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from diamond_engine import load_agent, load_world
-from diamond_engine.actions import ATARI_GAMES
 from diamond_engine.errors import DiamondError
+from diamond_engine.games import ATARI_GAMES
 from weights import (
     UnknownWorldError,
     WeightsError,

@@ -1,4 +1,4 @@
-"""Trains the agent, in imagination or on the real emulator (``diamond-train agent`` and ``diamond-train atari``)."""
+"""Trains the agent, in imagination or on the real game (``diamond-train agent`` and ``algorithm1``)."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 import torch
 
-from diamond_engine.actions import AtariGame
 from diamond_engine.agents import Policy, write_agent
 from diamond_engine.configs import defaults, plain
-from diamond_engine.emulator import AtariEmulator
+from diamond_engine.emulators import open_emulator
 from diamond_engine.environment import BatchedEnv, EmulatorEnv
 from diamond_engine.errors import DiamondError
+from diamond_engine.games import Game
 from diamond_engine.imagination import WorldModelEnv
 from diamond_engine.networks import ActorCritic, ActorCriticConfig
 from diamond_engine.reinforcement import ActorCriticLossConfig
 from diamond_engine.world_model import World
-from diamond_engine.worlds import write_world
+from diamond_engine.worlds import paper_config, write_world
 from training.algorithm.dreams import Dreams
 from training.components.actor_critic import ActorCriticTrainer, ActorCriticTrainingConfig
 from training.components.optimisation import OptimiserConfig
@@ -42,7 +42,7 @@ SIZES: dict[str, dict[str, Any]] = {"paper": {}, "small": {"channels": (8, 16, 3
 class AgentTraining:
     """Settings of both ways of training an agent."""
 
-    game: AtariGame
+    game: Game
     config: ActorCriticTrainingConfig
     updates: int
     """Total number of updates."""
@@ -101,7 +101,7 @@ class AgentTraining:
         """
         session = self.session
         tutor = self._tutor()
-        emulator = AtariEmulator(self.game, self.num_envs, seed=session.seed, end_on_life_loss=True)
+        emulator = open_emulator(self.game, self.num_envs, seed=session.seed, end_on_life_loss=True)
         env = EmulatorEnv(emulator, session.runtime.device)
 
         def export(folder: Path, network: ActorCritic, provenance: dict[str, Any]) -> None:
@@ -121,7 +121,12 @@ class AgentTraining:
 
     def _network(self) -> ActorCritic:
         torch.manual_seed(self.session.seed)
-        return ActorCritic(ActorCriticConfig(num_actions=len(self.game.actions), **SIZES[self.size]))
+        return ActorCritic(self._architecture())
+
+    def _architecture(self) -> ActorCriticConfig:
+        paper = paper_config(self.game).actor_critic
+        assert paper is not None
+        return replace(paper, **SIZES[self.size])
 
     def _train(self, trainer: ActorCriticTrainer, env: BatchedEnv, facts: dict[str, Any], export_to: Path) -> None:
         session = self.session

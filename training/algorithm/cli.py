@@ -1,4 +1,4 @@
-"""``diamond-train atari``, ``world-model`` and ``agent``: Algorithm 1 and its single steps."""
+"""``diamond-train algorithm1``, ``world-model`` and ``agent``: Algorithm 1 and its single steps."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Annotated
 
 import typer
 
-from diamond_engine.actions import AtariGame, atari_game
 from diamond_engine.command_line import refuse
 from diamond_engine.diffusion import DIFFUSIONS, EDM, SigmaDistribution
-from diamond_engine.emulator import FRAME_SIZE
 from diamond_engine.errors import UsageError
+from diamond_engine.games import Game, emulated_game
 from diamond_engine.token_worlds import IRIS, TokenWorld
 from diamond_engine.worlds import DIAMOND, KINDS
 from training.algorithm.agent import MODEL_FREE, SIZES, AgentTraining
-from training.algorithm.atari import AtariTraining, algorithm_config
+from training.algorithm.algorithm1 import Algorithm1Training, algorithm_config
+from training.algorithm.atari import algorithm_config
 from training.algorithm.diamond import DENOISER_SIZES, REWARD_END_SIZES, DiamondTraining, world_architecture
 from training.algorithm.iris import IRIS_SIZES, IrisTraining, iris_architecture
 from training.algorithm.options import (
@@ -41,6 +41,7 @@ from training.algorithm.options import (
     EpisodesFolder,
     EventShare,
     FirstShare,
+    FrameSize,
     Horizon,
     Init,
     IrisSize,
@@ -77,7 +78,7 @@ from training.components.token_transformer import TransformerTrainingConfig
 from training.components.tokenizer import TokenizerTrainingConfig
 from training.data.episodes import GameEpisodes
 from training.data.segments import EVERY_STEP_ALIKE
-from training.runs.options import Device, Dtype, Game, NumEnvs, Out, Seed, TimeBudget, check_positive, open_session
+from training.runs.options import Device, Dtype, GameName, NumEnvs, Out, Seed, TimeBudget, check_positive, open_session
 from training.runs.session import Session
 from training.runs.trained import find_world
 from training.runs.workers import Workers
@@ -85,7 +86,7 @@ from training.runs.workers import Workers
 
 def world_model(
     context: typer.Context,
-    game: Game,
+    game: GameName,
     data: EpisodesFolder,
     out: Out,
     kind: WorldKind = DIAMOND,
@@ -128,14 +129,15 @@ def world_model(
     On several GPUs or machines: torchrun --nproc-per-node 4 -m training.cli world-model ... (--data and --out on a disk
     that all see). The batch is shared out, the result is that of one process, and any number of them continues it.
     """
-    atari = atari_game(game)
+    episodes = GameEpisodes(data, emulated_game(game))
+    played = episodes.game
     check_positive(updates=updates, batch_size=batch_size, learning_rate=learning_rate, transitions=transitions)
     if kind not in KINDS:
         raise UsageError(f"unknown --kind {kind!r}: use {' or '.join(KINDS)}")
     refuse(context, IRIS_OPTIONS if kind == DIAMOND else DIAMOND_OPTIONS, f"is not for --kind {kind}")
     if kind == IRIS:
         session = open_session(out, seed, time_budget, device, dtype)
-        training = _iris_training(atari, iris_size, perceptual, data, session, init, compile_networks)
+        training = _iris_training(episodes, iris_size, perceptual, session, init, compile_networks)
         training.train(_iris_components(components, updates, batch_size or 64, learning_rate, decay, perceptual))
         return
     batch_size = batch_size or 32
@@ -144,7 +146,7 @@ def world_model(
     workers.parts(batch_size)
     _check_ranges(autoregressive_steps, motion_weight, ema, event_share)
     _check_sizes(diffusion, reward_end_size, denoiser_size)
-    architecture = world_architecture(atari, reward_end_size, diffusion, denoiser_size)
+    architecture = world_architecture(played, reward_end_size, diffusion, denoiser_size)
     denoiser = DenoiserTrainingConfig(
         batch_size=batch_size,
         autoregressive_steps=autoregressive_steps,
@@ -172,30 +174,28 @@ def world_model(
     }
     chosen = _chosen(components or "denoiser,reward-end", known)
     _check_shares(sampler_share, first_share, priority_share, dreamed_share)
-    if not 0 <= crop <= FRAME_SIZE:
-        raise UsageError(f"--crop must lie from 0 to {FRAME_SIZE}, not {crop}")
+    if not 0 <= crop <= played.frame_height:
+        raise UsageError(f"--crop must lie from 0 to {played.frame_height}, not {crop}")
     session = open_session(out, seed, time_budget, device, dtype, workers)
-    start = None if init is None else find_world(init, atari)
-    DiamondTraining(architecture, GameEpisodes(data, atari), session, start, compile_networks).train(chosen)
+    start = None if init is None else find_world(init, played)
+    DiamondTraining(architecture, episodes, session, start, compile_networks).train(chosen)
 
 
 def _iris_training(
-    game: AtariGame,
+    episodes: GameEpisodes,
     size: str,
     perceptual: Path | None,
-    data: Path,
     session: Session,
     init: str | None,
     compile_networks: bool,
 ) -> IrisTraining:
     if size not in IRIS_SIZES:
         raise UsageError(f"unknown --iris-size {size!r}: use {', '.join(IRIS_SIZES)}")
-    start = None if init is None else find_world(init, game)
+    start = None if init is None else find_world(init, episodes.game)
     if start is not None and not isinstance(start, TokenWorld):
         raise UsageError(f"{init}, given as --init, is no world of IRIS")
     looks = None if perceptual is None else read_perceptual_loss(perceptual, session.runtime)
-    episodes = GameEpisodes(data, game)
-    return IrisTraining(iris_architecture(game, size), episodes, session, start, compile_networks, looks)
+    return IrisTraining(iris_architecture(episodes.game, size), episodes, session, start, compile_networks, looks)
 
 
 def _iris_components(
@@ -217,7 +217,7 @@ def _iris_components(
 
 
 def agent(
-    game: Game,
+    game: GameName,
     world: Annotated[str, typer.Option(help="World to dream in: a run of world-model, a world folder, or a name.")],
     out: Out,
     data: Annotated[
@@ -241,19 +241,20 @@ def agent(
 
     OUT/world is the world with the agent so far.
     """
-    atari = atari_game(game)
+    played = emulated_game(game)
     config = _actor_critic_config(
         ActorCriticTrainingConfig(), updates, num_envs, horizon, learning_rate, entropy, size, kickstart_updates
     )
     session = open_session(out, seed, time_budget, device, dtype)
-    episodes = None if data is None else GameEpisodes(data, atari)
-    training = AgentTraining(atari, config, updates, num_envs, session, size=size)
-    training.in_imagination(find_world(world, atari), preset, episodes)
+    dreamed = find_world(world, played)
+    episodes = None if data is None else GameEpisodes(data, dreamed.game)
+    training = AgentTraining(dreamed.game, config, updates, num_envs, session, size=size)
+    training.in_imagination(dreamed, preset, episodes)
 
 
-def atari(
+def algorithm1(
     context: typer.Context,
-    game: Game,
+    game: GameName,
     out: RunOut = None,
     preset: AlgorithmPreset = "paper",
     settings: Settings = None,
@@ -272,6 +273,7 @@ def atari(
     size: Size = "paper",
     kickstart_updates: Kickstart = 0,
     snapshots_every: SnapshotsEvery = None,
+    frame_size: FrameSize = 64,
 ) -> None:
     """Train a world and its agent on a game, as in the paper (Algorithm 1).
 
@@ -279,9 +281,9 @@ def atari(
     then plays 100 games (OUT/final.json). OUT/world is playable from the first epoch on. Run the same command again to
     continue exactly where it stopped, whatever stopped it.
 
-    A first look, in minutes: diamond-train atari Breakout --preset quick
+    A first look, in minutes: diamond-train algorithm1 Breakout --preset quick
     """
-    played = atari_game(game)
+    played = emulated_game(game).sized(frame_size)
     if model_free:
         if settings or config or static_data or preset != "paper":
             raise UsageError("--preset, --set, --config and --static-data are for Algorithm 1, not for --model-free")
@@ -295,7 +297,7 @@ def atari(
     refuse(context, MODEL_FREE_OPTIONS, "is for --model-free; Algorithm 1 has --set")
     algorithm = algorithm_config(played, preset, config, settings or [], static=static_data is not None)
     session = open_session(out or _default_out(played, preset, seed), seed, time_budget, device, dtype)
-    AtariTraining(played, preset, algorithm, session, static_data).train()
+    Algorithm1Training(played, preset, algorithm, session, static_data).train()
 
 
 def _check_ranges(autoregressive_steps: int, motion_weight: float, ema: float, event_share: float) -> None:
@@ -341,8 +343,8 @@ def _component(
     return Component(name, replace(config, optimiser=optimiser), updates)
 
 
-def _default_out(game: AtariGame, mode: str, seed: int) -> Path:
-    return Path("runs") / f"{game.name}-{mode}-seed{seed}"
+def _default_out(game: Game, mode: str, seed: int) -> Path:
+    return Path("runs") / f"{game.file_name}-{mode}-seed{seed}"
 
 
 def _actor_critic_config(

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from diamond_engine.actions import AtariGame
 from diamond_engine.diffusion import DDPM, EDM, Denoiser, SamplerConfig
 from diamond_engine.errors import UsageError
+from diamond_engine.games import Game
 from diamond_engine.networks import RewardEndModel
 from diamond_engine.world_model import World, WorldConfig
 from diamond_engine.worlds import (
@@ -18,8 +18,8 @@ from diamond_engine.worlds import (
     DiffusionWorld,
     DiffusionWorldConfig,
     as_ddpm,
-    atari_world_config,
     of_diffusion,
+    paper_config,
 )
 from training.algorithm.world_model import Component, ComponentTrainer, WorldModelTraining
 from training.components.denoiser import DenoiserTrainer, DenoiserTrainingConfig
@@ -49,10 +49,10 @@ SMALL_SAMPLER = SamplerConfig(sigma_min=0.2)
 
 
 def world_architecture(
-    game: AtariGame, reward_end_size: str, diffusion: str = EDM, denoiser_size: str = "paper"
+    game: Game, reward_end_size: str, diffusion: str = EDM, denoiser_size: str = "paper"
 ) -> DiffusionWorldConfig:
     """The paper's networks for a game, at sizes of ``REWARD_END_SIZES`` and ``DENOISER_SIZES``."""
-    paper = atari_world_config(game)
+    paper = paper_config(game)
     config = as_ddpm(paper) if diffusion == DDPM else paper
     assert config.reward_end is not None
     inner = replace(config.denoiser.inner_model, **DENOISER_SIZES[denoiser_size])

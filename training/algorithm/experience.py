@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diamond_engine.actions import AtariGame
-from diamond_engine.emulator import AtariEmulator
+from diamond_engine.emulators import open_emulator
 from diamond_engine.episodes import Episode
 from diamond_engine.frames import from_numpy
+from diamond_engine.games import Game
 from diamond_engine.networks import ActorCritic
 from diamond_engine.runtime import Runtime
 from training.algorithm.replay import Replay
@@ -49,7 +49,7 @@ class Experience:
     """
 
     def __init__(
-        self, game: AtariGame, policy: ActorCritic, replay: Replay, epsilon: float, runtime: Runtime, seed: int
+        self, game: Game, policy: ActorCritic, replay: Replay, epsilon: float, runtime: Runtime, seed: int
     ) -> None:
         self.steps = 0
         self.sign_counts = [0, 0, 0]
@@ -61,7 +61,7 @@ class Experience:
         self._seed = seed
         self._attributes = {"game": game.name, "policy": "agent in training", "epsilon": epsilon, "seed": seed}
         self._rng = torch.Generator().manual_seed(derived_seed(seed, "actions"))
-        self._emulator = AtariEmulator(game, seed=seed, end_on_life_loss=True)
+        self._emulator = open_emulator(game, seed=seed, end_on_life_loss=True)
         self._state = policy.initial_state(1)
         self._whole = 0
         self._game = 0

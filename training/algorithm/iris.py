@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from diamond_engine.actions import AtariGame
 from diamond_engine.checkpoints import built, read_component
 from diamond_engine.errors import UsageError
+from diamond_engine.games import Game
 from diamond_engine.networks import Tokenizer, TokenTransformer
 from diamond_engine.token_worlds import TokenWorldConfig, iris_world_config
 from diamond_engine.world_model import WorldConfig
@@ -26,7 +26,7 @@ IRIS_SIZES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 """Sizes by name: what differs from the published tokenizer and transformer. ``small`` is for CPUs."""
 
 
-def iris_architecture(game: AtariGame, size: str) -> TokenWorldConfig:
+def iris_architecture(game: Game, size: str) -> TokenWorldConfig:
     """The networks of IRIS for a game, at a size of ``IRIS_SIZES``."""
     published = iris_world_config(game)
     tokenizer, transformer = IRIS_SIZES[size]

@@ -12,16 +12,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from diamond_engine.actions import AtariGame
 from diamond_engine.agents import Agent
 from diamond_engine.checkpoints import write_component
-from diamond_engine.configs import to_yaml
 from diamond_engine.contexts import StartContexts, write_contexts
 from diamond_engine.diffusion import DDPM, Denoiser
 from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.files import write_text
+from diamond_engine.games import Game
 from diamond_engine.networks import ActorCritic, RewardEndModel
-from diamond_engine.worlds import DiffusionPreset, DiffusionWorld, DiffusionWorldConfig, as_ddpm, atari_world_config
+from diamond_engine.worlds import DiffusionPreset, DiffusionWorld, DiffusionWorldConfig, as_ddpm, paper_config
 from training.algorithm.config import AlgorithmConfig, Updates
 from training.algorithm.dreams import Dreams
 from training.algorithm.experience import Experience
@@ -46,9 +45,7 @@ class _GivenUpError(Exception):
 class Algorithm1:
     """A ``Procedure``: after every piece of work its state can be saved, and a run continues from it exactly."""
 
-    def __init__(
-        self, game: AtariGame, cfg: AlgorithmConfig, episodes: Replay | EpisodeFolder, session: Session
-    ) -> None:
+    def __init__(self, game: Game, cfg: AlgorithmConfig, episodes: Replay | EpisodeFolder, session: Session) -> None:
         """Collects into ``episodes`` if they are a ``Replay``; other episodes are static."""
         self.epoch = 1
         self.final_scores: list[float] = []
@@ -227,7 +224,7 @@ class Algorithm1:
         """The world as far as it is trained; the denoiser comes first."""
         reward_end = self.reward_end.network if self.reward_end.optimiser.updates else None
         actor_critic = self.actor_critic.network if self.actor_critic.optimiser.updates else None
-        paper = atari_world_config(self._game)
+        paper = paper_config(self._game)
         config = replace(
             as_ddpm(paper) if self._cfg.networks.denoiser.diffusion == DDPM else paper,
             denoiser=self._cfg.networks.denoiser,
@@ -249,7 +246,7 @@ class Algorithm1:
             if trained is not None:
                 trainer.export(folder, provenance)
         write_contexts(folder / "contexts.npz", self._contexts(config))
-        write_text(folder / "world.yaml", to_yaml(config))
+        write_text(folder / "world.yaml", config.to_yaml())
 
     def _contexts(self, config: DiffusionWorldConfig) -> StartContexts:
         length = config.context_length

@@ -38,6 +38,7 @@ StaticData = Annotated[
     Path | None,
     typer.Option(file_okay=False, help="Learn from these episodes and collect none.", show_default=False),
 ]
+FrameSize = Annotated[int, typer.Option(help="Side of the frames that networks see.")]
 ModelFree = Annotated[
     bool,
     typer.Option("--model-free", help="Learn on the real emulator alone instead; the options below go with it."),
@@ -209,4 +210,4 @@ MODEL_FREE_OPTIONS = (
     "kickstart_updates",
     "snapshots_every",
 )
-"""Names of the parameters of ``diamond-train atari`` that need ``--model-free``."""
+"""Names of the parameters of ``diamond-train algorithm1`` that need ``--model-free``."""

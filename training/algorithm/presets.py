@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from diamond_engine.actions import AtariGame
-from diamond_engine.worlds import atari_world_config
+from diamond_engine.games import Game
+from diamond_engine.worlds import paper_config
 from training.algorithm.config import AlgorithmConfig, NetworksConfig, TestConfig, Updates, UpdatesConfig
 from training.algorithm.dreams import ImaginationConfig
 from training.algorithm.experience import CollectionConfig
@@ -20,21 +20,21 @@ from training.components.reward_end import RewardEndTrainingConfig
 class Preset:
     """One preset of Algorithm 1."""
 
-    configure: Callable[[AtariGame], AlgorithmConfig]
+    configure: Callable[[Game], AlgorithmConfig]
     """Its configuration for a game."""
     expectation: str
     """Expected quality and cost."""
 
 
-def paper(game: AtariGame) -> AlgorithmConfig:
+def paper(game: Game) -> AlgorithmConfig:
     """The paper's (Tables 2 to 4)."""
-    world = atari_world_config(game)
+    world = paper_config(game)
     assert world.reward_end is not None
     assert world.actor_critic is not None
     return AlgorithmConfig(networks=NetworksConfig(world.denoiser, world.reward_end, world.actor_critic))
 
 
-def quick(game: AtariGame) -> AlgorithmConfig:
+def quick(game: Game) -> AlgorithmConfig:
     """All stages of the paper, each small enough for a few minutes on two CPU cores."""
     networks = paper(game).networks
     inner = replace(

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from diamond_engine.checkpoints import load_strictly, write_component
-from diamond_engine.configs import defaults, plain, to_yaml
+from diamond_engine.configs import defaults, plain
 from diamond_engine.contexts import write_contexts
 from diamond_engine.errors import DiamondError
 from diamond_engine.files import write_text
@@ -214,7 +214,7 @@ class WorldModelTraining(ABC):
         if self.init is not None:
             provenance["init"] = origin_of(self.init)
         config = self.described(folder, {name: value for name, value in provenance.items() if value})
-        write_text(folder / "world.yaml", to_yaml(config))
+        write_text(folder / "world.yaml", config.to_yaml())
 
     def _known_provenance(self, component: str) -> dict[str, Any]:
         if self.init is not None and self.is_carried(component):

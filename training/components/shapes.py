@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import torch
 
 from diamond_engine.checkpoints import without_weights
-from diamond_engine.emulator import FRAME_SIZE
 from diamond_engine.errors import UsageError
 from diamond_engine.networks import ActorCritic, ActorCriticConfig, RewardEndModel, RewardEndModelConfig
 from diamond_engine.networks.denoiser import InnerModel, InnerModelConfig
@@ -34,7 +33,7 @@ def check_inner_model(name: str, inner: InnerModelConfig) -> None:
 def check_reward_end(name: str, cfg: RewardEndModelConfig) -> None:
     """See ``check_inner_model``."""
     with _tried(name):
-        obs = torch.empty(1, 2, cfg.img_channels, FRAME_SIZE, FRAME_SIZE)
+        obs = torch.empty(1, 2, cfg.img_channels, cfg.img_size, cfg.img_size)
         RewardEndModel(cfg)(obs, torch.empty(1, 2, dtype=torch.int64), obs)
 
 
@@ -42,7 +41,7 @@ def check_actor_critic(name: str, cfg: ActorCriticConfig) -> None:
     """See ``check_inner_model``."""
     with _tried(name):
         network = ActorCritic(cfg)
-        network(torch.empty(1, cfg.img_channels, FRAME_SIZE, FRAME_SIZE), network.initial_state(1))
+        network(torch.empty(1, cfg.img_channels, cfg.img_size, cfg.img_size), network.initial_state(1))
 
 
 @contextmanager

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from diamond_engine.actions import atari_game
 from diamond_engine.errors import UsageError
+from diamond_engine.games import Game, emulated_game
+from training.data.callables import CalledPolicy
 from training.data.collect import RANDOM, Mixture, collect_mixture
+from training.data.episodes import GameEpisodes
 from training.data.scripted import TRACKER
-from training.runs.options import Device, Dtype, Game, NumEnvs, Out, Seed, TimeBudget, check_positive, open_session
-from training.runs.trained import find_agent
+from training.runs.options import Device, Dtype, GameName, NumEnvs, Out, Seed, TimeBudget, check_positive, open_session
+from training.runs.trained import TrainedAgent, find_agent
 
 
 def collect(
-    game: Game,
+    game: GameName,
     out: Out,
     steps: Annotated[int, typer.Option(help="Steps of this policy, ε, hold and seed the folder shall have in all.")],
     policy: Annotated[
         str,
         typer.Option(
-            help="Who plays: random, tracker (a scripted player: Breakout, Pong), a world, or the run of an agent "
-            "(or one of its snapshots)."
+            help="Who plays: random, tracker (a scripted player: Breakout, Pong), a world, the run of an agent (or one "
+            "of its snapshots), or a function of one's own as module:function, which is shown a frame and says the "
+            "index or the name of an action."
         ),
     ] = RANDOM,
     epsilon: Annotated[
@@ -33,6 +37,10 @@ def collect(
     hold: Annotated[
         float, typer.Option(help="Steps for which a random action is held on average, as a person holds a key.")
     ] = 1.0,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Side of the frames to file [default: what is there, else 64].", show_default=False),
+    ] = None,
     num_envs: NumEnvs = 16,
     seed: Seed = 0,
     time_budget: TimeBudget = None,
@@ -45,7 +53,7 @@ def collect(
     stopped; another policy, ε, hold or seed adds its steps to the same folder. Games under way at the end are filed as
     truncated episodes.
     """
-    atari = atari_game(game)
+    played = emulated_game(game)
     epsilons = tuple(epsilon or (0.0,))
     check_positive(steps=steps, num_envs=num_envs)
     if not all(0 <= value <= 1 for value in epsilons):
@@ -53,5 +61,13 @@ def collect(
     if not 1 <= hold < math.inf:
         raise UsageError(f"--hold must be a number of at least 1, not {hold:g}")
     session = open_session(out, seed, time_budget, device, dtype)
-    player = policy if policy in (RANDOM, TRACKER) else find_agent(policy, atari)
-    collect_mixture(Mixture(atari, player, epsilons, steps, num_envs, hold), session)
+    played = GameEpisodes(out, played if size is None else played.sized(size), may_be_empty=True).game
+    if size not in (None, played.frame_height):
+        raise UsageError(f"{out} holds frames of {played.frame_height}x{played.frame_width}: give another --out")
+    collect_mixture(Mixture(played, _player(policy, played), epsilons, steps, num_envs, hold), session)
+
+
+def _player(policy: str, game: Game) -> TrainedAgent | CalledPolicy | str:
+    if policy in (RANDOM, TRACKER):
+        return policy
+    return CalledPolicy(policy, game) if ":" in policy and not Path(policy).exists() else find_agent(policy, game)

@@ -1,4 +1,4 @@
-"""Collects episodes from the real emulator with a policy (``diamond-train collect``).
+"""Collects episodes from the real game with a policy (``diamond-train collect``).
 
 Shapes: B games side by side, T steps, H height, W width.
 """
@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from diamond_engine.actions import AtariGame
 from diamond_engine.agents import Agent, EpsilonPolicy, Policy, RandomPolicy
-from diamond_engine.emulator import AtariEmulator, EmulatorStep
+from diamond_engine.emulators import Emulator, EmulatorStep, open_emulator
 from diamond_engine.episodes import Episode, EpisodeFolder
 from diamond_engine.frames import from_numpy
+from diamond_engine.games import Game
+from training.data.callables import CalledPolicy
 from training.data.episodes import GameEpisodes, Source
 from training.data.scripted import TRACKER, scripted_policy
 from training.runs.progress import progress
@@ -66,7 +67,7 @@ class Collector:
 
     def __init__(
         self,
-        emulator: AtariEmulator,
+        emulator: Emulator,
         policy: Policy,
         attributes: Mapping[str, str | int | float],
         device: torch.device | None = None,
@@ -134,9 +135,9 @@ TRACKER_SPREAD = 1.5
 class Mixture:
     """What to collect: equal shares of the steps for every ε of one policy."""
 
-    game: AtariGame
-    player: TrainedAgent | str
-    """The policy: an agent, ``random``, or ``tracker``, the game's scripted policy."""
+    game: Game
+    player: TrainedAgent | CalledPolicy | str
+    """The policy: an agent, ``random``, ``tracker``, the game's scripted policy, or a person's function."""
     epsilons: tuple[float, ...]
     """Probabilities of a random action."""
     steps: int
@@ -160,6 +161,7 @@ def collect_mixture(mixture: Mixture, session: Session) -> None:
     Raises ``Interrupted`` after a signal, once the unfinished games are filed.
     """
     data = GameEpisodes(session.out, mixture.game, may_be_empty=True)
+    mixture = replace(mixture, game=data.game)
     sources = mixture.sources(session.seed)
     share = -(-mixture.steps // len(sources))
     session.console.print(
@@ -191,17 +193,20 @@ def _fill(
         raise Interrupted(received[0])
 
 
+def _policy(mixture: Mixture, seed: int, session: Session) -> Policy:
+    player, game = mixture.player, mixture.game
+    if isinstance(player, TrainedAgent):
+        return Agent(player.network, session.runtime, seed)
+    if isinstance(player, CalledPolicy):
+        return player
+    return scripted_policy(game, seed, TRACKER_SPREAD) if player == TRACKER else RandomPolicy(len(game.actions), seed)
+
+
 def _collector(mixture: Mixture, source: Source, before: int, session: Session) -> Collector:
     # The seed depends on what is there already, or a continued collection would play the same games again.
     games, actions, noise = (int(x) >> 2 for x in np.random.SeedSequence([source.seed, before]).generate_state(3))
-    emulator = AtariEmulator(mixture.game, mixture.num_envs, seed=games, end_on_life_loss=True)
-    policy: Policy
-    if isinstance(mixture.player, TrainedAgent):
-        policy = Agent(mixture.player.network, session.runtime, actions)
-    elif mixture.player == TRACKER:
-        policy = scripted_policy(mixture.game, actions, TRACKER_SPREAD)
-    else:
-        policy = RandomPolicy(len(mixture.game.actions), actions)
+    emulator = open_emulator(mixture.game, mixture.num_envs, seed=games, end_on_life_loss=True)
+    policy = _policy(mixture, actions, session)
     epsilon = 1.0 if mixture.player == RANDOM else source.epsilon
     if epsilon > 0:
         policy = EpsilonPolicy(policy, len(mixture.game.actions), epsilon, noise, source.hold)

@@ -8,14 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from diamond_engine.actions import AtariGame
 from diamond_engine.damage import read_dataset
-from diamond_engine.emulator import FRAME_SIZE
 from diamond_engine.episodes import EpisodeFolder, open_episode
 from diamond_engine.errors import DiamondError, UsageError
+from diamond_engine.games import Game
 
 CACHE_BYTES = 4 * 2**30
-FRAME_BYTES = FRAME_SIZE * FRAME_SIZE * 3
 
 
 class Source(NamedTuple):
@@ -37,19 +35,20 @@ UNKNOWN = Source("unknown", 0.0, 0)
 
 
 class GameEpisodes:
-    """A folder of one game's episodes with their sources.
+    """A folder of one game's episodes with their sources; the frames may be of another size than the game's.
 
     Raises ``UsageError`` for a folder that is missing, of another game, or empty (unless allowed), and ``DiamondError``
     naming a damaged file.
     """
 
-    def __init__(self, folder: Path, game: AtariGame, *, may_be_empty: bool = False) -> None:
+    def __init__(self, folder: Path, game: Game, *, may_be_empty: bool = False) -> None:
         if not folder.is_dir() and not may_be_empty:
             raise UsageError(f"no such folder of episodes: {folder} (collect some with 'diamond-train collect')")
-        self.game = game
         self.episodes = EpisodeFolder(folder, CACHE_BYTES)
         if len(self.episodes) == 0 and not may_be_empty:
             raise UsageError(f"no episodes in {folder}: collect some with 'diamond-train collect {game.name}'")
+        self.game = _as_filed(game, self.episodes)
+        """In frames as large as those that are there."""
         self._known = 0
         self._steps: Counter[Source] = Counter()
         self._take_notice()
@@ -76,10 +75,18 @@ class GameEpisodes:
     @property
     def memory(self) -> int:
         """Bytes of all decoded frames."""
-        return min(self.episodes.num_steps * FRAME_BYTES, CACHE_BYTES)
+        return min(self.episodes.num_steps * 3 * self.game.frame_height * self.game.frame_width, CACHE_BYTES)
 
 
-def _source(path: Path, game: AtariGame) -> Source:
+def _as_filed(game: Game, folder: EpisodeFolder) -> Game:
+    if len(folder) == 0:
+        return game
+    with open_episode(folder.paths[0]) as file:
+        side = int(file["final_frame"].shape[0])
+    return game if side == game.frame_height else game.sized(side)
+
+
+def _source(path: Path, game: Game) -> Source:
     """Reads an episode's source. Raises ``UsageError`` for another game, ``DiamondError`` for an invalid episode."""
     with open_episode(path) as file:
         played = str(file.attrs.get("game", "unknown"))
@@ -87,10 +94,10 @@ def _source(path: Path, game: AtariGame) -> Source:
         actions, image = read_dataset(file["actions"]), file["final_frame"].shape
     if played != game.name:
         raise UsageError(f"{path} is an episode of {played}, not of {game.name}: use another folder")
-    if not np.isin(actions, range(len(game.actions))).all() or image != (FRAME_SIZE, FRAME_SIZE, 3):
+    if not np.isin(actions, range(len(game.actions))).all() or image != (game.frame_height, game.frame_width, 3):
         raise DiamondError(
             f"{path} is no episode of {game.name}: it needs actions from 0 to {len(game.actions) - 1} and frames of "
-            f"{FRAME_SIZE}x{FRAME_SIZE}, not {'x'.join(map(str, image[:2]))}"
+            f"{game.frame_height}x{game.frame_width}, not {'x'.join(map(str, image[:2]))}"
         )
     try:
         return Source(str(policy), float(epsilon), int(seed), float(hold))

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from diamond_engine.actions import AtariGame
 from diamond_engine.agents import EpsilonPolicy, Policy, RandomPolicy
-from diamond_engine.emulator import AtariEmulator
+from diamond_engine.emulators import open_emulator
 from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.errors import DiamondError
 from diamond_engine.frames import from_numpy
+from diamond_engine.games import Game
 from diamond_engine.world_model import World
 from training.data.collect import Collector
 from training.runs.progress import Show
@@ -65,7 +65,7 @@ def collect_held_out(
     """
     filed = EpisodeFolder(folder)
     for i, epsilon in enumerate(epsilons):
-        emulator = AtariEmulator(world.game, 1, seed=held_out_seed(seed) + i, end_on_life_loss=True)
+        emulator = open_emulator(world.game, 1, seed=held_out_seed(seed) + i, end_on_life_loss=True)
         policy = held_out_policy(world, epsilon, seed, device, dtype)
         collector = Collector(emulator, policy, {"game": world.game.name, "policy": f"epsilon {epsilon}", "seed": seed})
         for _ in range(i, episodes, len(epsilons)):
@@ -76,7 +76,7 @@ def collect_held_out(
 
 
 def record_side_by_side(
-    game: AtariGame,
+    game: Game,
     policy: Policy,
     folder: Path,
     games: int,
@@ -89,7 +89,7 @@ def record_side_by_side(
     A lost life ends an episode. ``seed`` is an emulator seed; ``show`` takes the steps of all games so far.
     """
     filed = EpisodeFolder(folder)
-    with closing(AtariEmulator(game, games, seed=seed, end_on_life_loss=True)) as emulator:
+    with closing(open_emulator(game, games, seed=seed, end_on_life_loss=True)) as emulator:
         collector = Collector(emulator, policy, {"game": game.name, "seed": seed})
         for step in range(1, steps + 1):
             collector.step(filed)
@@ -105,7 +105,7 @@ def play_held_out(
 
     Games continue through lost lives; a finished game is followed by a new one.
     """
-    emulator = AtariEmulator(world.game, games, seed=held_out_seed(seed))
+    emulator = open_emulator(world.game, games, seed=held_out_seed(seed))
     policy = held_out_policy(world, epsilon, seed, device, dtype)
     frames = emulator.reset()
     try:

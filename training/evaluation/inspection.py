@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond_engine.actions import ATARI_GAMES, csgo
+from diamond_engine.actions import csgo
 from diamond_engine.episodes import EPISODE_NAME, Episode, read_episode
 from diamond_engine.errors import DiamondError, UsageError
+from diamond_engine.games import ATARI_GAMES
 from training.runs.progress import Show
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from diamond_engine.checkpoints import load_strictly, write_component
-from diamond_engine.configs import defaults, plain, to_yaml
+from diamond_engine.configs import defaults, plain
 from diamond_engine.contexts import write_contexts
 from diamond_engine.diffusion import Denoiser
 from diamond_engine.errors import DiamondError, UsageError
@@ -172,7 +172,7 @@ class FirstPersonTraining:
             default_preset=self.config.default_preset,
             provenance={name: value for name, value in provenance.items() if value},
         )
-        write_text(folder / "world.yaml", to_yaml(world))
+        write_text(folder / "world.yaml", world.to_yaml())
 
     def _sampled(self, preset: DiffusionPreset, two_stages: bool) -> DiffusionPreset:
         """Adapts presets to the training: no context noise for dynamics trained without it."""

@@ -13,7 +13,14 @@ from training.runs.progress import make_console
 from training.runs.session import Session
 from training.runs.workers import ALONE, Workers
 
-Game = Annotated[str, typer.Argument(metavar="GAME", help="Atari game, such as Breakout.", show_default=False)]
+GameName = Annotated[
+    str,
+    typer.Argument(
+        metavar="GAME",
+        help="Atari game, such as Breakout, or a Gymnasium environment: gym:CartPole-v1, one's own as module:Env-v0.",
+        show_default=False,
+    ),
+]
 Out = Annotated[Path, typer.Option(file_okay=False, help="Folder to write to; a run that is there continues.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of all randomness.")]
 Device = Annotated[str, typer.Option(help="Torch device to compute on, or 'auto' for the fastest.")]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from diamond_engine import load_world
-from diamond_engine.actions import AtariGame, atari_game
 from diamond_engine.agents import read_agent
 from diamond_engine.errors import DiamondError, UsageError
+from diamond_engine.games import Game
 from diamond_engine.networks import ActorCritic
 from diamond_engine.world_model import World
 from diamond_engine.worlds import COMPONENTS
@@ -21,7 +21,7 @@ class TrainedAgent:
     """An actor-critic and its origin."""
 
     network: ActorCritic
-    game: AtariGame
+    game: Game
     provenance: dict[str, Any]
 
     @property
@@ -34,7 +34,7 @@ class TrainedAgent:
         return f"agent{f' after {updates} updates' if updates else ''} ({digest.hexdigest()[:8]})"
 
 
-def find_world(name: str, game: AtariGame | None = None) -> World:
+def find_world(name: str, game: Game | None = None) -> World:
     """Loads a world by name, world folder or run folder; of ``game``, if given.
 
     Raises what ``load_world`` raises, and ``UsageError`` for another game's world.
@@ -56,7 +56,7 @@ def origin_of(world: World, component: str | None = None) -> dict[str, Any]:
     return {"world": world.config.name, **whole, **own}
 
 
-def find_agent(name: str, game: AtariGame) -> TrainedAgent:
+def find_agent(name: str, game: Game) -> TrainedAgent:
     """The agent in an agent's folder or a run folder, else that of the world ``find_world`` finds.
 
     Raises what ``find_world`` raises, and ``DiamondError`` for a world without an agent.
@@ -66,13 +66,24 @@ def find_agent(name: str, game: AtariGame) -> TrainedAgent:
     if found is None:
         world = find_world(name, game)
         if world.actor_critic is None:
-            raise DiamondError(f"{name} has no agent: train one with 'diamond-train agent' or 'diamond-train atari'")
-        return TrainedAgent(world.actor_critic, game, dict(world.config.provenance.get("agent", {})))
+            raise DiamondError(f"{name} has no agent: train one with 'diamond-train agent' or 'algorithm1'")
+        provenance = dict(world.config.provenance.get("agent", {}))
+        return _checked(name, TrainedAgent(world.actor_critic, game, provenance))
     config, network = read_agent(found)
-    _check_game(name, atari_game(config.game), game)
-    return TrainedAgent(network, game, config.provenance)
+    if config.game != game.name:
+        raise UsageError(f"{name} was trained for {config.game}, not for {game.name}")
+    return _checked(name, TrainedAgent(network, game, config.provenance))
 
 
-def _check_game(name: str, found: AtariGame, wanted: AtariGame) -> None:
-    if found != wanted:
-        raise UsageError(f"{name} was trained for {found.name}, not for {wanted.name}")
+def _check_game(name: str, found: Game, wanted: Game) -> None:
+    if not found.is_like(wanted):
+        kind = found.name if found.name != wanted.name else "other actions"
+        raise UsageError(f"{name} was trained for {kind}, not for {wanted.name}")
+
+
+def _checked(name: str, agent: TrainedAgent) -> TrainedAgent:
+    """The agent, if it can see and play its game: frames may be of any size."""
+    sees, acts = agent.network.cfg.img_size, agent.network.cfg.num_actions
+    if sees != agent.game.frame_height or acts != len(agent.game.actions):
+        raise UsageError(f"{name} is for frames of {sees}x{sees} and {acts} actions: {agent.game.name} has others here")
+    return agent

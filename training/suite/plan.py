@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from diamond_engine.actions import ATARI_GAMES, AtariGame, atari_game
 from diamond_engine.configs import defaults
-from training.algorithm.atari import algorithm_config, run_settings
+from diamond_engine.games import ATARI_GAMES, Game, benchmark_game
+from training.algorithm.algorithm1 import algorithm_config, run_settings
 from training.evaluation.scores.suite import FINAL, read_final
 from training.runs.facts import CONFIG, check_continues
 
@@ -44,7 +44,7 @@ class Options:
 class SuiteRun:
     """One run: ``<Game>/seed_<n>`` in the suite's folder."""
 
-    game: AtariGame
+    game: Game
     seed: int
     folder: Path
 
@@ -117,7 +117,7 @@ def plan(out: Path, games: str, seeds: int, options: Options) -> Plan:
     Raises ``UsageError`` for an unknown game or setting, and if the folder has a run with other settings.
     """
     names = ATARI_GAMES if games == "all" else [name.strip() for name in games.split(",")]
-    chosen = list(dict.fromkeys(map(atari_game, names)))
+    chosen = list(dict.fromkeys(map(benchmark_game, names)))
     runs: list[SuiteRun] = []
     for game in chosen:
         config = algorithm_config(game, options.preset, options.config, options.settings, static=False)

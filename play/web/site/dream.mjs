@@ -108,21 +108,25 @@ function noisedContext(context, noise, scale) {
 
 const OPPOSITES = [["UP", "DOWN"], ["LEFT", "RIGHT"]];
 
+const RANKS = ["LEFT", "RIGHT", "UP", "DOWN"];
+
 /**
- * The index of the Atari action closest to a set of pressed buttons. Opposite directions cancel. Where the game lacks
- * the exact combination as many buttons as possible are kept, directions before fire, horizontal before vertical.
+ * The index of the action closest to a set of pressed buttons. Opposite directions cancel. Where the game lacks the
+ * exact combination as many buttons as possible are kept, directions before others, horizontal before vertical.
+ * `space` tells what is held for each action, and which is the idle one.
  */
-export function atariAction(names, pressed) {
-  const held = new Set(pressed);
-  const [vertical, horizontal] = OPPOSITES.map(([first, second]) =>
-    held.has(first) === held.has(second) ? "" : held.has(first) ? first : second);
-  const fire = held.has("FIRE") ? "FIRE" : "";
-  const choices = [[horizontal, vertical, fire], [horizontal, vertical, ""], [horizontal, "", fire], [horizontal, "", ""],
-    ["", vertical, fire], ["", vertical, ""], ["", "", fire], ["", "", ""]];
-  const size = (choice) => choice.filter(Boolean).length;
-  const ranked = choices.map((choice, i) => [choice, i]).sort(([a, i], [b, j]) => size(b) - size(a) || i - j);
-  const found = ranked.map(([[h, v, f]]) => v + h + f || "NOOP").find((name) => names.includes(name));
-  return names.indexOf(found);
+export function buttonAction(space, pressed) {
+  const down = new Set(pressed);
+  for (const pair of OPPOSITES) if (pair.every((button) => down.has(button))) pair.forEach((button) => down.delete(button));
+  const rank = (held) => [held.length, ...RANKS.map((button) => Number(held.includes(button)))];
+  let best = space.idle, highest = [0];
+  space.held.forEach((held, i) => {
+    const ranks = rank(held), differs = ranks.findIndex((value, j) => value !== (highest[j] ?? 0));
+    if (held.every((button) => down.has(button)) && differs >= 0 && ranks[differs] > (highest[differs] ?? 0)) {
+      [best, highest] = [i, ranks];
+    }
+  });
+  return best;
 }
 
 /**
@@ -153,7 +157,7 @@ function nearest(bins, motion) {
 
 /** The action for buttons and motion: an index, or a vector. */
 export function actionOf(space, pressed, motion) {
-  return space.names ? atariAction(space.names, pressed) : firstPersonAction(space, pressed, motion);
+  return space.names ? buttonAction(space, pressed) : firstPersonAction(space, pressed, motion);
 }
 
 /** An action as zeros and ones, which the networks take. */

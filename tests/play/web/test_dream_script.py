@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 import torch
 
-from diamond_engine.actions import ATARI_GAMES, AtariGame, Button, CsgoAction, csgo
+from diamond_engine.actions import CsgoAction, csgo
 from diamond_engine.diffusion import Denoiser, SamplerConfig, sample
 from diamond_engine.diffusion.denoiser import enlarge
 from diamond_engine.diffusion.sampler import Denoise
 from diamond_engine.frames import to_float
+from diamond_engine.games import ATARI_GAMES, Button, Game, game_named
 from play.genres import genre_of
 from play.web.export import INFINITE, _actions
 from tests.diamond_engine.test_csgo_actions import CASES, raw_input
@@ -157,7 +158,7 @@ def ask(
 def test_every_recorded_csgo_action_is_encoded_so() -> None:
     actions = [raw_input(case) for case in CASES]
     given = {
-        "space": _actions(genre_of("csgo")),
+        "space": _actions(genre_of(game_named("csgo"))),
         "actions": [[pressed(action), [action.mouse_x, action.mouse_y]] for action in actions],
     }
     script = "console.log(JSON.stringify(given.actions.map(([p, m]) => Array.from(dream.actionOf(given.space, p, m)))))"
@@ -171,12 +172,14 @@ def pressed(action: CsgoAction) -> list[str]:
     return [*action.keys, *(name for name, down in clicks.items() if down)]
 
 
-def test_every_combination_of_buttons_is_the_same_atari_action() -> None:
-    games: list[AtariGame] = list(ATARI_GAMES.values())
-    held = [combination for size in range(6) for combination in combinations(Button, size)]
-    given = {"games": [game.actions for game in games], "held": held}
+def test_every_combination_of_buttons_is_the_same_action() -> None:
+    own = Game("own", ("b", "a", "none", "both"), tuple(map(frozenset, (["2"], ["1"], [], ["1", "2"]))))
+    games: list[Game] = [*ATARI_GAMES.values(), own]
+    held = [combination for size in range(6) for combination in combinations((*Button, "1", "2"), size)]
+    spaces = [_actions(genre_of(game)) for game in games]
+    given = {"spaces": spaces, "held": held}
     script = """
-    const chosen = given.games.map((names) => given.held.map((held) => dream.atariAction(names, held)));
+    const chosen = given.spaces.map((space) => given.held.map((held) => dream.buttonAction(space, held)));
     console.log(JSON.stringify(chosen));
     """
     assert run(script, given) == [[game.action(buttons) for buttons in held] for game in games]

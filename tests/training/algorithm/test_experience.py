@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from diamond_engine.actions import atari_game
 from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.errors import DiamondError
+from diamond_engine.games import atari_game
 from diamond_engine.networks import ActorCritic
 from tests.conftest import tiny_config
 from tests.training.trainers import RUNTIME

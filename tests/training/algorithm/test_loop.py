@@ -15,13 +15,13 @@ import pytest
 import torch
 
 from diamond_engine import load_world
-from diamond_engine.actions import ATARI_GAMES, atari_game
 from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.errors import DiamondError, UsageError
-from diamond_engine.worlds import atari_world_config
+from diamond_engine.games import ATARI_GAMES, atari_game
+from diamond_engine.worlds import paper_config
 from tests.conftest import collect_random
 from tests.training.trainers import RUNTIME, TINY_ASSIGNMENTS, metrics_of
-from training.algorithm.atari import AtariTraining, algorithm_config
+from training.algorithm.algorithm1 import Algorithm1Training, algorithm_config
 from training.algorithm.config import Updates, UpdatesConfig
 from training.algorithm.experience import CollectionConfig
 from training.algorithm.presets import PRESETS
@@ -131,9 +131,9 @@ def test_signals_save_first(tmp_path: Path, signum: signal.Signals, code: int) -
     assert f"after step {step}" in said
 
 
-def _training(out: Path, *changes: str, data: Path | None = None, budget: float | None = None) -> AtariTraining:
+def _training(out: Path, *changes: str, data: Path | None = None, budget: float | None = None) -> Algorithm1Training:
     config = algorithm_config(BREAKOUT, "quick", None, [*TINY_ASSIGNMENTS, *changes], static=data is not None)
-    return AtariTraining(BREAKOUT, "quick", config, Session(out, 0, RUNTIME, budget), data)
+    return Algorithm1Training(BREAKOUT, "quick", config, Session(out, 0, RUNTIME, budget), data)
 
 
 def test_a_finished_run_stays_finished(straight: Path) -> None:
@@ -193,7 +193,7 @@ def test_every_preset_fits_every_game(game: str) -> None:
 
 def test_the_paper_is_the_default() -> None:
     config = PRESETS["paper"].configure(BREAKOUT)
-    world = atari_world_config(BREAKOUT)
+    world = paper_config(BREAKOUT)
     assert (config.networks.denoiser, config.networks.reward_end) == (world.denoiser, world.reward_end)
     assert config.networks.actor_critic == world.actor_critic
     assert config.collection == CollectionConfig(100_000, 5_000, 10_000, 10, 100, 0.01)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from diamond_engine.actions import atari_game
 from diamond_engine.episodes import Episode, EpisodeFolder
 from diamond_engine.errors import DiamondError, UsageError
+from diamond_engine.games import atari_game
 from tests.conftest import collect_random
 from training.data.episodes import GameEpisodes, Source
 from training.data.segments import EpisodeContexts, SegmentStream
@@ -51,7 +51,7 @@ def test_corrupt_episode_is_named(tmp_path: Path) -> None:
     [
         ({"actions": np.full(6, 17)}, "no episode of Breakout: it needs actions from 0 to 3"),
         ({"actions": np.full(6, -1)}, "no episode of Breakout"),
-        ({"frames": np.zeros((6, 32, 32, 3), np.uint8), "final_frame": np.zeros((32, 32, 3), np.uint8)}, "not 32x32"),
+        ({"frames": np.zeros((6, 64, 32, 3), np.uint8), "final_frame": np.zeros((64, 32, 3), np.uint8)}, "not 64x32"),
         ({"attributes": {"game": "Breakout", "seed": "abc"}}, "nonsense of who played it.*seed 'abc'"),
     ],
 )

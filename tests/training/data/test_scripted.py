@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from diamond_engine.actions import atari_game
-from diamond_engine.emulator import AtariEmulator
+from diamond_engine.emulators import open_emulator
 from diamond_engine.errors import UsageError
 from diamond_engine.frames import from_numpy
+from diamond_engine.games import atari_game
 from training.data.scripted import BreakoutTracker, PongTracker, scripted_policy
 from training.data.scripted.breakout import find_ball, landing_column
 from training.data.scripted.geometry import reflected
@@ -15,7 +15,7 @@ from training.data.scripted.pong import landing_row
 
 
 def test_tracker_keeps_the_ball_in_play() -> None:
-    emulator = AtariEmulator(atari_game("Breakout"), 2, seed=11)
+    emulator = open_emulator(atari_game("Breakout"), 2, seed=11)
     tracker = BreakoutTracker(seed=0)
     frames, scores = emulator.reset(), np.zeros(2)
     for _ in range(600):
@@ -26,7 +26,7 @@ def test_tracker_keeps_the_ball_in_play() -> None:
 
 
 def test_tracker_of_pong_loses_hardly_a_ball() -> None:
-    emulator = AtariEmulator(atari_game("Pong"), 2, seed=5)
+    emulator = open_emulator(atari_game("Pong"), 2, seed=5)
     tracker = PongTracker(seed=0)
     frames, lost = emulator.reset(), np.zeros(2)
     for _ in range(600):

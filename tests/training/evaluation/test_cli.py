@@ -149,8 +149,13 @@ def test_options_without_effect_are_refused(world_folder: Path, first_person_fol
     for name, world, option, words in (
         ("fidelity", world_folder, ("--data", "."), "--data is for first-person worlds"),
         ("play", world_folder, ("--data", "."), "--data is for first-person worlds"),
-        ("fidelity", first_person_folder, ("--policy-epsilon", 1), "--policy-epsilon is for Atari worlds"),
-        ("play", first_person_folder, ("--data", ".", "--events", 3), "--events is for Atari worlds"),
+        ("fidelity", first_person_folder, ("--policy-epsilon", 1), "--policy-epsilon goes with an emulator"),
+        (
+            "play",
+            first_person_folder,
+            ("--data", ".", "--events", 3),
+            "--events is for worlds of games",
+        ),
     ):
         assert_one_line_error(run(name, world, *option, cwd=tmp_path), 2, words)
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from diamond_engine import load_world
-from diamond_engine.actions import atari_game
 from diamond_engine.errors import UsageError
+from diamond_engine.games import atari_game
 from tests.conftest import tiny_config
 from tests.training.trainers import RUNTIME, metrics_of
 from training.algorithm.diamond import DiamondTraining

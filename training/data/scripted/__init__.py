@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from diamond_engine.actions import AtariGame
 from diamond_engine.agents import Policy
 from diamond_engine.errors import UsageError
+from diamond_engine.games import Game
 from training.data.scripted.breakout import BreakoutTracker
 from training.data.scripted.pong import PongTracker
 
@@ -17,7 +17,7 @@ TRACKERS: dict[str, Callable[[int, float], Policy]] = {"Breakout": BreakoutTrack
 """Makes a scripted policy from a seed and the spread of its aim in pixels."""
 
 
-def scripted_policy(game: AtariGame, seed: int, spread: float) -> Policy:
+def scripted_policy(game: Game, seed: int, spread: float) -> Policy:
     """The scripted policy of a game. Raises ``UsageError`` for a game that has none."""
     if game.name not in TRACKERS:
         raise UsageError(f"there is no scripted player of {game.name}, only of {' and '.join(TRACKERS)}")

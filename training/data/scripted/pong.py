@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond_engine.actions import Button, atari_game
+from diamond_engine.games import Button, atari_game
 from training.data.scripted.geometry import centre_above, reflected
 from training.data.scripted.tracker import Tracker
 

@@ -90,11 +90,12 @@ def play(
     how = Dreaming(sampler, seed, num_envs, device, dtype)
     playing = Playing(steps, events, recorded, long, contexts)
     console = make_console()
-    if world.config.game is not None and data is not None:
+    emulated = bool(world.game.emulator)
+    if emulated and data is not None:
         raise UsageError(f"{world.config.name} is compared with its emulator: --data is for first-person worlds")
-    if world.config.game is None:
-        refuse(context, ("steps", "events", "recorded", "long"), "is for Atari worlds")
-    if world.config.game is None and data is None:
+    if not emulated:
+        refuse(context, ("steps", "events", "recorded", "long"), "is for worlds of games that can be played here")
+    if not emulated and data is None:
         raise UsageError(f"{world.config.name} is compared with recordings: give them with --data")
     footage = None if data is None else open_footage(data, console)
     console.print(_cost(world, how, playing))
@@ -108,7 +109,7 @@ def play(
         "seed": seed,
         **where(runtime),
     }
-    reason = why_not(world) if world.config.game is not None and steps else None
+    reason = why_not(world) if emulated and steps else None
     tell(table_of(facts), *play_tables(result), *([reason] if reason else []))
     file(report, {**facts, **play_report(result)})
 

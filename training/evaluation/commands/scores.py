@@ -45,7 +45,7 @@ def agent(
     """Score a world's agent in whole real games.
 
     Prints mean, standard deviation, minimum and maximum of the scores, and the human-normalised score: 0 for random
-    play, 1 for a human (Table 1 of the paper).
+    play, 1 for a human (Table 1 of the paper, its 26 games alone).
 
     Example: diamond-eval agent atari/Breakout --episodes 20 --report agent.json
     """

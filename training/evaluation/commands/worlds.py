@@ -88,10 +88,10 @@ def fidelity(
     Example: diamond-eval fidelity atari/Breakout --episodes 20 --seed 1 --report fidelity.json
     """
     world = load_world(world_name, weights=weights)
-    if world.config.game is not None and data is not None:
+    if world.game.emulator and data is not None:
         raise UsageError(f"{world.config.name} is compared with its emulator: --data is for first-person worlds")
-    if world.config.game is None and policy_epsilon is not None:
-        raise UsageError(f"{world.config.name} is compared with recordings: --policy-epsilon is for Atari worlds")
+    if not world.game.emulator and policy_epsilon is not None:
+        raise UsageError(f"{world.config.name} is compared with recordings: --policy-epsilon goes with an emulator")
     runtime = Runtime.choose(device, dtype)
     sampler = world.config.preset(preset)
     sampler = sampler if steps is None else sampler.with_steps(steps)
@@ -104,7 +104,7 @@ def fidelity(
         "seed": seed,
         **where(runtime),
     }
-    if world.config.game is None:
+    if not world.game.emulator:
         file(report, footage_fidelity(world, data, episodes, contexts_per_episode, how, made, strip))
         return
     epsilons = usable_epsilons(world, tuple(policy_epsilon or POLICY_EPSILONS))

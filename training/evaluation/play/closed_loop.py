@@ -23,7 +23,7 @@ from torch import Tensor
 
 from diamond_engine.agents import EpsilonPolicy, Policy
 from diamond_engine.contexts import StartContexts
-from diamond_engine.emulator import AtariEmulator
+from diamond_engine.emulators import open_emulator
 from diamond_engine.environment import BatchedEnv, EmulatorEnv
 from diamond_engine.frames import to_numpy
 from diamond_engine.imagination import WorldModelEnv
@@ -132,7 +132,7 @@ def measure_closed_loop(world: World, how: Dreaming, steps: int, show: Show = la
     starts = LifeStarts(world.context_length, how.seed)
     dream = WorldModelEnv(world, how.num_envs, how.device, how.preset, how.seed, dtype=how.dtype, contexts=starts)
     players: list[Player] = []
-    with closing(AtariEmulator(world.game, how.num_envs, end_on_life_loss=True)) as emulator:
+    with closing(open_emulator(world.game, how.num_envs, end_on_life_loss=True)) as emulator:
         game = EmulatorEnv(emulator, torch.device("cpu"))
         for number, (name, make) in enumerate(makers.items()):
             before = number * each * how.num_envs

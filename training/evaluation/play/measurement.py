@@ -110,7 +110,7 @@ def why_not(world: World) -> str | None:
 
 def planned_frames(world: World, how: Dreaming, playing: Playing) -> dict[str, int]:
     """Frames that each part dreams, at most, by the part's name; only the parts that the world allows."""
-    if world.config.game is None:
+    if not world.game.emulator:
         return {SHARPNESS: playing.contexts * max(SHARPNESS_STEPS)} if playing.contexts else {}
     parts: dict[str, int] = {}
     kinds = KINDS.get(world.game.name)
@@ -145,7 +145,7 @@ def measure_play(
 
     Raises ``UsageError`` for a first-person world without footage.
     """
-    if world.config.game is None:
+    if not world.game.emulator:
         if footage is None:
             raise UsageError(f"{world.config.name} is compared with recordings: give them with --data")
         return Play(sharpness=_sharpness(world, how, playing, footage, stage))

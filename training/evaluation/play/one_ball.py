@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from diamond_engine.emulator import AtariEmulator
+from diamond_engine.emulators import open_emulator
 from diamond_engine.environment import BatchedEnv, EmulatorEnv
 from diamond_engine.frames import to_numpy
 from diamond_engine.imagination import WorldModelEnv
@@ -105,7 +105,7 @@ def measure_one_ball(
     unending = world.unjudged()
     dream = WorldModelEnv(unending, games, how.device, how.preset, how.seed, dtype=how.dtype, autoreset=False)
     dreamed = _watched(world, dream, reader, steps, how.seed, show)
-    with closing(AtariEmulator(world.game, games, end_on_life_loss=True)) as emulator:
+    with closing(open_emulator(world.game, games, end_on_life_loss=True)) as emulator:
         env = EmulatorEnv(emulator, torch.device("cpu"))
         return OneBall(dreamed, _watched(world, env, reader, steps, held_out_seed(how.seed)))
 

@@ -7,22 +7,27 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from diamond_engine.actions import AtariGame
+from diamond_engine.games import Game
 from training.evaluation.inspection import EpisodeFacts, Inspection
 from training.evaluation.reports.report import Report, spread
 from training.evaluation.scores.agent import Games
 from training.evaluation.scores.benchmark import table1
 
 
-def agent_report(game: AtariGame, games: Games) -> Report:
-    """Scores, lengths, and the scale they are normalised with."""
-    reference = table1()[game.name]
+def agent_report(game: Game, games: Games) -> Report:
+    """Scores, lengths, and, for a game of the benchmark, the scale they are normalised with."""
+    reference = table1().get(game.name)
+    scale: Report = {}
+    if reference is not None:
+        scale = {
+            "human_normalised_score": reference.normalise(float(games.scores.mean())),
+            "random_score": reference.random,
+            "human_score": reference.human,
+        }
     return {
         "games": len(games.scores),
         **spread("score", games.scores.tolist()),
-        "human_normalised_score": reference.normalise(float(games.scores.mean())),
-        "random_score": reference.random,
-        "human_score": reference.human,
+        **scale,
         "length_mean": float(games.lengths.mean()),
         "truncated": int(games.truncated.sum()),
     }

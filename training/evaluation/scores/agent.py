@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from diamond_engine.actions import AtariGame
 from diamond_engine.agents import Policy
-from diamond_engine.emulator import AtariEmulator
+from diamond_engine.emulators import open_emulator
 from diamond_engine.frames import from_numpy
+from diamond_engine.games import Game
 from training.runs.progress import Show
 
 
@@ -28,7 +28,7 @@ class Games:
 
 
 def play_games(
-    game: AtariGame,
+    game: Game,
     policy: Policy,
     count: int,
     seed: int,
@@ -40,7 +40,7 @@ def play_games(
     The first N games to finish among parallel ones would be the short ones, hence one game a slot: a slot whose game
     is over is played on and ignored. The policy's state is never reset, lost lives included.
     """
-    emulator = AtariEmulator(game, count, seed=seed)
+    emulator = open_emulator(game, count, seed=seed)
     frames = emulator.reset()
     scores, lengths = np.zeros(count), np.zeros(count, dtype=np.int64)
     playing, completed = np.ones(count, dtype=bool), np.zeros(count, dtype=bool)

@@ -14,12 +14,12 @@ import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
-from diamond_engine.actions import atari_game
 from diamond_engine.agents import EpsilonPolicy, RandomPolicy
-from diamond_engine.emulator import AtariEmulator
+from diamond_engine.emulators import open_emulator
 from diamond_engine.environment import EmulatorEnv
 from diamond_engine.episodes import EpisodeFolder, cut
 from diamond_engine.errors import UsageError
+from diamond_engine.games import atari_game
 from diamond_engine.world_model import World
 from diamond_engine.worlds import write_world
 from tests.conftest import make_first_person_world
@@ -207,10 +207,10 @@ def test_steps_between_ends_count_the_lives_that_are_cut_off() -> None:
 
 def test_the_loop_counts_every_step_and_end_of_the_real_game() -> None:
     game = atari_game("Breakout")
-    with closing(AtariEmulator(game, 2, end_on_life_loss=True)) as emulator:
+    with closing(open_emulator(game, 2, end_on_life_loss=True)) as emulator:
         env = EmulatorEnv(emulator, torch.device("cpu"))
         lives = play_loop(env, RandomPolicy(4, seed=2), 150, seed=11)
-    with closing(AtariEmulator(game, 2, seed=11, end_on_life_loss=True)) as emulator:
+    with closing(open_emulator(game, 2, seed=11, end_on_life_loss=True)) as emulator:
         emulator.reset()
         policy, blank = RandomPolicy(4, seed=2), torch.zeros(2)
         steps = [emulator.step(policy.act(blank).numpy()) for _ in range(150)]
@@ -222,9 +222,9 @@ def test_the_loop_counts_every_step_and_end_of_the_real_game() -> None:
 
 def test_dreams_start_where_the_players_real_lives_did() -> None:
     game, starts = atari_game("Breakout"), LifeStarts(CONTEXT, seed=0)
-    with closing(AtariEmulator(game, 2, end_on_life_loss=True)) as emulator:
+    with closing(open_emulator(game, 2, end_on_life_loss=True)) as emulator:
         lives = play_loop(EmulatorEnv(emulator, torch.device("cpu")), RandomPolicy(4, 2), 150, 11, starts=starts)
-    with closing(AtariEmulator(game, 2, seed=11, end_on_life_loss=True)) as emulator:
+    with closing(open_emulator(game, 2, seed=11, end_on_life_loss=True)) as emulator:
         first = emulator.reset().copy()
         policy, blank = RandomPolicy(4, seed=2), torch.zeros(2)
         actions = [policy.act(blank).numpy() for _ in range(CONTEXT - 1)]

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diamond_engine.actions import atari_game
 from diamond_engine.agents import RandomPolicy
-from diamond_engine.emulator import AtariEmulator
+from diamond_engine.emulators import open_emulator
+from diamond_engine.games import atari_game
 from training.evaluation.scores.agent import play_games
 
 BREAKOUT = atari_game("Breakout")
@@ -14,7 +14,7 @@ BREAKOUT = atari_game("Breakout")
 
 def test_every_slot_plays_one_whole_game() -> None:
     games = play_games(BREAKOUT, RandomPolicy(4, seed=5), count=3, seed=11, max_steps=3000)
-    emulator = AtariEmulator(BREAKOUT, 3, seed=11)
+    emulator = open_emulator(BREAKOUT, 3, seed=11)
     frames = emulator.reset()
     policy = RandomPolicy(4, seed=5)
     scores, lengths = np.zeros((3000, 3)), np.full(3, -1)

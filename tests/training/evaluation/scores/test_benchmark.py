@@ -2,7 +2,7 @@
 
 import pytest
 
-from diamond_engine.actions import ATARI_GAMES
+from diamond_engine.games import ATARI_GAMES
 from training.evaluation.scores.benchmark import DIAMOND, paper_scores, published_runs, table1
 
 

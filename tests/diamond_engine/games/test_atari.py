@@ -5,17 +5,17 @@ from itertools import combinations
 import pytest
 from ale_py import ALEInterface, LoggerMode, roms
 
-from diamond_engine.actions import ATARI_GAMES, AtariGame, Button, atari_game
 from diamond_engine.errors import UsageError
+from diamond_engine.games import ATARI_GAMES, Button, Game, atari_game
 
 UP, DOWN, LEFT, RIGHT, FIRE = Button
 
 
 @pytest.mark.parametrize("game", ATARI_GAMES.values(), ids=ATARI_GAMES)
-def test_actions_are_the_minimal_set_of_the_emulator(game: AtariGame) -> None:
+def test_actions_are_the_minimal_set_of_the_emulator(game: Game) -> None:
     ALEInterface.setLoggerMode(LoggerMode.Error)
     ale = ALEInterface()
-    ale.loadROM(str(roms.get_rom_path(game.rom)))
+    ale.loadROM(str(roms.get_rom_path(game.emulator.removeprefix("ale:"))))
     assert game.actions == tuple(action.name for action in ale.getMinimalActionSet())
 
 
@@ -49,7 +49,7 @@ def test_buttons_to_actions(game: str, pressed: tuple[Button, ...], action: str)
 
 
 @pytest.mark.parametrize("game", ATARI_GAMES.values(), ids=ATARI_GAMES)
-def test_every_action_can_be_pressed_and_every_combination_is_an_action(game: AtariGame) -> None:
+def test_every_action_can_be_pressed_and_every_combination_is_an_action(game: Game) -> None:
     reached = {game.action(pressed) for n in range(6) for pressed in combinations(Button, n)}
     assert reached == set(range(len(game.actions)))
 

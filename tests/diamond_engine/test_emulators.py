@@ -9,23 +9,24 @@ import torch
 from ale_py import ALEInterface, AtariVectorEnv, roms
 from numpy.typing import NDArray
 
-from diamond_engine.actions import ATARI_GAMES, AtariGame, atari_game
-from diamond_engine.emulator import FRAME_SKIP, AtariEmulator, EmulatorStep, has_rom
+from diamond_engine.emulators import Emulator, EmulatorStep, can_emulate, open_emulator
+from diamond_engine.emulators.atari import FRAME_SKIP
 from diamond_engine.environment import EmulatorEnv
 from diamond_engine.errors import UsageError
 from diamond_engine.frames import to_numpy
+from diamond_engine.games import ATARI_GAMES, Game, atari_game
 from diamond_engine.runtime import Runtime
 
 SEED = 11
 Screen = NDArray[np.uint8]
 
 
-def open_ale(game: AtariGame, seed: int) -> ALEInterface:
+def open_ale(game: Game, seed: int) -> ALEInterface:
     ale = ALEInterface()
     ale.setInt("random_seed", seed)
     ale.setInt("frame_skip", 1)
     ale.setFloat("repeat_action_probability", 0.0)
-    ale.loadROM(str(roms.get_rom_path(game.rom)))
+    ale.loadROM(str(roms.get_rom_path(game.emulator.removeprefix("ale:"))))
     ale.reset_game()
     return ale
 
@@ -38,7 +39,7 @@ def shrink(screen: Screen) -> Screen:
 class PlainGame:
     """One game, frame by frame."""
 
-    game: AtariGame
+    game: Game
     seed: int
     noops: int
     ale: ALEInterface = field(init=False)
@@ -67,7 +68,7 @@ class PlainGame:
         return shrink(self.newer), reward, self.ale.game_over()
 
 
-def start_frames(game: AtariGame) -> list[Screen]:
+def start_frames(game: Game) -> list[Screen]:
     """The frames a game can start with: after 1 to 30 no-ops."""
     ale = open_ale(game, SEED)
     frames: list[Screen] = []
@@ -77,9 +78,9 @@ def start_frames(game: AtariGame) -> list[Screen]:
     return frames
 
 
-def noop_counts(game: AtariGame, count: int) -> list[int]:
+def noop_counts(game: Game, count: int) -> list[int]:
     """How many no-ops the seed draws: one emulated frame each."""
-    envs = AtariVectorEnv(game.rom, count, noop_max=30, use_fire_reset=False)
+    envs = AtariVectorEnv(game.emulator.removeprefix("ale:"), count, noop_max=30, use_fire_reset=False)
     info = envs.reset(seed=SEED)[1]
     envs.close()
     return info["episode_frame_number"].tolist()
@@ -90,7 +91,7 @@ def test_equals_single_frame_ale(name: str) -> None:
     game = atari_game(name)
     noops = noop_counts(game, 2)
     assert all(1 <= n <= 30 for n in noops)
-    emulator = AtariEmulator(game, 2, seed=SEED)
+    emulator = open_emulator(game, 2, seed=SEED)
     frames = emulator.reset()
     plain = [PlainGame(game, SEED + i, n) for i, n in enumerate(noops)]
     np.testing.assert_array_equal(frames, [shrink(p.newer) for p in plain])
@@ -115,7 +116,7 @@ def test_equals_single_frame_ale(name: str) -> None:
 @pytest.mark.parametrize("name", ["Breakout", "Assault"])
 def test_game_over_gives_the_final_frame_and_starts_anew(name: str) -> None:
     game = atari_game(name)
-    emulator = AtariEmulator(game, 1, seed=SEED)
+    emulator = open_emulator(game, 1, seed=SEED)
     emulator.reset()
     plain = PlainGame(game, SEED, noop_counts(game, 1)[0])
     rng = np.random.default_rng(0)
@@ -134,7 +135,7 @@ def test_game_over_gives_the_final_frame_and_starts_anew(name: str) -> None:
     emulator.close()
 
 
-def play(emulator: AtariEmulator, steps: int, seed: int = 0) -> list[EmulatorStep]:
+def play(emulator: Emulator, steps: int, seed: int = 0) -> list[EmulatorStep]:
     rng = np.random.default_rng(seed)
     emulator.reset()
     actions = rng.integers(len(emulator.game.actions), size=(steps, emulator.num_envs))
@@ -143,8 +144,8 @@ def play(emulator: AtariEmulator, steps: int, seed: int = 0) -> list[EmulatorSte
 
 def test_a_lost_life_ends_an_episode_but_not_the_game() -> None:
     game = atari_game("Breakout")
-    by_game = play(AtariEmulator(game, 2, seed=SEED), 300)
-    by_life = play(AtariEmulator(game, 2, seed=SEED, end_on_life_loss=True), 300)
+    by_game = play(open_emulator(game, 2, seed=SEED), 300)
+    by_life = play(open_emulator(game, 2, seed=SEED, end_on_life_loss=True), 300)
     for whole, life in zip(by_game, by_life, strict=True):
         np.testing.assert_array_equal(whole.frames, life.frames)
         np.testing.assert_array_equal(whole.game_over, life.game_over)
@@ -159,15 +160,15 @@ def test_a_lost_life_ends_an_episode_but_not_the_game() -> None:
 
 def test_same_seed_same_games() -> None:
     game = atari_game("Seaquest")
-    first, again, other = (play(AtariEmulator(game, 2, seed=seed), 50) for seed in (SEED, SEED, SEED + 100))
+    first, again, other = (play(open_emulator(game, 2, seed=seed), 50) for seed in (SEED, SEED, SEED + 100))
     assert all((a.frames == b.frames).all() for a, b in zip(first, again, strict=True))
     assert any((a.frames != b.frames).any() for a, b in zip(first, other, strict=True))
-    shifted = AtariEmulator(game, 1)
-    np.testing.assert_array_equal(shifted.reset(SEED + 1)[0], AtariEmulator(game, 2).reset(SEED)[1])
+    shifted = open_emulator(game, 1)
+    np.testing.assert_array_equal(shifted.reset(SEED + 1)[0], open_emulator(game, 2).reset(SEED)[1])
 
 
 def test_refuses_actions_the_game_does_not_have() -> None:
-    emulator = AtariEmulator(atari_game("Breakout"), 2)
+    emulator = open_emulator(atari_game("Breakout"), 2)
     emulator.reset()
     for actions in ([0, 4], [0], [-1, 0]):
         with pytest.raises(UsageError, match="Breakout takes 2 actions from 0 to 3"):
@@ -175,15 +176,15 @@ def test_refuses_actions_the_game_does_not_have() -> None:
 
 
 def test_every_game_has_a_rom() -> None:
-    assert all(has_rom(game) for game in ATARI_GAMES.values())
-    assert not has_rom(AtariGame("Nonesuch", "nonesuch", ("NOOP",)))
+    assert all(can_emulate(game) for game in ATARI_GAMES.values())
+    assert not can_emulate(Game("Nonesuch", "nonesuch", ("NOOP",)))
 
 
 def test_as_a_batched_env() -> None:
     game = atari_game("Breakout")
     runtime = Runtime.choose("cpu", "float32")
-    env = EmulatorEnv(AtariEmulator(game, 2, seed=SEED, end_on_life_loss=True), runtime.device)
-    expected = play(AtariEmulator(game, 2, seed=SEED, end_on_life_loss=True), 300)
+    env = EmulatorEnv(open_emulator(game, 2, seed=SEED, end_on_life_loss=True), runtime.device)
+    expected = play(open_emulator(game, 2, seed=SEED, end_on_life_loss=True), 300)
     env.reset()
     actions = np.random.default_rng(0).integers(len(game.actions), size=(300, 2))
     scores: list[float] = []

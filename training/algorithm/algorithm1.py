@@ -1,4 +1,4 @@
-"""``diamond-train atari GAME``: a run of Algorithm 1, from scratch to a playable world and a score."""
+"""``diamond-train algorithm1 GAME``: a run of Algorithm 1, from scratch to a playable world and a score."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from diamond_engine.actions import AtariGame
 from diamond_engine.configs import defaults, plain
 from diamond_engine.errors import UsageError
+from diamond_engine.games import Game
 from training.algorithm.config import AlgorithmConfig
 from training.algorithm.loop import Algorithm1
 from training.algorithm.presets import PRESETS
@@ -23,10 +23,10 @@ from training.runs.settings import check_counts, configured
 
 
 @dataclass(frozen=True)
-class AtariTraining:
+class Algorithm1Training:
     """A run of Algorithm 1 on one game."""
 
-    game: AtariGame
+    game: Game
     preset: str
     config: AlgorithmConfig
     session: Session
@@ -86,16 +86,16 @@ class AtariTraining:
             mean = sum(scores) / len(scores)
             self.session.console.print(f"finished: mean score {mean:.1f} in {len(scores)} games ({out / 'final.json'})")
         if (out / "world" / "world.yaml").exists():
-            self.session.console.print(f"play it: diamond-play atari {self.game.name} --weights {out}")
+            self.session.console.print(f"play it: diamond-play {self.game.world} --weights {out}")
 
 
-def run_settings(game: AtariGame, seed: int, static_data: Path | None, config: AlgorithmConfig) -> dict[str, Any]:
+def run_settings(game: Game, seed: int, static_data: Path | None, config: AlgorithmConfig) -> dict[str, Any]:
     """All settings that affect the result of a run."""
     return {"game": game.name, "seed": seed, "static_data": static_data and str(static_data), **plain(config)}
 
 
 def algorithm_config(
-    game: AtariGame, preset: str, file: Path | None, assignments: Sequence[str], static: bool
+    game: Game, preset: str, file: Path | None, assignments: Sequence[str], static: bool
 ) -> AlgorithmConfig:
     """A preset for a game, changed by the settings of a file and of the command line.
 
@@ -115,7 +115,7 @@ def algorithm_config(
     return config
 
 
-def _check(config: AlgorithmConfig, game: AtariGame) -> None:
+def _check(config: AlgorithmConfig, game: Game) -> None:
     components = ("denoiser", "reward_end", "actor_critic")
     may_be_zero = {"denoiser.autoregressive_steps", "collection.first_rewards", "final_epochs"}
     may_be_zero |= {f"updates.{name}.per_epoch" for name in components}
