@@ -43,15 +43,24 @@ PUBLISHED_COMPONENTS = {
 """Prefix in a published state dict, of DIAMOND or of IRIS → component of a world."""
 NO_WEIGHTS = re.compile(r"tokenizer\.lpips\..*|world_model\..*\.attn\.mask|world_model\.head_\w+\.indices")
 """What published files of IRIS hold besides: the loss of the tokenizer, and what follows from the sizes."""
+WRAPPERS = frozenset(("_orig_mod", "module"))
+"""Parts of keys that compiled models and those of several processes add."""
+NESTS = ("agent", "model", "state_dict", "model_state_dict")
+"""Where checkpoints that hold more than a model keep its weights."""
+DEEPEST = 5
+"""Dictionaries inside of each other, at most."""
 
 
 def read_published(path: Path) -> dict[str, StateDict]:
-    """Reads a published checkpoint (flat state dict) as one state dict a component, memory-mapped.
+    """Reads a checkpoint of the authors' code, a state dict, as one state dict a component, memory-mapped.
+
+    It may be of compiled or wrapped networks, and lie inside of other dictionaries.
 
     Raises ``UsageError`` where there is no file, ``DiamondError`` where it is damaged or holds something else.
     """
     components: dict[str, StateDict] = {}
     for key, value in read_tensors(path).items():
+        key = ".".join(part for part in key.split(".") if part not in WRAPPERS)
         prefix, _, rest = key.partition(".")
         if NO_WEIGHTS.fullmatch(key):
             continue
@@ -62,22 +71,39 @@ def read_published(path: Path) -> dict[str, StateDict]:
 
 
 def read_tensors(path: Path) -> StateDict:
-    """Reads a flat dictionary of tensors that torch has saved, memory-mapped.
+    """Reads a dictionary of tensors that torch has saved, memory-mapped; it may lie inside of others.
 
     Raises ``UsageError`` where there is no file, ``DiamondError`` where it is damaged or holds something else.
     """
     if not path.is_file():
         raise UsageError(f"no such checkpoint or world folder: {path}")
     try:
-        flat = torch.load(path, weights_only=True, mmap=True, map_location="cpu")
+        content = torch.load(path, weights_only=True, mmap=True, map_location="cpu")
     except pickle.UnpicklingError as error:
         raise DiamondError(f"{path} holds more than tensors and was not loaded: use a published checkpoint") from error
     except Exception as error:  # a damaged archive can raise almost any exception
         raise DiamondError(f"{path} is not a readable checkpoint (truncated or damaged): download it again") from error
-    tensors = cast("dict[Any, Any]", flat) if isinstance(flat, dict) else {}
-    if not tensors or not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise DiamondError(f"{path} is not a published checkpoint: expected a flat dictionary of tensors")
-    return {str(key): value for key, value in tensors.items()}
+    tensors = _tensors_in(content)
+    if not tensors:
+        raise DiamondError(f"{path} is not a published checkpoint: expected a dictionary of tensors")
+    return tensors
+
+
+def _tensors_in(content: object, depth: int = 0) -> dict[str, Tensor] | None:
+    """The weights in a dictionary, names of inner dictionaries before theirs; None where it holds anything else."""
+    if not isinstance(content, dict) or depth == DEEPEST:
+        return None
+    named = {str(key): value for key, value in cast("dict[Any, Any]", content).items()}
+    for nest in NESTS:
+        if isinstance(named.get(nest), dict):
+            return _tensors_in(named[nest], depth + 1)
+    found: dict[str, Tensor] = {}
+    for key, value in named.items():
+        inner = {"": value} if isinstance(value, Tensor) else _tensors_in(value, depth + 1)
+        if inner is None:
+            return None
+        found.update({f"{key}.{name}".rstrip("."): tensor for name, tensor in inner.items()})
+    return found
 
 
 def read_component(path: Path) -> StateDict:

@@ -84,6 +84,46 @@ def test_published_prefixes_become_components(tmp_path: Path) -> None:
     load_strictly(tiny_denoiser(), components["denoiser"], "test")
 
 
+def components_of(state: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    found: dict[str, dict[str, Tensor]] = {}
+    for key, value in state.items():
+        component, _, rest = key.partition(".")
+        found.setdefault(component, {})[rest] = value
+    return found
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda state: {f"_orig_mod.{key}": value for key, value in state.items()},
+        lambda state: {key.replace(".", "._orig_mod.", 1): value for key, value in state.items()},
+        lambda state: {f"module.{key.replace('.', '.module._orig_mod.', 1)}": value for key, value in state.items()},
+        lambda state: {"epoch": 3, "agent": state, "optimizer": {"lr": 0.1}},
+        lambda state: {"state_dict": {"model": state}, "args": ["x"]},
+        components_of,
+        lambda state: {key: value.half() for key, value in state.items()},
+    ],
+    ids=["compiled", "compiled parts", "wrapped", "in a run", "deep", "by component", "half"],
+)
+def test_checkpoints_of_the_authors_code(tmp_path: Path, wrapped: Callable[[dict[str, Tensor]], object]) -> None:
+    state = published_state()
+    torch.save(wrapped(state), tmp_path / "mine.pt")
+    components = read_published(tmp_path / "mine.pt")
+    assert set(components) == {"denoiser", "actor_critic"}
+    network = tiny_denoiser()
+    load_strictly(network, components["denoiser"], "test")
+    for key, value in network.state_dict().items():
+        torch.testing.assert_close(value, state[f"denoiser.{key}"], rtol=1e-3, atol=1e-3)
+
+
+def test_dictionaries_that_hold_themselves_are_refused(tmp_path: Path) -> None:
+    endless: dict[str, object] = {}
+    endless["model"] = endless
+    torch.save(endless, tmp_path / "endless.pt")
+    with pytest.raises(DiamondError, match="not a published checkpoint"):
+        read_published(tmp_path / "endless.pt")
+
+
 class Payload:
     """Unpickling one creates a file."""
 
@@ -104,9 +144,9 @@ def test_a_pickled_object_is_not_executed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"step": 3}, "expected a flat dictionary of tensors"),
-        ([torch.zeros(1)], "expected a flat dictionary of tensors"),
-        ({}, "expected a flat dictionary of tensors"),
+        ({"step": 3}, "expected a dictionary of tensors"),
+        ([torch.zeros(1)], "expected a dictionary of tensors"),
+        ({}, "expected a dictionary of tensors"),
         ({"model.weight": torch.zeros(1)}, r"unexpected key 'model\.weight'"),
     ],
 )
