@@ -17,7 +17,6 @@ from diamond_engine.token_worlds import IRIS, TokenWorld
 from diamond_engine.worlds import DIAMOND, KINDS
 from training.algorithm.agent import MODEL_FREE, SIZES, AgentTraining
 from training.algorithm.algorithm1 import Algorithm1Training, algorithm_config
-from training.algorithm.atari import algorithm_config
 from training.algorithm.diamond import DENOISER_SIZES, REWARD_END_SIZES, DiamondTraining, world_architecture
 from training.algorithm.iris import IRIS_SIZES, IrisTraining, iris_architecture
 from training.algorithm.options import (

@@ -210,7 +210,8 @@ def test_the_commands_tell_and_report(folder: Path, recordings: Path, tmp_path: 
     assert "shoot" in result.stdout
     assert shape_of(tmp_path / "r.png")[0] > 10 * 150
     assert_one_line_error(run("fidelity", folder, cwd=tmp_path), 2, "give them with --data")
-    assert_one_line_error(run("response", "atari/Breakout", cwd=tmp_path), 2, "is no first-person world")
+    result = run("response", "atari/Breakout", "--data", recordings, cwd=tmp_path)
+    assert_one_line_error(result, 2, "--data is for first-person worlds")
 
 
 def test_the_bundled_doom_turns_the_way_one_turns() -> None:

@@ -38,7 +38,9 @@ from training.evaluation.reports.fidelity import distance_report, distance_table
 from training.evaluation.reports.pictures import strip_picture, write_png
 from training.evaluation.reports.report import Report, table_of
 from training.evaluation.reports.response import response_picture, response_report, response_table
+from training.evaluation.reports.right_way import right_way_picture, right_way_report, right_way_table
 from training.evaluation.response import PROBES, measure_responses
+from training.evaluation.right_way import measure_right_way
 from training.first_person.footage import Footage, open_footage
 from training.runs.progress import make_console, progress
 
@@ -74,10 +76,15 @@ def response(
     report: ReportPath = None,
     picture: PicturePath = Path("response.png"),
 ) -> None:
-    """Measure whether a first-person world responds to actions.
+    """Measure whether a world responds to actions.
 
-    Dreams ten steps from the same contexts and noise with one action held: nothing, walking and strafing each way,
-    turning by the mouse, shooting. Difference: mean over pixels against the dream without input, in levels of 256.
+    If the game can be played here, it is played at random up to some places, and from there once with every action
+    held. Right way: the share of the dreams that are nearest to what their own action really leads to, after one step
+    and after four, where the actions lead to different frames.
+
+    A first-person world dreams ten steps from the same contexts and noise with one action held: nothing, walking and
+    strafing each way, turning by the mouse, shooting. Difference: mean over pixels against the dream without input, in
+    levels of 256.
 
     Motion is measured by optical flow between the dream's own frames. A picture moves to the left where one turns or
     steps to the right (sideways, percent of its width a frame), and grows where one walks forward (expansion, percent
@@ -87,28 +94,45 @@ def response(
     Example: diamond-eval response doom --data recordings --report response.json
     """
     world = load_world(world_name, weights=weights)
-    if world.config.game is not None:
-        raise UsageError(f"{world.config.name} is no first-person world")
+    if world.game.emulator and data is not None:
+        raise UsageError(f"{world.config.name} is compared with its emulator: --data is for first-person worlds")
     sampler = world.config.preset(preset)
     sampler = sampler if steps is None else sampler.with_steps(steps)
-    console = make_console()
-    footage = None if data is None else open_footage(data, console)
-    starts = _starts(world, footage, contexts, seed)
-    how = Dreaming(sampler, seed, contexts, device, dtype)
-    with progress(console, "actions", len(PROBES)) as show:
-        responses = measure_responses(world, starts, footage, how, show)
-    write_png(picture, response_picture(responses))
     facts: Report = {
         "world": world.config.name,
         "weights": weights or world_name,
         "preset": preset or world.config.default_preset,
         "denoising_steps": sampler.steps,
-        "contexts": len(starts),
         "seed": seed,
         **where(Runtime.choose(device, dtype)),
     }
+    how = Dreaming(sampler, seed, contexts, device, dtype)
+    measure = _real_response if world.game.emulator else _recorded_response
+    file(report, measure(world, data, contexts, how, facts, picture))
+
+
+def _real_response(
+    world: World, data: Path | None, contexts: int, how: Dreaming, facts: Report, picture: Path
+) -> Report:
+    with progress(make_console(), "places", contexts) as show:
+        result = measure_right_way(world, how, contexts, show)
+    write_png(picture, right_way_picture(result))
+    tell(table_of(facts), right_way_table(result), f"picture: {picture}")
+    return {**facts, "contexts": contexts, **right_way_report(result)}
+
+
+def _recorded_response(
+    world: World, data: Path | None, contexts: int, how: Dreaming, facts: Report, picture: Path
+) -> Report:
+    console = make_console()
+    footage = None if data is None else open_footage(data, console)
+    starts = _starts(world, footage, contexts, how.seed)
+    with progress(console, "actions", len(PROBES)) as show:
+        responses = measure_responses(world, starts, footage, how, show)
+    write_png(picture, response_picture(responses))
+    facts = {**facts, "contexts": len(starts)}
     tell(table_of(facts), response_table(responses), f"picture: {picture}")
-    file(report, {**facts, **response_report(responses)})
+    return {**facts, **response_report(responses)}
 
 
 def _starts(world: World, footage: Footage | None, count: int, seed: int) -> StartContexts:
