@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from diamond_engine.errors import UsageError
 from diamond_engine.frames import to_numpy
-from diamond_engine.imagination import WorldModelEnv
+from diamond_engine.imagination import DreamState, WorldModelEnv
 from diamond_engine.loading import load_world
 from diamond_engine.world_model import Preset, World
 
@@ -59,6 +59,7 @@ class DreamEnv(gymnasium.Env[Frames, Action]):
 
         Raises ``DiamondError`` if the world cannot be loaded and ``UsageError`` for unknown names.
         """
+        _check_render_mode(render_mode)
         seed = int(self.np_random.integers(2**31))
         opened = _opened(world, weights)
         self._dream = WorldModelEnv(opened, 1, device, preset, seed, dtype=dtype, horizon=horizon, autoreset=False)
@@ -83,6 +84,18 @@ class DreamEnv(gymnasium.Env[Frames, Action]):
         obs, rewards, ends, truncs, _ = self._dream.step(_to_tensor(np.asarray([action]), self._dream))
         self._frame = to_numpy(obs[0])
         return self._frame, float(rewards[0]), bool(ends[0]), bool(truncs[0]), {}
+
+    def save_state(self) -> DreamState:
+        """Where the dream is: ``restore_state`` goes on from there, as often as a planner likes.
+
+        Raises ``UsageError`` before the first reset.
+        """
+        return self._dream.save_state()
+
+    def restore_state(self, state: DreamState) -> Frames:
+        """The frame ``(H, W, 3)`` from which the dream goes on."""
+        self._frame = to_numpy(self._dream.restore_state(state)[0])
+        return self._frame
 
     def render(self) -> Frames | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The newest frame ``(H, W, 3)`` if the render mode is ``rgb_array``."""
@@ -114,6 +127,7 @@ class DreamVectorEnv(VectorEnv[Frames, NDArray[np.integer], NDArray[Any]]):
         render_mode: str | None = None,
     ) -> None:
         """See ``DreamEnv``."""
+        _check_render_mode(render_mode)
         seed = int(self.np_random.integers(2**31))
         opened = _opened(world, weights)
         self._dreams = WorldModelEnv(opened, num_envs, device, preset, seed, dtype=dtype, horizon=horizon)
@@ -129,8 +143,8 @@ class DreamVectorEnv(VectorEnv[Frames, NDArray[np.integer], NDArray[Any]]):
     ) -> tuple[Frames, dict[str, Any]]:
         """Starts all dreams from drawn contexts or from ``options``: frames ``(B, H, W, 3)`` and info.
 
-        ``options``: those of ``WorldModelEnv.reset``. Without a seed the randomness goes on from where it was. Raises
-        ``UsageError`` for options that do not fit and for a list of seeds.
+        ``options``: those of ``WorldModelEnv.reset``, such as ``reset_mask`` for a part of them. Without a seed the
+        randomness goes on from where it was. Raises ``UsageError`` for options that do not fit and a list of seeds.
         """
         if isinstance(seed, (list, tuple, np.ndarray)):
             raise UsageError("the dreams of a batch share one source of randomness: give one seed, not a list")
@@ -156,11 +170,25 @@ class DreamVectorEnv(VectorEnv[Frames, NDArray[np.integer], NDArray[Any]]):
             }
         return self._frames, rewards.double().cpu().numpy(), ends.cpu().numpy(), truncs.cpu().numpy(), infos
 
+    def save_state(self) -> DreamState:
+        """See ``DreamEnv.save_state``; of all dreams."""
+        return self._dreams.save_state()
+
+    def restore_state(self, state: DreamState) -> Frames:
+        """The frames ``(B, H, W, 3)`` from which the dreams go on."""
+        self._frames = to_numpy(self._dreams.restore_state(state))
+        return self._frames
+
     def render(self) -> tuple[Frames, ...] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The newest frame ``(H, W, 3)`` of every dream if the render mode is ``rgb_array``."""
         if self.render_mode is None or self._frames is None:
             return None
         return tuple(self._frames.copy())
+
+
+def _check_render_mode(mode: str | None) -> None:
+    if mode not in (None, *METADATA["render_modes"]):
+        raise UsageError(f"render_mode must be rgb_array or None, not {mode!r} ('diamond-play' opens a window)")
 
 
 def _opened(world: str | Path | World, weights: str | Path | None) -> World:

@@ -7,7 +7,9 @@ W width (h, w before upsampling).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -43,6 +45,22 @@ class UniformContexts:
         return self.contexts.take(chosen)
 
 
+@dataclass(frozen=True)
+class DreamState:
+    """Where B dreams are, and all randomness to come: what ``WorldModelEnv.restore_state`` goes on from."""
+
+    memory: Memory
+    """What they are made of."""
+    steps: Tensor
+    """Since each began ``(B,)``."""
+    noise: Tensor
+    """State of the generator of noise, rewards and ends."""
+    draws: Mapping[str, Any]
+    """State of the generator that chooses start contexts."""
+    contexts: StartContexts | None
+    """What dreams start anew from."""
+
+
 class WorldModelEnv:
     """B imagined games stepped together; a game that ends is reset in the same step (unless ``autoreset`` is off).
 
@@ -74,9 +92,11 @@ class WorldModelEnv:
         Without ``autoreset`` a dream goes on from the frame that ended it until ``reset``. ``on_stage`` is called in
         every step with the name of each stage (``dynamics``, ``upsampler``) and the frames it drew; where the runtime
         records whole frames there is one stage, ``frame``. ``compile`` is that of ``Runtime.choose``; a runtime
-        may be given instead of a device name. Raises ``UsageError`` for an unknown device name, and for a preset that
-        is unknown or lacks a sampler for the world's upsampler.
+        may be given instead of a device name. Raises ``UsageError`` for an unknown device name, for no environment, and
+        for a preset that is unknown or lacks a sampler for the world's upsampler.
         """
+        if num_envs < 1:
+            raise UsageError(f"num_envs must be at least 1, not {num_envs}")
         self.world = world
         self.num_envs = num_envs
         self.num_actions = world.config.num_actions
@@ -93,6 +113,59 @@ class WorldModelEnv:
         self._source = contexts
         self._contexts = world.contexts
         self._steps = torch.zeros(0)
+
+    def save_state(self) -> DreamState:
+        """Where all dreams are now. Raises ``UsageError`` before the first reset."""
+        if self._memory is None:
+            raise UsageError("call reset() before save_state()")
+        draws: dict[str, Any] = dict(self._rng.bit_generator.state)
+        memory, noise = deepcopy(self._memory), self._generator.get_state()
+        return DreamState(memory, self._steps.clone(), noise, draws, self._contexts)
+
+    def restore_state(self, state: DreamState) -> Tensor:
+        """Goes on from a saved state of as many dreams of this world, as often as one likes; returns ``obs``."""
+        if self._memory is None:
+            self._memory = deepcopy(state.memory)
+        else:
+            for mine, saved in zip(self._memory.tensors, state.memory.tensors, strict=True):
+                mine.copy_(saved)
+        self._steps, self._contexts = state.steps.clone(), state.contexts
+        self._generator.set_state(state.noise)
+        self._rng.bit_generator.state = dict(state.draws)
+        return self._memory.shown.clone()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and other processes: all but ``on_stage``, and the way to draw is built anew."""
+        return {
+            "made": {
+                "world": self.world,
+                "num_envs": self.num_envs,
+                "device": str(self.runtime.device),
+                "preset": self.preset,
+                "dtype": self.runtime.dtype_name,
+                "horizon": self.horizon,
+                "contexts": self._source,
+                "autoreset": self.autoreset,
+                "compile": self.runtime.kernels is not None,
+            },
+            "noise": self._generator.get_state(),
+            "draws": dict(self._rng.bit_generator.state),
+            "state": None if self._memory is None else self.save_state(),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """See ``__getstate__``."""
+        self.__init__(**state["made"])
+        self._generator.set_state(state["noise"])
+        self._rng.bit_generator.state = state["draws"]
+        if state["state"] is not None:
+            self.restore_state(state["state"])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> WorldModelEnv:
+        """A copy whose dreams go their own way from here; it shares the world."""
+        copied = WorldModelEnv.__new__(WorldModelEnv)
+        copied.__setstate__(self.__getstate__())
+        return copied
 
     def seed(self, seed: int) -> None:
         """Restarts all randomness but that of ``contexts``. Same seed, device, dtype and actions, same frames."""
@@ -119,18 +192,23 @@ class WorldModelEnv:
         ``options``: ``context``, an index into the world's start contexts (or B of them); or else ``frames`` uint8
         ``(B, L, h, w, 3)``, oldest first, ``actions`` ``(B, L-1)`` or ``(B, L-1, A)`` between them, and, for an
         upsampler, ``full_res`` uint8 ``(B, K, H, W, 3)``; a world without start contexts draws its restarts from them.
-        Raises ``UsageError`` for options that do not fit.
+        With ``reset_mask``, bool ``(B,)``, only those start anew for which it holds, and B is their number. Raises
+        ``UsageError`` for options that do not fit.
         """
         if seed is not None:
             self.seed(seed)
-        start = self._chosen(options) if options else self._draw(self.num_envs)
+        given = dict(options or {})
+        mask = self._masked(given.pop("reset_mask", None))
+        start = self._chosen(given, int(mask.sum())) if given else self._draw(int(mask.sum()))
         self._contexts = self.world.contexts or start
         begun: Memory = self._frame.begin(start)
         memory = self._memory or begun
-        if memory is not begun:
-            memory.begin(torch.ones_like(begun.ends), begun)
-        self._memory = memory
-        self._steps = torch.zeros(self.num_envs, dtype=torch.int64, device=self.runtime.device)
+        if memory is begun:
+            self._memory = memory
+            self._steps = torch.zeros(self.num_envs, dtype=torch.int64, device=self.runtime.device)
+        else:
+            memory.begin(mask, begun)
+            self._steps[mask] = 0
         return memory.shown.clone(), {"context": memory.frames[:, :-1].clone()} | self._low_res(memory)
 
     @torch.no_grad()
@@ -176,25 +254,34 @@ class WorldModelEnv:
             raise DiamondError(f"{self.world.config.name} has no start contexts: pass frames and actions to reset()")
         return UniformContexts(self._contexts, self._rng).draw(count)
 
-    def _chosen(self, options: dict[str, Any]) -> StartContexts:
+    def _masked(self, mask: Any) -> Tensor:
+        """Which dreams a reset is of; all of them unless something else was asked for."""
+        asked = np.ones(self.num_envs, dtype=np.bool_) if mask is None else np.asarray(mask)
+        if asked.shape != (self.num_envs,) or asked.dtype != np.bool_ or not asked.any():
+            raise UsageError(f"options['reset_mask'] must be {self.num_envs} booleans, one of them true, not {mask}")
+        if self._memory is None and not asked.all():
+            raise UsageError("the first reset is of all dreams: leave options['reset_mask'] out")
+        return torch.as_tensor(asked, device=self.runtime.device)
+
+    def _chosen(self, options: dict[str, Any], wanted: int) -> StartContexts:
         if options.keys() == {"context"}:
-            return self._numbered(np.asarray(options["context"]))
+            return self._numbered(np.asarray(options["context"]), wanted)
         names = ["frames", "actions", *(["full_res"] if self.world.config.full_res_length else [])]
         if options.keys() != {*names}:
             raise UsageError(f"options of reset(): context, or {', '.join(names)}; not {', '.join(map(str, options))}")
         start = StartContexts(**{name: np.asarray(value) for name, value in options.items()})
         problem = misfit(start, self.world.config)
-        if problem is None and len(start) != self.num_envs:
-            problem = f"it needs {self.num_envs} contexts, found {len(start)}"
+        if problem is None and len(start) != wanted:
+            problem = f"it needs {wanted} contexts, found {len(start)}"
         if problem is not None:
             raise UsageError(f"options of reset() do not fit: {problem}")
         return start
 
-    def _numbered(self, context: NDArray[np.integer]) -> StartContexts:
+    def _numbered(self, context: NDArray[np.integer], wanted: int) -> StartContexts:
         contexts = self.world.contexts
         count = 0 if contexts is None else len(contexts)
-        fits = context.shape in ((), (self.num_envs,)) and context.dtype.kind in "iu"
+        fits = context.shape in ((), (wanted,)) and context.dtype.kind in "iu"
         if contexts is None or not fits or not np.isin(context, range(count)).all():
             name = self.world.config.name
-            raise UsageError(f"options['context'] must be an index or {self.num_envs}; {name} has {count} contexts")
-        return contexts.take(np.broadcast_to(context, self.num_envs))
+            raise UsageError(f"options['context'] must be an index or {wanted}; {name} has {count} contexts")
+        return contexts.take(np.broadcast_to(context, wanted))

@@ -1,8 +1,12 @@
 """The Gymnasium environments: registered, conforming, the same dreams as ``WorldModelEnv``."""
 
+import copy
+import pickle
+import re
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from diamond_engine import WorldModelEnv, load_world
 from diamond_engine.errors import UsageError
 from diamond_engine.frames import to_numpy
 from diamond_engine.games import ATARI_GAMES
+from diamond_engine.gym import DreamVectorEnv
 
 ID = "diamond_engine:diamond/Breakout-v0"
 CPU: dict[str, Any] = {"device": "cpu", "dtype": "float32"}
@@ -34,7 +39,8 @@ def test_every_game_is_registered_without_loading_torch() -> None:
     code = "import sys, gymnasium, diamond_engine; print(*gymnasium.registry); print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert out[-1] == "False"
-    assert {name for name in out if name.startswith("diamond/")} == {f"diamond/{game}-v0" for game in ATARI_GAMES}
+    names = (*ATARI_GAMES, "CSGO", "Doom", "World")
+    assert {name for name in out if name.startswith("diamond/")} == {f"diamond/{name}-v0" for name in names}
 
 
 def test_passes_the_env_checker(world_folder: Path) -> None:
@@ -147,7 +153,7 @@ def test_autoreset_in_the_same_step(world_folder: Path) -> None:
         {"frames": np.zeros((3, 4, 64, 64, 3), dtype=np.float32), "actions": np.zeros((3, 3), dtype=np.int64)},
         {"frames": np.zeros((3, 2, 64, 64, 3), dtype=np.uint8), "actions": np.zeros((3, 1), dtype=np.int64)},
         {"frames": np.zeros((3, 4, 64, 64, 3), dtype=np.uint8), "actions": np.full((3, 3), 4)},
-        {"reset_mask": np.ones(3, dtype=bool)},
+        {"nonesuch": np.ones(3, dtype=bool)},
     ],
 )
 def test_refuses_options_that_do_not_fit(world_folder: Path, options: dict[str, np.ndarray]) -> None:
@@ -165,3 +171,101 @@ def test_refuses_actions_and_seeds_that_do_not_exist(world_folder: Path) -> None
         envs.reset(seed=[1, 2, 3])  # pyright: ignore[reportArgumentType]
     with pytest.raises(UsageError, match="preset"):
         make(world_folder, preset="nonesuch")
+
+
+def test_any_world_has_an_id(world_folder: Path, first_person_folder: Path) -> None:
+    env = gymnasium.make("diamond_engine:diamond/World-v0", world=world_folder, **CPU)
+    assert env.reset(seed=0)[0].shape == (64, 64, 3)
+    first = gymnasium.make("diamond_engine:diamond/CSGO-v0", weights=first_person_folder, **CPU)
+    assert first.action_space.shape == (51,)
+    assert first.reset(seed=0)[0].shape == (150, 280, 3)
+
+
+def frames_of(envs: VectorEnv, steps: int) -> np.ndarray:
+    return np.stack([envs.step(np.full(envs.num_envs, step % 4))[0] for step in range(steps)])
+
+
+def test_a_part_of_the_dreams_starts_anew(world_folder: Path) -> None:
+    envs = make_vec(world_folder, horizon=None)
+    envs.reset(seed=0)
+    before = frames_of(envs, 3)[-1]
+    after, _ = envs.reset(options={"reset_mask": np.array([False, True, False]), "context": 2})
+    np.testing.assert_array_equal(after[[0, 2]], before[[0, 2]])
+    contexts = load_world(world_folder).contexts
+    assert contexts is not None
+    np.testing.assert_array_equal(after[1], contexts.frames[2, -1])
+    for wrong in ([True], np.zeros(3, dtype=bool), [1, 0, 1]):
+        with pytest.raises(UsageError, match="reset_mask"):
+            envs.reset(options={"reset_mask": wrong})
+    with pytest.raises(UsageError, match="first reset"):
+        make_vec(world_folder).reset(options={"reset_mask": np.array([False, True, False])})
+
+
+def test_dreams_go_on_from_a_saved_state(world_folder: Path) -> None:
+    envs = make_vec(world_folder, horizon=4)
+    with pytest.raises(UsageError, match="reset"):
+        envs.unwrapped.save_state()
+    envs.reset(seed=0)
+    frames_of(envs, 2)
+    state = envs.unwrapped.save_state()
+    first = frames_of(envs, 6)
+    for _ in range(2):
+        shown = envs.unwrapped.restore_state(state)
+        np.testing.assert_array_equal(frames_of(envs, 6), first)
+    other = make_vec(world_folder, horizon=4)
+    np.testing.assert_array_equal(other.unwrapped.restore_state(state), shown)
+    np.testing.assert_array_equal(frames_of(other, 6), first)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_dream_is_copied_in_the_middle(world_folder: Path, copied: Callable[[gymnasium.Env], gymnasium.Env]) -> None:
+    env = make(world_folder)
+    for steps in (0, 2):
+        env.reset(seed=3) if steps else None
+        for _ in range(steps):
+            env.step(2)
+        other = copied(env)
+        mine, its = (
+            [env.reset(seed=4)[0] if not steps else env.step(1)[0] for env in pair] for pair in ((env,), (other,))
+        )
+        np.testing.assert_array_equal(mine, its)
+    mine = [env.step(3)[0] for _ in range(2)]
+    np.testing.assert_array_equal(mine, [other.step(3)[0] for _ in range(2)])
+
+
+def test_gymnasiums_wrappers_wrap_dreams(world_folder: Path, tmp_path: Path) -> None:
+    env = make(world_folder, render_mode="rgb_array")
+    env = gymnasium.wrappers.TimeLimit(gymnasium.wrappers.FlattenObservation(env), max_episode_steps=2)
+    assert env.reset(seed=0)[0].shape == (64 * 64 * 3,)
+    assert [env.step(1)[3] for _ in range(2)][-1]
+    envs = gymnasium.wrappers.vector.RecordEpisodeStatistics(make_vec(world_folder, horizon=2))
+    envs.reset(seed=0)
+    for _ in range(2):
+        *_, info = envs.step(np.zeros(3, dtype=np.int64))
+    assert info["episode"]["l"].tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("wrong", [{"num_envs": 0}, {"render_mode": "human"}])
+def test_what_cannot_be_is_refused(world_folder: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="must be"):
+        DreamVectorEnv(world_folder, **{"num_envs": 1, **CPU, **wrong})
+
+
+def test_the_planner_of_the_docs_plans(world_folder: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "planning.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    for much, little in (
+        ('world="agent"', f"world={str(world_folder)!r}, **cpu"),
+        ("range(20)", "range(2)"),
+        ("futures=16, depth=10", "futures=2, depth=2"),
+    ):
+        assert code.count(much) == 1
+        code = code.replace(much, little)
+    named: dict[str, Any] = {"cpu": CPU}
+    exec(code, named)
+    assert named["obs"].shape == (64, 64, 3)
+    before = named["env"].save_state()
+    named["plan"](named["env"], named["rng"])
+    after = named["env"].save_state()
+    assert all(torch.equal(a, b) for a, b in zip(before.memory.tensors, after.memory.tensors, strict=True))
+    assert torch.equal(before.noise, after.noise), "planning leaves the dream where it was"
