@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from diamond_engine.emulators import Emulator, open_emulator
 from diamond_engine.errors import DiamondError
-from diamond_engine.worlds import World
+from diamond_engine.world_model import World
 from training.evaluation.dreams import Dreaming, dream
 from training.evaluation.held_out import held_out_seed
 from training.evaluation.metrics import Frames
