@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from threading import Timer
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +26,7 @@ app = typer.Typer(add_completion=False)
 ROOT = Path(__file__).parents[1]
 SHARE_MEASURED = 0.3
 """Share of the time for measured calls; the rest starts processes, makes networks and warms up."""
+Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,11 @@ def pieces(tiny: str | None) -> list[Piece]:
 def main(
     all_: Annotated[bool, typer.Option("--all", help="Run every table.")] = False,
     minutes: Annotated[float, typer.Option(min=0.1, help="Time for all of it; what does not fit is left out.")] = 10.0,
-    out: Annotated[Path, typer.Option(help="Where results are written, after every table.")] = Path("benchmarks.json"),
+    out: Annotated[Path, typer.Option(help="Where results are written, after every row.")] = Path("benchmarks.json"),
     device: options.Device = "auto",
     tiny: Annotated[str | None, typer.Option(help="Folder of a small Atari world, to try the command.")] = None,
 ) -> None:
-    """Runs each table in its own process, so that a failure affects only that table."""
+    """Runs each table in its own process. A row that fails does not end the others; each is written as it comes."""
     if not all_:
         raise UsageError("say --all, or run one table: python -m benchmarks.frame, .train, .startup, .batch, .data")
     deadline = time.monotonic() + 60 * minutes
@@ -73,8 +77,12 @@ def main(
     seconds = SHARE_MEASURED * 60 * minutes / max(1, sum(piece.rows for piece in todo))
     results: dict[str, Any] = {}
     for piece in todo:
-        results[piece.name] = _run(piece, device, seconds, deadline - time.monotonic())
-        write_text(out, json.dumps(results, indent=1) + "\n")
+
+        def keep(result: Result, name: str = piece.name) -> None:
+            results[name] = result
+            write_text(out, json.dumps(results, indent=1) + "\n")
+
+        _run(piece, device, seconds, deadline - time.monotonic(), keep)
     for line in summary(results):
         print(line)
     failed = {name: result["error"] for name, result in results.items() if "error" in result}
@@ -83,22 +91,44 @@ def main(
         raise typer.Exit(1)
 
 
-def _run(piece: Piece, device: str, seconds: float, left: float) -> dict[str, Any]:
-    """The JSON line of a piece, or why there is none. Its output is passed on."""
+def _run(piece: Piece, device: str, seconds: float, left: float, keep: Callable[[Result], None]) -> None:
+    """Runs a piece and passes its output on. Its result so far is kept after every row, and at the end."""
     if left <= 0:
-        return {"error": "no time left"}
+        return keep({"error": "no time left"})
     command = [sys.executable, "-m", f"benchmarks.{piece.module}", *piece.arguments, "--device", device]
     command += ["--seconds", f"{seconds:.2f}"] if piece.rows else []
-    try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=left)
-    except subprocess.TimeoutExpired:
-        return {"error": f"not finished in the {left:.0f} s that were left"}
-    *printed, last = done.stdout.splitlines() or [""]
-    print("\n".join(printed), flush=True)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        return {"error": lines[-1] if lines else f"exit code {done.returncode}"}
-    return json.loads(last)
+    result: Result = {"benchmark": piece.module, "rows": [], "failed": []}
+    with TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True)
+        timer = Timer(left, process.kill)
+        timer.start()
+        assert process.stdout is not None
+        for line in process.stdout:
+            result = _heard(line, result, keep)
+        process.wait()
+        timer.cancel()
+        errors.seek(0)
+        said = errors.read().strip().splitlines()
+    if process.returncode == -signal.SIGKILL:
+        result["error"] = f"not finished in the {left:.0f} s that were left"
+    elif process.returncode and result.get("failed"):
+        result["error"] = "; ".join(row["error"] for row in result["failed"])
+    elif process.returncode:
+        result["error"] = said[-1] if said else f"exit code {process.returncode}"
+    return keep(result)
+
+
+def _heard(line: str, result: Result, keep: Callable[[Result], None]) -> Result:
+    """What is known after one more line of a piece; its last one replaces all others."""
+    content: Result = json.loads(line) if line.startswith("{") else {}
+    if "benchmark" in content:
+        return content
+    print(line, end="", flush=True)
+    if content:
+        which = "row" if "row" in content else "failed"
+        result["rows" if which == "row" else "failed"].append(content[which])
+        keep(result)
+    return result
 
 
 def summary(results: dict[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from torch.utils.flop_counter import FlopCounterMode
@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import options
 from benchmarks.components import FAST, PLAIN, make_trainer, write_noise
 from benchmarks.output import described, percent, show_json, show_table, spread, surroundings, times
+from benchmarks.rows import Row, Rows
 from benchmarks.sides import FastGame, PlainGame
 from benchmarks.timing import Timing, interleaved, measured_peaks
 from benchmarks.worlds import world_to_time
@@ -32,7 +33,6 @@ SATURATED = 0.95
 BUSY = 0.6
 """Share of the peak from which arithmetic is the limit."""
 PLAY, TRAINING = "play", "training"
-Row = dict[str, Any]
 
 
 @app.command()
@@ -49,20 +49,27 @@ def batch(
     """Times whole frames and updates by batch."""
     runtime, timed_world = Runtime.choose(device, dtype), world_to_time(world)
     peaks = measured_peaks(runtime.device, peak_size)
-    rows: list[Row] = []
+    rows, flops = Rows(), dict[str, float]()
     with TemporaryDirectory() as folder:
+
+        def measured(work: str, b: int) -> Row:
+            sides = _sides(work, timed_world, b, runtime, Path(folder), b <= max(1, largest_plain))
+            if PLAIN in sides:
+                flops[work] = _flop(sides[PLAIN]) / b
+            return _row(work, b, interleaved(sides, runtime.device, seconds), flops.get(work, 0.0), peaks, runtime)
+
         for work, limit in ((PLAY, largest), (TRAINING, largest_training)):
-            flop = 0.0
             for b in (b for b in BATCHES if b <= limit):
-                sides = _sides(work, timed_world, b, runtime, Path(folder), b <= max(1, largest_plain))
-                if PLAIN in sides:
-                    flop = _flop(sides[PLAIN]) / b
-                rows.append(_row(work, b, interleaved(sides, runtime.device, seconds), flop, peaks, runtime))
-    findings = {work: _finding([row for row in rows if row["work"] == work]) for work in {row["work"] for row in rows}}
-    show_table(f"Throughput by batch\n{described(runtime, peaks)}", COLUMNS, [_cells(row) for row in rows])
+                rows.add({"work": work, "batch": b}, lambda work=work, b=b: measured(work, b))
+    done = rows.measured
+    findings = {work: _finding([row for row in done if row["work"] == work]) for work in {row["work"] for row in done}}
+    show_table(f"Throughput by batch\n{described(runtime, peaks)}", COLUMNS, [_cells(row) for row in done])
     for work, finding in findings.items():
         print(f"{work}: {finding['why']}")
-    show_json({"benchmark": "batch", "saturation": findings, "rows": rows, **surroundings(runtime, peaks)})
+    show_json(
+        {"benchmark": "batch", **rows.summary(), "saturation": findings, "rows": done, **surroundings(runtime, peaks)}
+    )
+    rows.finish()
 
 
 def _sides(

@@ -6,23 +6,26 @@ host's memory. With a batch of B dreams, frames of all of them are counted.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import options
+from benchmarks.authors import AuthorsCode, AuthorsGame
 from benchmarks.output import TERA, described, percent, show_json, show_table, spread, surroundings, times
+from benchmarks.rows import Row, Rows
 from benchmarks.sides import FastGame, PlainGame
-from benchmarks.timing import interleaved, measured_peaks
+from benchmarks.timing import Timing, interleaved, measured_peaks
 from benchmarks.worlds import weights_bytes, world_to_time
 from diamond_engine.runtime import DTYPES, Runtime
-from diamond_engine.worlds import DiffusionWorld
+from diamond_engine.worlds import DiffusionWorld, Preset
 from training.runs.command import run
 
 app = typer.Typer(add_completion=False)
 COLUMNS = ("world", "preset", "batch", "plain ms", "fast ms", "plain fps", "fast fps", "speedup", "GFLOP", "of peak")
-Row = dict[str, Any]
+AUTHORS_COLUMNS = ("authors ms", "authors fps", "speedup over them")
 
 
 @app.command()
@@ -34,28 +37,47 @@ def frame(
     dtype: options.Dtype = "auto",
     seconds: options.Seconds = 10.0,
     peak_size: options.PeakSize = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Folder src of the authors' repository: their code takes turns too.")
+    ] = None,
 ) -> None:
     """Times whole frames. Two-stage worlds (csgo) are timed with one dream unless --batch says otherwise."""
+    code = None if against is None else AuthorsCode(against)
     runtime = Runtime.choose(device, dtype)
     peaks = measured_peaks(runtime.device, peak_size)
-    rows: list[Row] = []
-    for name in world or ["atari", "csgo"]:
+    rows = Rows()
+    for name in world or (["atari", "csgo"] if code is None else ["atari"]):
         timed_world = world_to_time(name)
         config = timed_world.config
         presets = preset or ([config.default_preset] if config.upsampler is None else list(config.presets))
         for chosen in presets:
+            sampler = config.preset(chosen)
             for b in batch or ([1, 32] if config.upsampler is None else [1]):
-                rows.append(_row(timed_world, chosen, b, runtime, peaks, seconds))
+                named = {"world": config.name, "preset": chosen, "batch": b}
+                rows.add(
+                    named,
+                    lambda w=timed_world, s=sampler, n=named: {
+                        **n,
+                        **_row(w, s, n["batch"], runtime, peaks, seconds, code),
+                    },
+                )
     title = f"Whole frames\n{described(runtime, peaks)}"
-    show_table(title, COLUMNS, [_cells(row) for row in rows])
-    summary = {key: rows[0][key] for key in ("plain_fps", "fast_fps", "speedup")}
-    show_json({"benchmark": "frame", **summary, "worlds": _nested(rows), "rows": rows, **surroundings(runtime, peaks)})
+    done = rows.measured
+    show_table(title, COLUMNS + (AUTHORS_COLUMNS if code else ()), [_cells(row) for row in done])
+    summary = rows.summary("plain_fps", "fast_fps", "speedup")
+    show_json({"benchmark": "frame", **summary, "worlds": _nested(done), "rows": done, **surroundings(runtime, peaks)})
+    rows.finish()
 
 
 def _row(
-    world: DiffusionWorld, preset: str, batch: int, runtime: Runtime, peaks: dict[str, float], seconds: float
+    world: DiffusionWorld,
+    sampler: Preset,
+    batch: int,
+    runtime: Runtime,
+    peaks: dict[str, float],
+    seconds: float,
+    code: AuthorsCode | None,
 ) -> Row:
-    sampler = world.config.preset(preset)
     plain, fast = (
         PlainGame(world, batch, sampler, runtime.device),
         FastGame(world, batch, sampler, runtime),
@@ -63,12 +85,12 @@ def _row(
     with FlopCounterMode(display=False) as counter:
         plain.step()
     flop = counter.get_total_flops()
-    timings = interleaved({"plain": plain.step, "fast": fast.step}, runtime.device, seconds)
+    sides = {"plain": plain.step, "fast": fast.step}
+    if code is not None:
+        sides["authors"] = AuthorsGame(code, world, batch, sampler, runtime.device).step
+    timings = interleaved(sides, runtime.device, seconds)
     seconds_of = {side: timing.median for side, timing in timings.items()}
     return {
-        "world": world.config.name,
-        "preset": preset,
-        "batch": batch,
         "plain_ms": timings["plain"].milliseconds(),
         "fast_ms": timings["fast"].milliseconds(),
         "plain_fps": timings["plain"].rate(batch),
@@ -80,6 +102,17 @@ def _row(
         "plain_peak_fraction": round(flop / seconds_of["plain"] / peaks["float32"], 4),
         "fast_peak_fraction": round(flop / seconds_of["fast"] / peaks[runtime.dtype_name], 4),
         "fast_tflops": round(flop / seconds_of["fast"] / TERA, 4),
+        **({} if code is None else _against(timings, batch)),
+    }
+
+
+def _against(timings: dict[str, Timing], batch: int) -> Row:
+    """What the authors' code took, and how many times as fast the fast side is."""
+    authors = timings["authors"]
+    return {
+        "authors_ms": authors.milliseconds(),
+        "authors_fps": authors.rate(batch),
+        "speedup_over_authors": round(authors.median / timings["fast"].median, 3),
     }
 
 
@@ -95,6 +128,11 @@ def _cells(row: Row) -> list[str]:
         times(row["speedup"]),
         f"{row['gflop']:.1f}",
         f"{percent(row['plain_peak_fraction'])}, {percent(row['fast_peak_fraction'])}",
+        *(
+            (spread(row["authors_ms"]), f"{row['authors_fps']:.2f}", times(row["speedup_over_authors"]))
+            if "authors_ms" in row
+            else ()
+        ),
     ]
 
 

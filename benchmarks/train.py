@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from torch.utils.flop_counter import FlopCounterMode
@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import options
 from benchmarks.components import COMPONENTS, FAST, PLAIN, SIDES, make_trainer, write_noise
 from benchmarks.output import TERA, described, percent, show_json, show_table, spread, surroundings, times
+from benchmarks.rows import Row, Rows
 from benchmarks.timing import interleaved, measured_peaks
 from benchmarks.worlds import world_to_time
 from diamond_engine.errors import DiamondError, UsageError
@@ -44,7 +45,6 @@ COLUMNS = (
     "fast MB",
 )
 ROOT = Path(__file__).parents[1]
-Row = dict[str, Any]
 
 
 @app.command()
@@ -76,15 +76,20 @@ def train(
             show_json({"peak_bytes": _peak_of(components[0], alone, timed_world, batches[0], Path(folder), runtime)})
             return
         peaks = measured_peaks(runtime.device, peak_size)
-        rows: list[Row] = []
+        rows = Rows()
         for name in components:
             for b in batches:
-                row = _row(name, timed_world, b, Path(folder), runtime, peaks, seconds)
-                row |= _memory(name, world, b, runtime) if memory else {}
-                rows.append(row)
-    show_table(f"Training updates\n{described(runtime, peaks)}", COLUMNS, [_cells(row) for row in rows])
-    summary = {key: rows[0][key] for key in ("plain_updates_per_s", "fast_updates_per_s", "speedup")}
-    show_json({"benchmark": "train", **summary, "rows": rows, **surroundings(runtime, peaks)})
+                rows.add(
+                    {"component": name, "batch": b},
+                    lambda n=name, b=b: {
+                        **_row(n, timed_world, b, Path(folder), runtime, peaks, seconds),
+                        **(_memory(n, world, b, runtime) if memory else {}),
+                    },
+                )
+    show_table(f"Training updates\n{described(runtime, peaks)}", COLUMNS, [_cells(row) for row in rows.measured])
+    summary = rows.summary("plain_updates_per_s", "fast_updates_per_s", "speedup")
+    show_json({"benchmark": "train", **summary, "rows": rows.measured, **surroundings(runtime, peaks)})
+    rows.finish()
 
 
 def _row(
