@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, MutableSequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.frames import from_numpy, to_numpy
-from diamond_engine.worlds import DiffusionWorld, Preset
+from diamond_engine.worlds import DiffusionPreset, DiffusionWorld
 
 MODULES = ("models.diffusion", "models.rew_end_model", "models.actor_critic", "envs.world_model_env")
 MOST_ABSENT = 50
@@ -39,7 +39,7 @@ class _Nothing:
 class _Absent(ModuleType):
     """Stands in for a module that is not installed."""
 
-    __path__: list[str] = []  # noqa: RUF012  # so that it may have submodules
+    __path__: MutableSequence[str] = []  # noqa: RUF012  # so that it may have submodules
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -81,7 +81,9 @@ class AuthorsCode:
 class AuthorsGame:
     """A whole frame by the authors' code: their agent, their world model environment, and the frame's way back."""
 
-    def __init__(self, code: AuthorsCode, world: DiffusionWorld, batch: int, preset: Preset, device: torch.device) -> None:
+    def __init__(
+        self, code: AuthorsCode, world: DiffusionWorld, batch: int, preset: DiffusionPreset, device: torch.device
+    ) -> None:
         """Networks of the world's sizes with random weights. Raises ``UsageError`` for worlds of two stages."""
         config = world.config
         inner, reward_end = config.denoiser.inner_model, config.reward_end

@@ -20,7 +20,7 @@ from benchmarks.sides import FastGame, PlainGame
 from benchmarks.timing import Timing, interleaved, measured_peaks
 from benchmarks.worlds import weights_bytes, world_to_time
 from diamond_engine.runtime import DTYPES, Runtime
-from diamond_engine.worlds import DiffusionWorld, Preset
+from diamond_engine.worlds import DiffusionPreset, DiffusionWorld
 from training.runs.command import run
 
 app = typer.Typer(add_completion=False)
@@ -71,7 +71,7 @@ def frame(
 
 def _row(
     world: DiffusionWorld,
-    sampler: Preset,
+    sampler: DiffusionPreset,
     batch: int,
     runtime: Runtime,
     peaks: dict[str, float],

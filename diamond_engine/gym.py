@@ -168,7 +168,7 @@ class DreamVectorEnv(VectorEnv[Frames, NDArray[np.integer], NDArray[Any]]):
                 "final_info": {},
                 "_final_info": over.copy(),
             }
-        return self._frames, rewards.double().cpu().numpy(), ends.cpu().numpy(), truncs.cpu().numpy(), infos
+        return self._frames, rewards.cpu().double().numpy(), ends.cpu().numpy(), truncs.cpu().numpy(), infos
 
     def save_state(self) -> DreamState:
         """See ``DreamEnv.save_state``; of all dreams."""

@@ -201,7 +201,7 @@ class WorldModelEnv:
         mask = self._masked(given.pop("reset_mask", None))
         start = self._chosen(given, int(mask.sum())) if given else self._draw(int(mask.sum()))
         self._contexts = self.world.contexts or start
-        begun: Memory = self._frame.begin(start)
+        begun = self._begun(start)
         memory = self._memory or begun
         if memory is begun:
             self._memory = memory
@@ -229,20 +229,25 @@ class WorldModelEnv:
         info: Info = {}
         if self.autoreset and bool(dead.any()):
             info["final_obs"] = obs
-            memory.begin(dead, self._frame.begin(self._draw(int(dead.sum()))))
+            memory.begin(dead, self._begun(self._draw(int(dead.sum()))))
             self._steps[dead] = 0
             info["context"], obs = memory.frames[:, :-1].clone(), memory.shown.clone()
         return obs, rewards, ends, truncs, info | self._low_res(memory)
 
     def _draw_frame(self, memory: Memory) -> None:
-        if self._advance is None:
-            frame = self._frame
-            self._advance = lambda: frame.draw(memory)
-            if frame.recordable:
-                self._advance = self.runtime.recorded(self._advance, memory.tensors, self._generator)
-        self._advance()
+        with self.runtime.without_autocast():  # an agent that learns in dreams is in its own
+            if self._advance is None:
+                frame = self._frame
+                self._advance = lambda: frame.draw(memory)
+                if frame.recordable:
+                    self._advance = self.runtime.recorded(self._advance, memory.tensors, self._generator)
+            self._advance()
         if self.runtime.records and self._frame.recordable:
             self._on_stage("frame", memory.shown)
+
+    def _begun(self, start: StartContexts) -> Memory:
+        with self.runtime.without_autocast():
+            return self._frame.begin(start)
 
     def _low_res(self, memory: Memory) -> Info:
         return {} if memory.low_res is None else {"low_res": memory.low_res.clone()}

@@ -14,8 +14,9 @@ import operator
 from dataclasses import dataclass
 from itertools import accumulate
 
-import torch
 from torch import Tensor
+
+from diamond_engine.diffusion.quantile import quantile_of
 
 STEPS = 1000
 """Steps T of the process (Section 4 of Ho et al.)."""
@@ -43,8 +44,7 @@ class UniformSteps:
 
     def from_normal(self, z: Tensor) -> Tensor:
         """Unit normal draws ``(B,)`` → noise levels ``(B,)``."""
-        quantile = (1 + torch.erf(z.double() / math.sqrt(2))) / 2
-        step = (quantile * STEPS).long().clamp(max=STEPS - 1)
+        step = (quantile_of(z) * STEPS).long().clamp(max=STEPS - 1)
         return z.new_tensor(NOISE_LEVELS)[step]
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from diamond_engine.diffusion.quantile import quantile_of
 from diamond_engine.diffusion.sampler import SamplerConfig
 
 
@@ -57,9 +58,9 @@ class SamplerLevels:
     def from_normal(self, z: Tensor) -> Tensor:
         """Unit normal draws ``(B,)`` → noise levels ``(B,)``."""
         first, *later = self.sampler.schedule()[:-1]
-        quantile = (1 + torch.erf(z.double() / math.sqrt(2))) / 2
+        quantile = quantile_of(z)
         shares = [self.first_share, *(self.later_share / len(later) for _ in later)]
-        bounds = torch.tensor(shares, dtype=torch.float64, device=z.device).cumsum(0)
+        bounds = torch.tensor(shares, dtype=quantile.dtype, device=z.device).cumsum(0)
         beyond = ((quantile - bounds[-1]) / (1 - bounds[-1]).clamp(min=1e-9)).clamp(1e-6, 1 - 1e-6)
         others = self.rest.from_normal((math.sqrt(2) * torch.erfinv(2 * beyond - 1)).to(z.dtype))
         levels = torch.tensor([first, *later], dtype=z.dtype, device=z.device)

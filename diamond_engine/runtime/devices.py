@@ -14,6 +14,8 @@ from diamond_engine.runtime.cpu.processor import processor_field
 VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 WARM_UP_CALLS = 3
 """Calls before a capture, as torch's notes recommend."""
+AMPERE = 8
+"""Major version of the first GPUs of NVIDIA that multiply bfloat16, and float32 by TF32, themselves."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -30,6 +32,10 @@ def choose_device(name: str) -> torch.device:
         raise UsageError(f"unknown device {name!r}: use auto, cpu, cuda or mps") from error
     if device.type not in available:
         raise DiamondError(f"device {name!r} is not available here: this machine has {', '.join(available)}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DiamondError(
+            f"device {name!r} is not available here: this machine has {torch.cuda.device_count()} GPU(s)"
+        )
     return device
 
 
@@ -53,8 +59,21 @@ def device_name(device: torch.device) -> str:
 
 
 def has_native_bfloat16(device: torch.device) -> bool:
-    """Whether a GPU supports bfloat16 in hardware."""
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    """Whether a GPU computes in bfloat16 itself: NVIDIA's from Ampere on, and those of AMD that torch supports."""
+    if device.type != "cuda":
+        return False
+    return torch.version.hip is not None or torch.cuda.get_device_capability(device)[0] >= AMPERE
+
+
+def tune(device: torch.device) -> None:
+    """Has a GPU try its convolutions for the fastest, and multiply float32 by TF32, which rounds factors to 11 bits.
+
+    Torch keeps both as flags of the process.
+    """
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cuda.matmul.allow_tf32 = True
 
 
 def numbered_device(name: str, number: int) -> torch.device:

@@ -81,8 +81,8 @@ class DiffusionStep:
             if start.full_res is None:
                 raise DiamondError("a world with an upsampler starts from contexts with full-resolution frames only")
             full_res = from_numpy(start.full_res, device)
-        between = torch.as_tensor(np.ascontiguousarray(start.actions), device=device)
-        between = between.to(torch.float32 if between.ndim == 3 else torch.int64)
+        between = torch.as_tensor(np.ascontiguousarray(start.actions))  # no float64 for MPS
+        between = between.to(torch.float32 if between.ndim == 3 else torch.int64).to(device)
         actions = torch.cat((between, between.new_zeros((len(between), 1, *between.shape[2:]))), dim=1)
         rewards = torch.zeros(len(frames), device=device)
         return DiffusionMemory(frames, actions, rewards, rewards.bool(), full_res, self._warm(frames, between))

@@ -20,7 +20,14 @@ from diamond_engine.runtime.cpu.compiled import compile_for_cpu
 from diamond_engine.runtime.cpu.kernels import Kernels, load_kernels
 from diamond_engine.runtime.cpu.measurement import WORTHWHILE, bfloat16_speedup, suits
 from diamond_engine.runtime.cpu.norms import fuse_norms
-from diamond_engine.runtime.devices import can_record, choose_device, device_name, has_native_bfloat16, record
+from diamond_engine.runtime.devices import (
+    can_record,
+    choose_device,
+    device_name,
+    has_native_bfloat16,
+    record,
+    tune,
+)
 from diamond_engine.runtime.frames import FrameDenoiser
 from diamond_engine.runtime.rewrites import merge_all_projections
 
@@ -48,7 +55,8 @@ class Runtime:
 
     @classmethod
     def choose(cls, device: str | Runtime = "auto", dtype: str = "auto", *, compile: bool = True) -> Runtime:
-        """Resolves ``auto``: the best device present, the faster precision (on a CPU: measured, once a machine).
+        """Resolves ``auto``: the best device present, the faster precision (on a CPU: measured, once a machine; on a
+        GPU: bfloat16 if it computes in that itself).
 
         ``compile`` on a CPU: use its own kernels. They are built at the first start on a machine, in seconds, then
         loaded. If that fails, torch's own are used and ``describe`` says why. On a GPU it enables ``recorded``.
@@ -61,6 +69,7 @@ class Runtime:
         name = DTYPE_ALIASES.get(dtype, dtype)
         if name not in (*DTYPES, "auto"):
             raise UsageError(f"unknown dtype {dtype!r}: use auto, {', '.join(DTYPES)}")
+        tune(chosen)
         notes: tuple[str, ...] = ()
         if name == "auto" and chosen.type == "cpu":
             speedup = bfloat16_speedup()
@@ -159,6 +168,10 @@ class Runtime:
         if self.dtype == torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
+
+    def without_autocast(self) -> contextlib.AbstractContextManager[object]:
+        """Context in which networks for inference run in their own precision, also within ``autocast``."""
+        return torch.autocast(self.device.type, enabled=False)
 
     def recorded(
         self, call: Callable[[], None], changed: Sequence[Tensor], generator: torch.Generator

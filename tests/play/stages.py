@@ -33,31 +33,35 @@ def without_ends(world: World) -> World:
 
 
 def make_stage(
-    world: World, recording: Path = Path("unused.mp4"), agent: bool = True, kernel_swap: KernelSwap | None = None
+    world: World,
+    recording: Path = Path("unused.mp4"),
+    agent: bool = True,
+    kernel_swap: KernelSwap | None = None,
+    runtime: Runtime = PLAIN,
 ) -> Stage:
     return Stage(
         title="Breakout",
         actions=BREAKOUT.actions,
         frame_rate=1000.0,
         header=HEADER,
-        runtime=PLAIN,
+        runtime=runtime,
         kernel_swap=kernel_swap,
-        sources=LoadedWorld(world, world.config.preset("fast"), HEADER, PLAIN).sources,
-        autopilot=AgentAutopilot(world.agent(PLAIN)) if agent else None,
+        sources=LoadedWorld(world, world.config.preset("fast"), HEADER, runtime).sources,
+        autopilot=AgentAutopilot(world.agent(runtime)) if agent else None,
         has_rewards=True,
         start_recording=lambda: Recorder(recording, 15.0, HEADER),
     )
 
 
-def first_person_stage(world: World, recording: Path = Path("unused.mp4")) -> Stage:
+def first_person_stage(world: World, recording: Path = Path("unused.mp4"), runtime: Runtime = PLAIN) -> Stage:
     return Stage(
         title="CS:GO",
         actions=CSGO.actions,
         frame_rate=1000.0,
         header=FIRST_PERSON_HEADER,
-        runtime=PLAIN,
+        runtime=runtime,
         kernel_swap=None,
-        sources=LoadedWorld(world, world.config.preset("fast"), FIRST_PERSON_HEADER, PLAIN).sources,
+        sources=LoadedWorld(world, world.config.preset("fast"), FIRST_PERSON_HEADER, runtime).sources,
         autopilot=RecordedAutopilot(),
         has_rewards=False,
         start_recording=lambda: Recorder(recording, 16.0, FIRST_PERSON_HEADER),

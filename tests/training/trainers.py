@@ -29,22 +29,22 @@ from training.components.tokenizer import TokenizerTrainer, TokenizerTrainingCon
 RUNTIME = Runtime.choose("cpu", "float32")
 QUICK = OptimiserConfig(learning_rate=3e-3, warmup_steps=1)
 
-MakeTrainer = Callable[[Path], DenoiserTrainer | RewardEndTrainer]
+MakeTrainer = Callable[..., DenoiserTrainer | RewardEndTrainer]
 
 
 def no_export(folder: Path, network: nn.Module, provenance: dict[str, Any]) -> None:
     """For tests that look at the training alone."""
 
 
-def denoiser_trainer(episodes: Path) -> DenoiserTrainer:
+def denoiser_trainer(episodes: Path, runtime: Runtime = RUNTIME) -> DenoiserTrainer:
     """A tiny denoiser with an average of its weights."""
     torch.manual_seed(0)
     cfg = DenoiserTrainingConfig(batch_size=4, ema_decay=0.9, optimiser=QUICK)
     denoiser = Denoiser(tiny_config("Breakout").denoiser)
-    return DenoiserTrainer(denoiser, EpisodeFolder(episodes), cfg, RUNTIME, 0, no_export)
+    return DenoiserTrainer(denoiser, EpisodeFolder(episodes), cfg, runtime, 0, no_export)
 
 
-def focused_trainer(episodes: Path) -> DenoiserTrainer:
+def focused_trainer(episodes: Path, runtime: Runtime = RUNTIME) -> DenoiserTrainer:
     """A tiny denoiser of patches that learns where it is wrong: crops, priorities, levels of the sampler."""
     torch.manual_seed(0)
     cfg = DenoiserTrainingConfig(
@@ -61,38 +61,38 @@ def focused_trainer(episodes: Path) -> DenoiserTrainer:
     tiny = tiny_config("Breakout").denoiser
     inner = replace(tiny.inner_model, patch_size=2)
     return DenoiserTrainer(
-        Denoiser(replace(tiny, inner_model=inner)), EpisodeFolder(episodes), cfg, RUNTIME, 0, no_export
+        Denoiser(replace(tiny, inner_model=inner)), EpisodeFolder(episodes), cfg, runtime, 0, no_export
     )
 
 
-def ddpm_trainer(episodes: Path) -> DenoiserTrainer:
+def ddpm_trainer(episodes: Path, runtime: Runtime = RUNTIME) -> DenoiserTrainer:
     """A tiny denoiser that learns as DDPM does."""
     torch.manual_seed(0)
     cfg = DenoiserTrainingConfig(batch_size=4, optimiser=QUICK)
     denoiser = Denoiser(as_ddpm(tiny_config("Breakout")).denoiser)
-    return DenoiserTrainer(denoiser, EpisodeFolder(episodes), cfg, RUNTIME, 0, no_export)
+    return DenoiserTrainer(denoiser, EpisodeFolder(episodes), cfg, runtime, 0, no_export)
 
 
-def reward_end_trainer(episodes: Path) -> RewardEndTrainer:
+def reward_end_trainer(episodes: Path, runtime: Runtime = RUNTIME) -> RewardEndTrainer:
     """A tiny reward/end model."""
     torch.manual_seed(0)
     config = tiny_config("Breakout").reward_end
     assert config is not None
     cfg = RewardEndTrainingConfig(batch_size=4, transitions=5, optimiser=QUICK)
-    return RewardEndTrainer(RewardEndModel(config), EpisodeFolder(episodes), cfg, RUNTIME, 0, no_export)
+    return RewardEndTrainer(RewardEndModel(config), EpisodeFolder(episodes), cfg, runtime, 0, no_export)
 
 
-def tokenizer_trainer(episodes: Path) -> TokenizerTrainer:
+def tokenizer_trainer(episodes: Path, runtime: Runtime = RUNTIME) -> TokenizerTrainer:
     """A tiny tokenizer of IRIS."""
     tokenizer, cfg = tiny_token_world().tokenizer, TokenizerTrainingConfig(batch_size=4, optimiser=QUICK)
-    return TokenizerTrainer(tokenizer, EpisodeFolder(episodes), cfg, RUNTIME, 0, no_export)
+    return TokenizerTrainer(tokenizer, EpisodeFolder(episodes), cfg, runtime, 0, no_export)
 
 
-def transformer_trainer(episodes: Path) -> TransformerTrainer:
+def transformer_trainer(episodes: Path, runtime: Runtime = RUNTIME) -> TransformerTrainer:
     """A tiny transformer of IRIS."""
     world, cfg = tiny_token_world(), TransformerTrainingConfig(batch_size=4, optimiser=QUICK)
     folder = EpisodeFolder(episodes)
-    return TransformerTrainer(world.transformer, world.tokenizer, folder, cfg, RUNTIME, 0, no_export)
+    return TransformerTrainer(world.transformer, world.tokenizer, folder, cfg, runtime, 0, no_export)
 
 
 TINY_SETTINGS = {

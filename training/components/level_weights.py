@@ -28,8 +28,8 @@ class LevelWeights:
 
     def __call__(self, sigma: Tensor, losses: Tensor) -> Tensor:
         """Notes the losses ``(B,)`` at noise levels ``(B,)`` and returns their weights ``(B,)``, at most 1."""
-        bins = ((sigma.double().cpu() / LOWEST).log() / BIN_WIDTH).long().clamp(0, BINS - 1)
-        noted = losses.detach().double().cpu()
+        bins = ((sigma.cpu().double() / LOWEST).log() / BIN_WIDTH).long().clamp(0, BINS - 1)
+        noted = losses.detach().cpu().double()
         count = torch.zeros(BINS, dtype=torch.float64).index_add_(0, bins, torch.ones_like(noted))
         mean = torch.zeros(BINS, dtype=torch.float64).index_add_(0, bins, noted) / count  # NaN without a loss
         old = torch.where(self._means.isnan(), mean, self._means)

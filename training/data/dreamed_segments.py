@@ -23,6 +23,7 @@ class DreamedSegments:
     """
 
     def __init__(self, denoiser: Denoiser, sampler: SamplerConfig, share: float, runtime: Runtime, seed: int) -> None:
+        self._runtime = runtime
         self._frames = runtime.for_frames(denoiser, sampler)
         self._length = denoiser.cfg.inner_model.num_steps_conditioning
         self._share = share
@@ -44,11 +45,12 @@ class DreamedSegments:
         for step in range(self._length, obs.shape[1]):
             context = torch.cat(frames[-self._length :], dim=1)
             taken = act[:, step - self._length : step]
-            frames.append(self._frames.draw(self._noise, frames[0].shape, context, taken))
+            with self._runtime.without_autocast():
+                frames.append(self._frames.draw(self._noise, frames[0].shape, context, taken))
         return torch.stack(frames, dim=1)
 
     def _noise(self, shape: tuple[int, ...]) -> Tensor:
-        return torch.randn(shape, generator=self._generator, device=self._generator.device)
+        return torch.randn(shape, generator=self._generator, device=self._frames.device)
 
     def state_dict(self) -> dict[str, Any]:
         """The random state."""

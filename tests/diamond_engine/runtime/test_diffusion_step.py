@@ -1,17 +1,11 @@
-"""A whole frame in place: what the plain path draws, with nothing in it that waits for the device.
-
-The graph that a GPU would record of it has never been recorded: here are the conditions that it needs.
-"""
+"""A whole frame in place: what the plain path draws. That nothing in it waits for a GPU is in ``test_gpu.py``."""
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from diamond_engine import World, WorldModelEnv
 from diamond_engine.diffusion import Denoiser, sample
@@ -21,8 +15,6 @@ from diamond_engine.runtime import DiffusionMemory, DiffusionStep, Runtime
 from tests.conftest import make_first_person_world, tiny_world
 
 CPU = torch.device("cpu")
-WAITING = ("_local_scalar_dense", "item", "nonzero", "multinomial", "masked_select", "unique", "bincount", "equal")
-"""Operations that make the host wait for a GPU, by themselves or by what they ask of their input."""
 
 
 @pytest.fixture(autouse=True)
@@ -144,45 +136,6 @@ def test_draws_what_the_plain_path_draws(world: World) -> None:
         rewarded += int(memory.rewards.count_nonzero())
     assert places == [tensor.data_ptr() for tensor in memory.tensors]
     assert bool(rewarded) == (memory.state is not None)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
-def test_nothing_waits_for_a_gpu(world: World, dtype: torch.dtype) -> None:
-    """Tensors without values: whatever the host asks of them raises."""
-    with FakeTensorMode():
-        cfg = world.config
-        same = replace(
-            world,
-            denoiser=Denoiser(cfg.denoiser),
-            upsampler=None if cfg.upsampler is None else Denoiser(cfg.upsampler),
-            reward_end=None if cfg.reward_end is None else RewardEndModel(cfg.reward_end),
-        )
-        frame, memory = frame_step(same, Runtime(CPU, dtype), None), memory_of(world, 2, dtype)
-        for _ in range(2):
-            frame.draw(memory)
-        with pytest.raises(DataDependentOutputException):
-            bool(memory.ends.any())
-
-
-class Operations(TorchDispatchMode):
-    """Names of all that torch is asked to do."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.names.add(func.overloadpacket.__name__)
-        return func(*args, **(kwargs or {}))
-
-
-def test_nothing_is_asked_that_looks_at_values(world: World) -> None:
-    """``multinomial`` looks at its input unseen: tensors without values do not tell."""
-    frame, memory = frame_step(world, Runtime(CPU, torch.float32), torch.Generator()), memory_of(world, 2)
-    with Operations() as seen:
-        frame.draw(memory)
-    assert "randn" in seen.names or "normal_" in seen.names
-    assert not seen.names & {*WAITING}
 
 
 def test_where_nothing_can_be_recorded_frames_are_drawn_all_the_same() -> None:
