@@ -185,7 +185,7 @@ def test_wrong_options_are_one_line_and_leave_nothing(
 def test_an_unknown_game_is_answered_with_the_nearest(tmp_path: Path) -> None:
     done = run(tmp_path, "atari", "Brekout")
     assert done.returncode == 2
-    assert done.stderr == "error: unknown Atari game 'Brekout': did you mean Breakout, Qbert, Seaquest?\n"
+    assert done.stderr == "error: unknown Atari game 'Brekout': did you mean Breakout, Qbert, SirLancelot?\n"
 
 
 def test_a_missing_recording_is_one_line(tmp_path: Path) -> None:
