@@ -134,5 +134,5 @@ def test_a_replay_without_kernels_says_what_is_missing(
 
 def test_an_older_session_file_is_refused(tmp_path: Path) -> None:
     write_recording(tmp_path / "a.session.npz", Recording(replace(HEADER, format=2), []))
-    with pytest.raises(DiamondError, match="a session of format 2; this version reads 3"):
+    with pytest.raises(DiamondError, match="a session of format 2; this version reads 4"):
         read_recording(tmp_path / "a.session.npz")

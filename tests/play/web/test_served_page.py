@@ -102,7 +102,7 @@ def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path) -> None
         (["serve"], "serve what?"),
         (["serve", "doom", "--beside"], "no emulator"),
         (["serve", "atari/Breakout", "--players", "0"], "--players must be 1 to"),
-        (["serve", "no such world"], "unknown world"),
+        (["serve", "no such world"], "unknown Atari game"),
         (["serve", "--static", "tests"], "is no exported site"),
         (["export", "atari/Breakout", "--out", "README.md"], "is a file"),
         (["export", "atari/Breakout", "--out", "tests"], "holds other files"),
