@@ -168,7 +168,7 @@ def test_ray_makes_the_same_runs_though_a_worker_is_killed(undisturbed: tuple[Pa
     [
         (["--set", "denoiser.batchsize=3"], "unknown setting 'denoiser.batchsize': did you mean denoiser.batch_size?"),
         (["--set", "denoiser.batch_size=3"], "holds a run with other settings (denoiser.batch_size)"),
-        (["--games", "Tetris"], "unknown Atari game 'Tetris'"),
+        (["--games", "Tetris"], "Tetris is none of the 26 games"),
         (["--gpus", "7"], "no GPU '7' for --gpus: there is none to use"),
         (["--device", "gpu"], "unknown device 'gpu'"),
         (["--device", "cuda:1"], "--device cuda:1 names one device"),
