@@ -87,6 +87,22 @@ def tiny_world(game: str = "Breakout") -> World:
     )
 
 
+def awaken(*networks: torch.nn.Module | None) -> None:
+    """Fills parameters that begin as zero with noise, so that every layer of the networks does something."""
+    for network in networks:
+        for parameter in () if network is None else network.parameters():
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.1)
+
+
+def awake_world() -> DiffusionWorld:
+    """``tiny_world`` in which every layer of what draws and judges does something."""
+    world = tiny_world()
+    torch.manual_seed(1)
+    awaken(world.denoiser, world.reward_end)
+    return world
+
+
 def tiny_first_person_config() -> DiffusionWorldConfig:
     """Both stages of the CS:GO world at its frame sizes, with networks that step in milliseconds."""
     config = csgo_world_config()
@@ -105,9 +121,7 @@ def make_first_person_world() -> World:
     config = tiny_first_person_config()
     assert config.upsampler is not None
     denoiser, upsampler = Denoiser(config.denoiser).eval(), Denoiser(config.upsampler).eval()
-    for parameter in (*denoiser.parameters(), *upsampler.parameters()):
-        if not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.1)
+    awaken(denoiser, upsampler)
     return DiffusionWorld(config=config, denoiser=denoiser, upsampler=upsampler, contexts=first_person_contexts())
 
 
@@ -178,11 +192,7 @@ def compilable_world(kernels: Kernels, world_folder: Path) -> World:
         actor_critic=ActorCritic(config.actor_critic).eval(),
         contexts=read_world(world_folder).contexts,
     )
-    for network in (world.denoiser, world.reward_end, world.actor_critic):
-        assert network is not None
-        for parameter in network.parameters():
-            if not parameter.any():
-                torch.nn.init.normal_(parameter, std=0.1)
+    awaken(world.denoiser, world.reward_end, world.actor_critic)
     return world
 
 

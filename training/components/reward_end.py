@@ -16,6 +16,7 @@ from diamond_engine.episodes import PAPER_AGE_WEIGHTS, EpisodeFolder, SegmentBat
 from diamond_engine.networks import RewardEndModel
 from diamond_engine.networks.reward_end import RewardEndBatch, reward_end_loss
 from diamond_engine.runtime import Runtime
+from training.components.network_trainer import NetworkTrainer
 from training.components.optimisation import Optimiser, OptimiserConfig
 from training.data.dreamed_segments import DreamedSegments
 from training.data.segments import SegmentStream
@@ -41,7 +42,7 @@ class RewardEndTrainingConfig:
     """Step size, clipping, decay."""
 
 
-class RewardEndTrainer:
+class RewardEndTrainer(NetworkTrainer[RewardEndModel]):
     """One update: draw segments, classify the reward and the end of every transition, step."""
 
     def __init__(
@@ -58,14 +59,7 @@ class RewardEndTrainer:
     ) -> None:
         """``dreamed`` replaces frames of every batch; a batch must then have only one part."""
         runtime.for_training(network)
-        self.network = network
-        self.cfg = cfg
-        self.runtime = runtime
-        self.optimiser = Optimiser(network, cfg.optimiser, runtime, workers)
-        self._parts = workers.parts(cfg.batch_size)
-        self._dreamed = dreamed
-        self._export = export
-        self._segments = SegmentStream(
+        segments = SegmentStream(
             folder,
             cfg.transitions + 1,
             seed,
@@ -74,6 +68,11 @@ class RewardEndTrainer:
             event_share=cfg.event_share,
             on_growth=on_growth,
         )
+        super().__init__(network, Optimiser(network, cfg.optimiser, runtime, workers), segments, export)
+        self.cfg = cfg
+        self.runtime = runtime
+        self._parts = workers.parts(cfg.batch_size)
+        self._dreamed = dreamed
 
     def update(self) -> Metrics:
         """One gradient step."""
@@ -87,25 +86,14 @@ class RewardEndTrainer:
             yield losses.total, {"loss_reward": losses.reward.detach(), "loss_end": losses.end.detach()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, optimiser and random state."""
-        return {
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "rng": self._segments.state_dict(),
-            **({} if self._dreamed is None else {"dreamed": self._dreamed.state_dict()}),
-        }
+        """Weights, optimiser and random states."""
+        return super().state_dict() | ({} if self._dreamed is None else {"dreamed": self._dreamed.state_dict()})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues from ``state_dict()``."""
-        self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self._segments.load_state_dict(state["rng"])
+        super().load_state_dict(state)
         if self._dreamed is not None:
             self._dreamed.load_state_dict(state["dreamed"])
-
-    def export(self, folder: Path, provenance: dict[str, Any]) -> None:
-        """Writes the model into a world folder."""
-        self._export(folder, self.network, provenance)
 
 
 def transitions(segments: SegmentBatch) -> RewardEndBatch:

@@ -18,6 +18,7 @@ from diamond_engine.frames import from_numpy
 from diamond_engine.networks import Tokenizer, TokenTransformer
 from diamond_engine.networks.token_transformer import TokenBatch, token_loss
 from diamond_engine.runtime import Runtime
+from training.components.network_trainer import NetworkTrainer
 from training.components.optimisation import Optimiser, OptimiserConfig
 from training.components.tokenizer import check_whole
 from training.data.segments import EVERY_STEP_ALIKE, SegmentStream
@@ -70,7 +71,7 @@ class EpisodeTokens:
         return self._known[index]
 
 
-class TransformerTrainer:
+class TransformerTrainer(NetworkTrainer[TokenTransformer]):
     """One update: draw segments, foretell their tokens, rewards and ends, step."""
 
     def __init__(
@@ -88,14 +89,7 @@ class TransformerTrainer:
         """``tokenizer`` stays as it is. Raises ``UsageError`` for more than one process or part."""
         check_whole(cfg.batch_size, workers)
         runtime.for_training(network)
-        self.network = network
-        self.cfg = cfg
-        self.runtime = runtime
-        self.optimiser = Optimiser(network, cfg.optimiser, runtime)
-        self._seed = seed
-        self._export = export
-        self._tokens = EpisodeTokens(tokenizer, folder, runtime)
-        self._segments = SegmentStream(
+        segments = SegmentStream(
             folder,
             network.cfg.max_blocks,
             seed,
@@ -104,6 +98,11 @@ class TransformerTrainer:
             before_start=False,
             on_growth=on_growth,
         )
+        super().__init__(network, Optimiser(network, cfg.optimiser, runtime), segments, export)
+        self.cfg = cfg
+        self.runtime = runtime
+        self._seed = seed
+        self._tokens = EpisodeTokens(tokenizer, folder, runtime)
 
     def update(self) -> Metrics:
         """One gradient step."""
@@ -120,21 +119,3 @@ class TransformerTrainer:
         losses = token_loss(self.network, batch)
         parts = {"loss_tokens": losses.tokens, "loss_reward": losses.reward, "loss_end": losses.end}
         return losses.total, {name: loss.detach() for name, loss in parts.items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Weights, optimiser and random state."""
-        return {
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "rng": self._segments.state_dict(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues from ``state_dict()``."""
-        self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self._segments.load_state_dict(state["rng"])
-
-    def export(self, folder: Path, provenance: dict[str, Any]) -> None:
-        """Writes the transformer into a world folder."""
-        self._export(folder, self.network, provenance)

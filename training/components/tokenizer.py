@@ -17,6 +17,7 @@ from diamond_engine.errors import UsageError
 from diamond_engine.networks import Tokenizer
 from diamond_engine.networks.tokenizer import tokenizer_loss
 from diamond_engine.runtime import Runtime
+from training.components.network_trainer import NetworkTrainer
 from training.components.optimisation import Optimiser, OptimiserConfig
 from training.data.segments import EVERY_STEP_ALIKE, SegmentStream
 from training.runs.procedure import Metrics
@@ -43,7 +44,7 @@ Perceptual = Callable[[Tensor, Tensor], Tensor]
 """How different two batches of images ``(B, C, H, W)`` in [-1, 1] look: a scalar."""
 
 
-class TokenizerTrainer:
+class TokenizerTrainer(NetworkTrainer[Tokenizer]):
     """One update: draw frames, encode and decode them, step."""
 
     def __init__(
@@ -64,20 +65,18 @@ class TokenizerTrainer:
         """
         check_whole(cfg.batch_size, workers)
         runtime.for_training(network)
-        self.network = network
+        frames = SegmentStream(folder, 1, seed, age_weights=cfg.age_weights, on_growth=on_growth)
+        super().__init__(network, Optimiser(network, cfg.optimiser, runtime), frames, export)
         self.cfg = cfg
         self.runtime = runtime
-        self.optimiser = Optimiser(network, cfg.optimiser, runtime)
         self._perceptual = perceptual
-        self._export = export
-        self._frames = SegmentStream(folder, 1, seed, age_weights=cfg.age_weights, on_growth=on_growth)
 
     def update(self) -> Metrics:
         """One gradient step."""
         return self.optimiser.update(self._loss)
 
     def _loss(self) -> tuple[Tensor, Metrics]:
-        images = self._frames.draw(self.cfg.batch_size, self.runtime.device).obs[:, 0]
+        images = self._segments.draw(self.cfg.batch_size, self.runtime.device).obs[:, 0]
         losses, reconstructed = tokenizer_loss(self.network, images)
         metrics = {
             "loss_reconstruction": losses.reconstruction.detach(),
@@ -90,24 +89,6 @@ class TokenizerTrainer:
             **metrics,
             "loss_perceptual": perceptual.detach(),
         }
-
-    def state_dict(self) -> dict[str, Any]:
-        """Weights, optimiser and random state."""
-        return {
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "rng": self._frames.state_dict(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues from ``state_dict()``."""
-        self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self._frames.load_state_dict(state["rng"])
-
-    def export(self, folder: Path, provenance: dict[str, Any]) -> None:
-        """Writes the tokenizer into a world folder."""
-        self._export(folder, self.network, provenance)
 
 
 def check_whole(batch_size: int, workers: Workers) -> None:

@@ -12,7 +12,7 @@ from diamond_engine.diffusion import Denoiser, sample
 from diamond_engine.diffusion.denoiser import enlarge
 from diamond_engine.networks import RewardEndModel
 from diamond_engine.runtime import DiffusionMemory, DiffusionStep, Runtime
-from tests.conftest import make_first_person_world, tiny_world
+from tests.conftest import awake_world, make_first_person_world
 
 CPU = torch.device("cpu")
 
@@ -23,18 +23,9 @@ def without_gradients() -> Iterator[None]:
         yield
 
 
-def awake(world: World) -> World:
-    torch.manual_seed(1)
-    for network in (world.denoiser, world.reward_end):
-        for parameter in () if network is None else network.parameters():
-            if not parameter.any():
-                torch.nn.init.normal_(parameter, std=0.1)
-    return world
-
-
 @pytest.fixture(scope="module", params=["one stage", "two stages"])
 def world(request: pytest.FixtureRequest) -> World:
-    return awake(tiny_world()) if request.param == "one stage" else make_first_person_world()
+    return awake_world() if request.param == "one stage" else make_first_person_world()
 
 
 def memory_of(world: World, batch: int, dtype: torch.dtype = torch.float32) -> DiffusionMemory:
@@ -140,7 +131,7 @@ def test_draws_what_the_plain_path_draws(world: World) -> None:
 
 def test_where_nothing_can_be_recorded_frames_are_drawn_all_the_same() -> None:
     """Here there is no GPU: recording fails before the first frame, and leaves no trace in it."""
-    world = awake(tiny_world())
+    world = awake_world()
     stages: list[str] = []
     recording = WorldModelEnv(
         world, 2, Runtime(CPU, torch.float32, records=True), on_stage=lambda stage, drawn: stages.append(stage)
@@ -162,7 +153,7 @@ def test_where_nothing_can_be_recorded_frames_are_drawn_all_the_same() -> None:
 
 def test_what_is_returned_stays_as_it_is() -> None:
     """The memory changes in place: a caller's frames must not."""
-    world = replace(awake(tiny_world()), reward_end=None)
+    world = replace(awake_world(), reward_end=None)
     env = WorldModelEnv(world, 2, Runtime(CPU, torch.float32), horizon=2)
     obs, info = env.reset(0)
     returned = [obs, info["context"]]

@@ -14,7 +14,7 @@ from diamond_engine.agents import Agent
 from diamond_engine.errors import DiamondError
 from diamond_engine.gym import DreamVectorEnv
 from diamond_engine.runtime import DiffusionStep, Runtime
-from tests.conftest import make_first_person_world, tiny_token_world, tiny_world
+from tests.conftest import awake_world, make_first_person_world, tiny_token_world, tiny_world
 from tests.pretended_device import OnDevice, PretendedDevice
 
 CPU = torch.device("cpu")
@@ -28,15 +28,7 @@ def gpu() -> Iterator[PretendedDevice]:
 
 @pytest.fixture(params=["one stage", "two stages"])
 def world(request: pytest.FixtureRequest) -> World:
-    if request.param == "two stages":
-        return make_first_person_world()
-    world = tiny_world()
-    torch.manual_seed(1)
-    for network in (world.denoiser, world.reward_end):
-        for parameter in () if network is None else network.parameters():
-            if not parameter.any():
-                torch.nn.init.normal_(parameter, std=0.1)
-    return world
+    return awake_world() if request.param == "one stage" else make_first_person_world()
 
 
 def dreamed(env: WorldModelEnv, steps: int = 5) -> list[Tensor]:

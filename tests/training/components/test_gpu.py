@@ -96,5 +96,22 @@ def test_in_bfloat16_under_autocast(make: Make, episode_folder: Path, gpu: Prete
 
 def test_an_update_of_the_denoiser_never_waits(episode_folder: Path, gpu: PretendedDevice) -> None:
     trainer = denoiser_trainer(episode_folder, Runtime(gpu.device, torch.float32))
+    before = list(gpu.waits)
     with gpu.without_waiting():
+        metrics = trainer.update()
+    assert gpu.waits == before
+    assert all(value.cpu().isfinite() for value in metrics.values())
+
+
+def test_an_update_that_asks_for_a_value_is_found(episode_folder: Path, gpu: PretendedDevice) -> None:
+    trainer = denoiser_trainer(episode_folder, Runtime(gpu.device, torch.float32))
+    update = trainer.optimiser.update
+    trainer.optimiser.update = lambda loss, *options: update(lambda: (asked(loss()), {}), *options)
+    with gpu.without_waiting(), pytest.raises(RuntimeError, match="makes the host wait"):
         trainer.update()
+
+
+def asked(loss: tuple[torch.Tensor, Metrics]) -> torch.Tensor:
+    """A loss whose value somebody wants to know."""
+    loss[0].item()
+    return loss[0]

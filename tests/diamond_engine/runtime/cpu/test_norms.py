@@ -21,6 +21,7 @@ from diamond_engine.networks.blocks import AdaptiveGroupNorm, ResBlock
 from diamond_engine.runtime import Runtime
 from diamond_engine.runtime.cpu.kernels import Kernels
 from diamond_engine.runtime.cpu.norms import FusedResBlock, fuse_norms
+from tests.conftest import awaken
 
 
 def images(*shape: int, seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -65,9 +66,7 @@ def small_denoiser() -> Denoiser:
         num_actions=4, cond_channels=16, depths=(1, 1), channels=(32, 64), attn_depths=(False, False)
     )
     denoiser = Denoiser(DenoiserConfig(inner_model=inner))
-    for parameter in denoiser.parameters():
-        if not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.1)
+    awaken(denoiser)
     return denoiser
 
 

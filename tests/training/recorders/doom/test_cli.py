@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from training.recorders.doom.episode import read_facts
@@ -66,21 +67,11 @@ def unfinished(out: Path) -> list[Path]:
     return [path for path in out.glob(".*") if path.is_file()]
 
 
-def descendants(pid: int) -> list[int]:
-    """Processes that a process started, and those that these started."""
-    children = [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").glob("*/children")
-        for child in task.read_text(encoding="ascii").split()
-    ]
-    return [*children, *(below for child in children for below in descendants(child))]
-
-
-def runs(pid: int) -> bool:
+def runs(process: psutil.Process) -> bool:
     """Whether a process is there and has not ended, be it that nobody asked for its exit code yet."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
-    except OSError:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
 
 
@@ -101,14 +92,13 @@ def test_a_signal_keeps_whole_episodes_and_the_same_command_goes_on(tmp_path: Pa
     assert before.items() <= {path: path.stat().st_mtime_ns for path in episodes(tmp_path)}.items()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the processes are looked up in /proc")
 def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     with recording(tmp_path) as process:
-        below = descendants(process.pid)
+        below = psutil.Process(process.pid).children(recursive=True)
         assert len(below) >= 4  # two workers, each with a game
         process.kill()
         process.communicate(timeout=600)
-    until(lambda: not any(runs(pid) for pid in below))
+    until(lambda: not any(map(runs, below)))
     assert not unfinished(tmp_path)
     assert {read_facts(path).frames for path in episodes(tmp_path)} == {FRAMES}
 
