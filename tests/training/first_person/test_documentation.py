@@ -1,4 +1,4 @@
-"""The worked example of docs/own-game.md, command by command."""
+"""From plain videos to a world, by the commands of docs/own-game.md."""
 
 import os
 import re
@@ -17,11 +17,12 @@ SMALLER = {
 
 
 def blocks(language: str) -> list[str]:
-    """Code of the page in a language."""
-    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    """Code in a language, of the page's part about videos."""
+    part = PAGE.read_text(encoding="utf-8").partition("\n### From plain videos and a log\n")[2]
+    return re.findall(rf"```{language}\n(.*?)```", part, re.DOTALL)
 
 
-def test_the_worked_example_works(tmp_path: Path) -> None:
+def test_videos_and_a_log_become_a_world(tmp_path: Path) -> None:
     videos = tmp_path / "videos"
     videos.mkdir()
     for name, suffix in (("play", "csv"), ("more", "jsonl")):
