@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,6 +84,20 @@ def test_a_dream_that_starts_anew_beside_others_changes_none(world: TokenWorld) 
             step.draw(memory)
         assert torch.equal(beside.tokens, torch.cat((alone.tokens, anew.tokens)))
         torch.testing.assert_close(beside.shown, torch.cat((alone.shown, anew.shown)))
+
+
+def test_a_saved_dream_and_its_copy_go_on_alike(world: TokenWorld) -> None:
+    """Past the end of the transformer's memory, whose keys and values are part of the state."""
+    env, actions = WorldModelEnv(world, 3, seed=0, **CPU), torch.tensor([1, 2, 3])
+    env.reset()
+    env.step(actions)
+    state, copy = env.save_state(), deepcopy(env)
+    steps = 2 * world.config.transformer.max_blocks
+    first, copied = (torch.stack([one.step(actions)[0] for _ in range(steps)]) for one in (env, copy))
+    env.restore_state(state)
+    again = torch.stack([env.step(actions)[0] for _ in range(steps)])
+    assert torch.equal(first, copied)
+    assert torch.equal(first, again)
 
 
 def test_nothing_is_judged_where_nobody_asks(world: TokenWorld) -> None:
