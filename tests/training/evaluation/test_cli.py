@@ -47,6 +47,16 @@ def test_fidelity_prints_tables_and_writes_report_and_strip(world_folder: Path, 
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_fidelity_of_a_world_of_tokens(token_world_folder: Path, tmp_path: Path) -> None:
+    options = ["--episodes", 1, "--contexts-per-episode", 1, "--policy-epsilon", 1, "--report", "f.json"]
+    result = run("fidelity", token_world_folder, *options, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "nothing here judges real ones" in result.stdout
+    report = json.loads((tmp_path / "f.json").read_text())
+    assert report["n_1"] == 1
+    assert "denoising_steps" not in report
+
+
 def test_drift_shows_edm_and_ddpm_side_by_side(world_folder: Path, tmp_path: Path) -> None:
     world = load_world(world_folder)
     write_world(tmp_path / "other", replace(world, config=as_ddpm(world.config)))

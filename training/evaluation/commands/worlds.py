@@ -100,7 +100,7 @@ def fidelity(
         "world": world.config.name,
         "weights": weights or world_name,
         "preset": preset or world.config.default_preset,
-        "denoising_steps": sampler.steps,
+        **({"denoising_steps": sampler.steps} if sampler.steps else {}),
         "seed": seed,
         **where(runtime),
     }

@@ -49,7 +49,7 @@ def judgement_report(judgement: JudgementFidelity | None) -> Report:
 def judgement_table(judgement: JudgementFidelity | None) -> Table | str:
     """One row for rewards, one for ends, or a line that says why there are none."""
     if judgement is None:
-        return "rewards and ends are not measured: the world has no reward/end model"
+        return "rewards and ends are not measured: nothing here judges real ones"
     table = Table("event", "real", "predicted", "precision", "recall", "F1")
     for name, found in _detections(judgement).items():
         shares = (found.precision, found.recall, found.f1)
