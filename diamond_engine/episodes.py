@@ -312,7 +312,7 @@ class SegmentSampler:
             chosen = np.flatnonzero(rng.random(batch_size) < self.preferred_share)
             for i, (index, start) in zip(chosen, self.preferred(rng, len(chosen)).tolist(), strict=True):
                 places[i] = index, self._within(index, start)
-        return self._stack(places, part, device)
+        return self.read(places, part, device)
 
     def _place(self, rng: np.random.Generator, index: int) -> tuple[int, int]:
         """Episode index and first step of a segment."""
@@ -329,7 +329,8 @@ class SegmentSampler:
             start = min(start, int(self.folder.lengths[index]) + 1 - self.length)
         return start if self.before_start else max(0, start)
 
-    def _stack(self, places: list[tuple[int, int]], part: slice, device: torch.device) -> SegmentBatch:
+    def read(self, places: Sequence[tuple[int, int]], part: slice, device: torch.device) -> SegmentBatch:
+        """The segments of ``part`` of ``places``: episode index and first step of each."""
         rows = [cut(self.folder[index], start, self.length) for index, start in places[part]]
         columns = {name: torch.as_tensor(np.stack([row[name] for row in rows]), device=device) for name in rows[0]}
         is_frame = columns["is_frame"]

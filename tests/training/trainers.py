@@ -54,6 +54,7 @@ def focused_trainer(episodes: Path, runtime: Runtime = RUNTIME) -> DenoiserTrain
         sampler_share=0.8,
         balanced=True,
         priority_share=0.5,
+        scan=2,
         crop_size=32,
         whole_share=0.3,
         optimiser=replace(QUICK, decay_steps=200),

@@ -60,6 +60,7 @@ from training.algorithm.options import (
     RewardEndSize,
     RunOut,
     SamplerShare,
+    Scan,
     Settings,
     SettingsFile,
     Size,
@@ -104,6 +105,7 @@ def world_model(
     first_share: FirstShare = DenoiserTrainingConfig.first_share,
     balance: Balance = False,
     priority_share: PriorityShare = 0.0,
+    scan: Scan = 0,
     crop: Crop = 0,
     decay: Decay = False,
     reward_end_size: RewardEndSize = "paper",
@@ -158,6 +160,7 @@ def world_model(
         first_share=first_share,
         balanced=balance,
         priority_share=priority_share,
+        scan=scan,
         crop_size=crop,
     )
     reward_end = RewardEndTrainingConfig(

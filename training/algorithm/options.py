@@ -142,6 +142,14 @@ PriorityShare = Annotated[
         "--sampler-share."
     ),
 ]
+Scan = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Denoiser: frames an update that are predicted without learning, until the error of each is known. With "
+        "--priority-share and much data, or large errors are found late.",
+    ),
+]
 Crop = Annotated[
     int,
     typer.Option(help="Denoiser: side of the square around motion that most updates see of a frame; 0: all of it."),
@@ -191,6 +199,7 @@ DIAMOND_OPTIONS = (
     "first_share",
     "balance",
     "priority_share",
+    "scan",
     "crop",
     "reward_end_size",
     "transitions",

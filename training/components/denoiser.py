@@ -65,6 +65,8 @@ class DenoiserTrainingConfig:
     """Whether the loss at a noise level is divided by its running mean (see ``LevelWeights``). Not in the paper."""
     priority_share: float = 0.0
     """Share of segments drawn by priority (the model's newest error near motion). Not in the paper."""
+    scan: int = 0
+    """Frames an update that are predicted without learning, until all have a priority. Not in the paper."""
     crop_size: int = 0
     """Side of the crop around motion that most updates use; 0: whole frames. Not in the paper."""
     whole_share: float = 0.15
@@ -76,6 +78,8 @@ class DenoiserTrainingConfig:
 def check_fits(cfg: DenoiserTrainingConfig, denoiser: DenoiserConfig, parts: int) -> None:
     """Raises ``UsageError`` for settings that contradict each other or a denoiser, and for ``parts`` of a batch, which
     crops and priorities do not support."""
+    if cfg.scan > 0 and cfg.priority_share == 0:
+        raise UsageError("a scan (--scan) is for drawing segments by priority (--priority-share)")
     if cfg.priority_share > 0 and cfg.sampler_share == 0:
         raise UsageError("drawing segments by priority needs a share of noise levels of the sampler (--sampler-share)")
     if cfg.sampler_share > 0 and denoiser.diffusion == DDPM:
@@ -142,7 +146,22 @@ class DenoiserTrainer:
         losses = self._losses()
         metrics = self.optimiser.update(lambda: next(losses), len(self._parts))
         self._ema.update()
+        self._scan()
         return metrics
+
+    @torch.no_grad()
+    def _scan(self) -> None:
+        """Predicts frames whose error is not known, so that large errors are found in data seldom drawn."""
+        batch, priorities = self._segments.unknown(self.cfg.scan, self.runtime.device), self._priorities
+        if batch is None or priorities is None:
+            return
+        first = sampler_levels(1.0, 1.0, self.cfg.sigma, self.cfg.sampler)
+        segment = Segment(batch.obs, batch.act, batch.is_frame)
+        with self.runtime.autocast():
+            if self.cfg.crop_size > 0:
+                segment = self._cropped(segment)
+            note = partial(priorities.note, first, batch.places)
+            denoiser_loss(self.denoiser, segment, first, self._draw_unshared_noise, errors=note)
 
     def _losses(self) -> Iterator[tuple[Tensor, Metrics]]:
         """The losses of all parts of the next batch. Each part draws the noise of the whole batch and uses its own."""
@@ -169,12 +188,15 @@ class DenoiserTrainer:
         if size == 0:
             return segment
         if torch.rand((), generator=self._noise, device=self.runtime.device) >= self.cfg.whole_share:
-            grid = crop_grid(self.denoiser.cfg.inner_model)
-            middle = self._context_length - 1 + self.cfg.autoregressive_steps // 2
-            return crop_to_motion(replace(segment, mean_count=None), size, grid, middle, self._noise)
+            return self._cropped(replace(segment, mean_count=None))
         height, width = batch.obs.shape[-2:]
         count = max(1, len(batch.obs) * size**2 // (height * width))
         return Segment(batch.obs[:count], batch.act[:count], batch.is_frame[:count])
+
+    def _cropped(self, segment: Segment) -> Segment:
+        middle = self._context_length - 1 + self.cfg.autoregressive_steps // 2
+        grid = crop_grid(self.denoiser.cfg.inner_model)
+        return crop_to_motion(segment, self.cfg.crop_size, grid, middle, self._noise)
 
     def _draw_noise(self, part: slice, shape: tuple[int, ...]) -> Tensor:
         return self._draw_unshared_noise((self.cfg.batch_size, *shape[1:]))[part]

@@ -64,6 +64,19 @@ class Priorities:
         before = 0 if self._predicted == 1 else rng.integers(self._predicted, size=count)
         return np.stack((episodes, frames - self._first[episodes] - self._context_length - before), axis=1)
 
+    def unknown(self, count: int) -> NDArray[np.int64]:
+        """Segments whose predicted frame has no known error: episode index and first step, ``(K, 2)``, K ≤ ``count``.
+
+        Spread evenly over all that are left. Frames without a whole context before them are left out.
+        """
+        self._follow_folder()
+        unknown = np.flatnonzero(np.isnan(self._errors))
+        episodes = np.searchsorted(self._first, unknown, side="right") - 1
+        starts = unknown - self._first[episodes] - self._context_length
+        whole = np.flatnonzero(starts >= 0)
+        chosen = whole[np.linspace(0, max(0, len(whole) - 1), min(count, len(whole))).astype(np.int64)]
+        return np.stack((episodes[chosen], starts[chosen]), axis=1)
+
     def note(self, levels: NoiseLevels, places: NDArray[np.int64], step: int, sigma: Tensor, errors: Tensor) -> None:
         """Notes the errors ``(B,)`` of the frames predicted after ``step`` others in the segments at ``places``
         ``(B, 2)``. Only errors at the sampler's first noise level count, which decides what a frame shows.

@@ -43,6 +43,7 @@ class SegmentStream:
         Without it, new episodes are not looked for.
         """
         self._folder = folder
+        self._priorities = priorities
         preferred = None if priorities is None else priorities.draw
         self._sampler = SegmentSampler(
             folder, length, age_weights, beyond_end, event_share, before_start, preferred, priority_share
@@ -64,6 +65,11 @@ class SegmentStream:
         for part in parts:
             self._rng.bit_generator.state = before
             yield self._sampler.draw(self._rng, batch_size, device, part)
+
+    def unknown(self, count: int, device: torch.device) -> SegmentBatch | None:
+        """Up to ``count`` segments whose error is not known to the priorities; None if there are none."""
+        places = [] if self._priorities is None or count == 0 else self._priorities.unknown(count).tolist()
+        return self._sampler.read([(index, start) for index, start in places], slice(None), device) if places else None
 
     def _refresh(self, on_growth: Callable[[str], None]) -> None:
         before = len(self._folder)

@@ -13,15 +13,17 @@ from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.errors import UsageError
 from tests.conftest import tiny_config
 from tests.training.trainers import (
+    RUNTIME,
     MakeTrainer,
     ddpm_trainer,
     denoiser_trainer,
     focused_trainer,
+    no_export,
     reward_end_trainer,
     tokenizer_trainer,
     transformer_trainer,
 )
-from training.components.denoiser import DenoiserTrainingConfig, check_fits
+from training.components.denoiser import DenoiserTrainer, DenoiserTrainingConfig, check_fits
 from training.components.reward_end import transitions
 from training.data.segments import SegmentStream
 
@@ -54,6 +56,21 @@ def test_focused_training_continues_exactly(episode_folder: Path) -> None:
     assert not one["priorities"]["errors"].isnan().all()
 
 
+def test_a_scan_finds_every_error_and_teaches_nothing(few_frames: Path) -> None:
+    trainer = focused_trainer(few_frames)
+    scanning, plain = (
+        DenoiserTrainer(deepcopy(trainer.denoiser), EpisodeFolder(few_frames), cfg, RUNTIME, 0, no_export)
+        for cfg in (replace(trainer.cfg, scan=1000, whole_share=0.0), replace(trainer.cfg, scan=0, whole_share=0.0))
+    )
+    for one in (scanning, plain):
+        one.update()
+    errors = [one.state_dict()["priorities"]["errors"] for one in (scanning, plain)]
+    assert errors[0][4:].isfinite().all()  # the first four are context alone
+    assert errors[1].isnan().sum() > errors[0].isnan().sum()
+    weights = zip(scanning.denoiser.parameters(), plain.denoiser.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in weights)
+
+
 @pytest.mark.parametrize("make", [tokenizer_trainer, transformer_trainer])
 def test_iris_learns_and_continues_exactly(make: MakeTrainer, episode_folder: Path) -> None:
     straight, halted, resumed = make(episode_folder), make(episode_folder), make(episode_folder)
@@ -71,8 +88,9 @@ def test_iris_learns_and_continues_exactly(make: MakeTrainer, episode_folder: Pa
     [
         ({"sampler_share": 0.0}, "needs a share of noise levels"),
         ({"crop_size": 30}, "multiple of 4"),
+        ({"priority_share": 0.0, "scan": 8}, "for drawing segments by priority"),
     ],
-    ids=["priorities without levels", "crops off the grid"],
+    ids=["priorities without levels", "crops off the grid", "a scan without priorities"],
 )
 def test_settings_that_contradict_each_other(changes: dict[str, Any], said: str) -> None:
     cfg = DenoiserTrainingConfig(autoregressive_steps=0, sampler_share=0.8, priority_share=0.5, crop_size=32)

@@ -102,3 +102,14 @@ def test_padding_before_an_episode_is_no_frame_of_another(folder: EpisodeFolder)
     priorities = Priorities(folder, LENGTH, predicted=2)
     priorities.update(np.array([[1, -LENGTH - 1], [0, -LENGTH - 1]]), np.zeros(2, np.float32))
     assert priorities.state_dict()["errors"].isnan().all()
+
+
+def test_unknown_errors_are_found_once_each(folder: EpisodeFolder) -> None:
+    priorities = Priorities(folder, 2)
+    found = priorities.unknown(2)
+    assert found.tolist() == [[0, 0], [1, 1]]  # of episodes of 6 and 4 frames, those with two frames before them
+    priorities.update(found, np.ones(2, np.float32))
+    rest = priorities.unknown(100)
+    assert rest.tolist() == [[0, 1], [0, 2], [0, 3], [1, 0]]
+    priorities.update(rest, np.ones(4, np.float32))
+    assert priorities.unknown(100).shape == (0, 2)
