@@ -126,13 +126,18 @@ class DenoiserTrainer:
         self._export = export
         self._context_length = denoiser.cfg.inner_model.num_steps_conditioning
         predicted = 1 + cfg.autoregressive_steps
-        self._priorities = Priorities(folder, self._context_length, predicted) if cfg.priority_share > 0 else None
+        before_start = not denoiser.cfg.about_newest  # with ``about_newest`` the context must not be padding
+        self._priorities = (
+            Priorities(folder, self._context_length, predicted, before_start=before_start)
+            if cfg.priority_share > 0
+            else None
+        )
         self._segments = SegmentStream(
             folder,
             self._context_length + predicted,
             seed,
             age_weights=cfg.age_weights,
-            before_start=not denoiser.cfg.about_newest,  # with ``about_newest`` the context must not be padding
+            before_start=before_start,
             priorities=self._priorities,
             priority_share=cfg.priority_share,
             on_growth=on_growth,

@@ -40,14 +40,17 @@ class Episodes(Protocol):
 class Priorities:
     """The newest known prediction error of every frame; new frames count as the mean."""
 
-    def __init__(self, folder: Episodes, context_length: int, predicted: int = 1) -> None:
-        """``predicted``: number of frames of a segment after its context."""
+    def __init__(self, folder: Episodes, context_length: int, predicted: int = 1, *, before_start: bool = True) -> None:
+        """``predicted``: number of frames of a segment after its context. Without ``before_start`` no context is
+        padded, and frames that have less than a whole one before them are not drawn."""
         self._folder = folder
+        self._before_start = before_start
         self._context_length = context_length
         self._predicted = predicted
         self._errors: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
         self._first: NDArray[np.int64] = np.zeros(1, dtype=np.int64)
         self._paths: list[str] = []
+        self._number()
 
     def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
         """Episode index and first step of ``count`` segments ``(B, 2)``, by the error of any of the predicted frames.
@@ -58,6 +61,8 @@ class Priorities:
         seen = ~np.isnan(self._errors)
         mean = self._errors[seen].mean() if seen.any() else 1.0
         weights = np.where(seen, self._errors, mean).astype(np.float64) ** EXPONENT + 1e-9
+        if not self._before_start and (self._steps >= self._context_length).any():
+            weights *= self._steps >= self._context_length
         cumulative = weights.cumsum()
         frames = np.searchsorted(cumulative[:-1], rng.random(count) * cumulative[-1], side="right")
         episodes = np.searchsorted(self._first, frames, side="right") - 1
@@ -72,7 +77,7 @@ class Priorities:
         self._follow_folder()
         unknown = np.flatnonzero(np.isnan(self._errors))
         episodes = np.searchsorted(self._first, unknown, side="right") - 1
-        starts = unknown - self._first[episodes] - self._context_length
+        starts = self._steps[unknown] - self._context_length
         whole = np.flatnonzero(starts >= 0)
         chosen = whole[np.linspace(0, max(0, len(whole) - 1), min(count, len(whole))).astype(np.int64)]
         return np.stack((episodes[chosen], starts[chosen]), axis=1)
@@ -109,6 +114,11 @@ class Priorities:
         errors = [known.get(path, blank) for path, blank in zip(paths, unseen, strict=True)]
         self._paths, self._first = paths, np.concatenate(([0], frames.cumsum()))
         self._errors = np.concatenate(errors) if errors else np.zeros(0, dtype=np.float32)
+        self._number()
+
+    def _number(self) -> None:
+        """The step of every frame in its episode."""
+        self._steps = np.arange(self._first[-1]) - np.repeat(self._first[:-1], np.diff(self._first))
 
     def state_dict(self) -> dict[str, Any]:
         """The errors (NaN: unknown) and their episodes."""
@@ -118,3 +128,4 @@ class Priorities:
         """Continues from ``state_dict()``."""
         self._paths, self._errors = list(state["paths"]), state["errors"].numpy().copy()
         self._first = np.asarray(state["first"], dtype=np.int64)
+        self._number()

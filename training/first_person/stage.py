@@ -113,7 +113,9 @@ class StageTrainer:
         self.length = context + 1 + cfg.autoregressive_steps
         self._levels = sampler_levels(cfg.sampler_share, cfg.first_share, cfg.sigma)
         self._weights = LevelWeights() if cfg.balanced else None
-        self._priorities = Priorities(TrainedOn(footage, self.length), context) if cfg.priority_share > 0 else None
+        self._priorities = (
+            Priorities(TrainedOn(footage, self.length), context, before_start=False) if cfg.priority_share > 0 else None
+        )
         self._segments = Segments(
             footage,
             self.length,

@@ -113,3 +113,10 @@ def test_unknown_errors_are_found_once_each(folder: EpisodeFolder) -> None:
     assert rest.tolist() == [[0, 1], [0, 2], [0, 3], [1, 0]]
     priorities.update(rest, np.ones(4, np.float32))
     assert priorities.unknown(100).shape == (0, 2)
+
+
+def test_frames_without_a_whole_context_are_not_drawn(folder: EpisodeFolder) -> None:
+    priorities = Priorities(folder, 2, before_start=False)
+    assert priorities.draw(np.random.default_rng(0), 1000)[:, 1].min() == 0
+    too_long = Priorities(folder, 6, before_start=False)  # no frame has one: then all are alike
+    assert set(too_long.draw(np.random.default_rng(0), 1000)[:, 0].tolist()) == {0, 1}
