@@ -120,8 +120,8 @@ def _check(config: AlgorithmConfig, game: Game) -> None:
     may_be_zero = {"denoiser.autoregressive_steps", "collection.first_rewards", "final_epochs"}
     may_be_zero |= {f"updates.{name}.per_epoch" for name in components}
     may_be_zero |= {f"{name}.optimiser.{steps}" for name in components for steps in ("warmup_steps", "decay_steps")}
-    may_be_zero.add("denoiser.crop_size")
-    check_counts(config, may_be_zero | {"actor_critic.kickstart_updates"})
+    may_be_zero |= {"denoiser.crop_size", "denoiser.scan", "actor_critic.kickstart_updates"}
+    check_counts(config, may_be_zero)
     if config.actor_critic.kickstart_updates:
         raise UsageError("actor_critic.kickstart_updates must be 0: a scripted player is for --model-free")
     if config.reward_end.dreamed_share:

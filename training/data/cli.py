@@ -1,4 +1,4 @@
-"""``diamond-train collect``."""
+"""``diamond-train collect`` and ``excerpt``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from diamond_engine.games import Game, emulated_game
 from training.data.callables import CalledPolicy
 from training.data.collect import RANDOM, Mixture, collect_mixture
 from training.data.episodes import GameEpisodes
+from training.data.excerpts import Excerpts, write_excerpts
 from training.data.scripted import TRACKER
 from training.runs.options import Device, Dtype, GameName, NumEnvs, Out, Seed, TimeBudget, check_positive, open_session
+from training.runs.progress import make_console, progress
 from training.runs.trained import TrainedAgent, find_agent
 
 
@@ -65,6 +67,34 @@ def collect(
     if size not in (None, played.frame_height):
         raise UsageError(f"{out} holds frames of {played.frame_height}x{played.frame_width}: give another --out")
     collect_mixture(Mixture(played, _player(policy, played), epsilons, steps, num_envs, hold), session)
+
+
+def excerpt(
+    game: GameName,
+    data: Annotated[Path, typer.Option(help="Folder of episodes to cut from; it stays as it is.")],
+    out: Out,
+    event: Annotated[
+        list[str], typer.Option(help="Kind of event, such as 'paddle return'; several may be given. Breakout, Pong.")
+    ],
+    before: Annotated[
+        int, typer.Option(min=0, help="Frames before the event: with 5 a world predicts the last of them, too.")
+    ] = 5,
+    after: Annotated[int, typer.Option(min=1, help="Frames after it.")] = 3,
+) -> None:
+    """Cut short episodes around events out of longer ones, so that a world learns what is rare more often.
+
+    A scripted reader finds the events in the frames. Excerpts are added to the episodes in OUT; those that are there
+    are not added again.
+    """
+    source = GameEpisodes(data, emulated_game(game))
+    wanted = Excerpts(source.game, event, before, after)
+    if out.resolve() == data.resolve():
+        raise UsageError("give another --out than --data: an excerpt would be cut again")
+    console = make_console()
+    kept = GameEpisodes(out, source.game, may_be_empty=True)
+    with progress(console, f"{' and '.join(event)}, episodes read", len(source.episodes)) as show:
+        added = write_excerpts(wanted, source, kept, show)
+    console.print(f"{added} excerpts added: {out} holds {len(kept.episodes)} episodes")
 
 
 def _player(policy: str, game: Game) -> TrainedAgent | CalledPolicy | str:

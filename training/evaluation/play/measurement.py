@@ -22,12 +22,12 @@ from diamond_engine.imagination import WorldModelEnv
 from diamond_engine.world_model import World
 from training.data.collect import TRACKER_SPREAD
 from training.data.scripted import scripted_policy
+from training.data.scripted.events import KINDS
 from training.data.scripted.readers import READERS
 from training.evaluation.dreams import Dreaming
 from training.evaluation.held_out import held_out_policy, held_out_seed, record_side_by_side
 from training.evaluation.play.ball_events import (
     HORIZON,
-    KINDS,
     EventFidelity,
     draw_event_starts,
     dream_events,

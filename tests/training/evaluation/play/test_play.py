@@ -26,6 +26,7 @@ from tests.conftest import make_first_person_world
 from tests.training.evaluation.test_cli import assert_one_line_error, run
 from tests.training.first_person.recordings import write_recording
 from training.data.scripted import scripted_policy
+from training.data.scripted.events import KINDS, Turn, all_frames, find_events, turning_points
 from training.data.scripted.readers import READERS
 from training.evaluation.cli import app
 from training.evaluation.dreams import Dreaming, dream, dream_steps
@@ -34,16 +35,11 @@ from training.evaluation.metrics import Share, gradient_energy, rank_correlation
 from training.evaluation.play.ball_events import (
     AHEAD,
     HORIZON,
-    KINDS,
     MEASURED_STEPS,
     EventDream,
-    Turn,
-    all_frames,
     beside_real,
     draw_event_starts,
-    find_events,
     judge_events,
-    turning_points,
 )
 from training.evaluation.play.closed_loop import (
     LifeStarts,
