@@ -2,4 +2,6 @@
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read as torch is imported: busy threads stall each other
+# read as torch is imported, here and in the processes that tests start
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # busy threads stall each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny networks gain nothing from threads, and tests side by side lose

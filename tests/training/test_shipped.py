@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from diamond_engine import load_world
 from tests.training.first_person.recordings import TINY, write_recording
 
@@ -39,6 +41,7 @@ def make(out: Path, script: str = "doom.sh", **more: str) -> subprocess.Complete
     return subprocess.run(["bash", str(SCRIPTS / script)], env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_script_goes_from_recordings_to_a_measured_world(tmp_path: Path) -> None:
     recordings(tmp_path)
     spent = make(tmp_path, MINUTES="1", SAVING="0.95")
@@ -60,6 +63,7 @@ def test_the_script_goes_from_recordings_to_a_measured_world(tmp_path: Path) -> 
     assert not list((tmp_path / "finished").glob("last-*"))
 
 
+@pytest.mark.slow
 def test_the_scenario_s_script_makes_a_world_about_the_newest_frame(tmp_path: Path) -> None:
     recordings(tmp_path)
     done = make(tmp_path, "health-gathering.sh")

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.training.first_person.recordings import write_video
 
 PAGE = Path(__file__).parents[3] / "docs" / "own-game.md"
@@ -22,6 +24,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", part, re.DOTALL)
 
 
+@pytest.mark.slow
 def test_videos_and_a_log_become_a_world(tmp_path: Path) -> None:
     videos = tmp_path / "videos"
     videos.mkdir()

@@ -21,8 +21,7 @@ WAIT_SECONDS = 120
 
 def start(*arguments: str | int | Path, launcher: tuple[str, ...] = ()) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", *launcher, *(["-m"] if launcher else []), "training.cli", *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +80,7 @@ def noted_before(said: str) -> int:
     return int(said.partition(" recordings, ")[2].split()[0])
 
 
+@pytest.mark.slow
 def test_two_processes_train_both_stages_as_one(prepared: Path, tmp_path: Path) -> None:
     good(*arguments_of_training(prepared, tmp_path / "one"))
     torchrun = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
