@@ -1,18 +1,12 @@
 """How the three programs end: exit code 0 good, 2 wrong usage, 1 failed, and one line that says why."""
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
-from diamond_engine.worlds import write_world
-from play.cli import main as play
-from tests.conftest import tiny_world
-from training.cli import main as train
-from training.evaluation.cli import main as evaluate
+from tests.programs import PROGRAMS, call
 
-PROGRAMS: dict[str, Callable[[], None]] = {"diamond-play": play, "diamond-train": train, "diamond-eval": evaluate}
 WRONG_USAGE = (
     "diamond-play atari",
     "diamond-play atari Breakout --nonesuch",
@@ -68,12 +62,12 @@ FAILED = (
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(world_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With a world, a damaged one, other damaged files, and an empty folder."""
     folder = tmp_path_factory.mktemp("here")
     (folder / "empty").mkdir()
-    write_world(folder / "world", tiny_world())
-    write_world(folder / "damaged", tiny_world())
+    for name in ("world", "damaged"):
+        copytree(world_folder, folder / name)
     for name in ("damaged/denoiser.safetensors", "damaged/actor_critic.safetensors"):
         (folder / name).write_bytes(b"damaged")
     for name in ("damaged.session.npz", "damaged.json"):
@@ -81,45 +75,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def call(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[[str], tuple[int | str | None, str, str]]:
-    """Calls a program in the folder: exit code, what it says, and its errors."""
-
-    def run(line: str) -> tuple[int | str | None, str, str]:
-        program, *arguments = line.split()
-        monkeypatch.chdir(folder)
-        monkeypatch.setattr(sys, "argv", [program, *arguments])
-        monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # the training programs set their own
-        with pytest.raises(SystemExit) as end:
-            PROGRAMS[program]()
-        return end.value.code, *capfd.readouterr()
-
-    return run
-
-
 @pytest.mark.parametrize(("line", "code"), [*((line, 2) for line in WRONG_USAGE), *((line, 1) for line in FAILED)])
-def test_an_error_is_one_line_and_the_code_of_its_kind(
-    call: Callable[[str], tuple[int | str | None, str, str]], folder: Path, line: str, code: int
-) -> None:
-    ended, _, errors = call(line)
-    assert (ended, errors.count("\n")) == (code, 1), errors
-    assert errors.startswith("error: ")
+def test_an_error_is_one_line_and_the_code_of_its_kind(folder: Path, line: str, code: int) -> None:
+    done = call(*line.split(), folder=folder)
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
+    assert done.stderr.startswith("error: ")
     assert not (folder / "new").exists()
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_versions(call: Callable[[str], tuple[int | str | None, str, str]], program: str) -> None:
-    ended, said, errors = call(f"{program} --version")
-    assert (ended, errors) == (0, "")
-    assert said.startswith(f"{program} 0.")
-    assert "torch 2." in said
+def test_versions(program: str) -> None:
+    done = call(program, "--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{program} 0.")
+    assert "torch 2." in done.stdout
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_program_alone_shows_its_help(call: Callable[[str], tuple[int | str | None, str, str]], program: str) -> None:
-    ended, said, errors = call(program)
-    assert (ended, errors) == (2, "")
-    assert "Usage:" in said
-    assert "--version" in said
+def test_a_program_alone_shows_its_help(program: str) -> None:
+    done = call(program)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "Usage:" in done.stdout
+    assert "--version" in done.stdout

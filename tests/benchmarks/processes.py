@@ -1,25 +1,35 @@
 """Benchmarks as a person runs them."""
 
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.programs import ended
+from training.runs.command import run
+
 ROOT = Path(__file__).parents[2]
+Call = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def call(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs a benchmark on one core: threads that wait for each other are slow where tests run side by side."""
+    """Runs a benchmark in a process of its own."""
     command = [sys.executable, "-m", module, *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
 
 
-def result_of(module: str, *arguments: str) -> dict[str, Any]:
+def call_here(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs a benchmark in this process."""
+    app = import_module(module).app
+    return ended(lambda: run(app), module, *arguments, folder=ROOT)
+
+
+def result_of(module: str, *arguments: str, call: Call = call_here) -> dict[str, Any]:
     """Its last line, read as JSON."""
     done = call(module, *arguments)
     assert done.returncode == 0, done.stderr

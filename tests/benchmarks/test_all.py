@@ -11,14 +11,13 @@ from benchmarks.__main__ import Piece, _run
 from benchmarks.rows import Rows
 from benchmarks.worlds import world_to_time
 from diamond_engine.errors import UsageError
-from tests.benchmarks.processes import call, check_row, result_of
+from tests.benchmarks.processes import call_here, check_row, result_of
 
-
+@pytest.mark.slow
 def test_one_run_fills_the_whole_table(world_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "all.json"
-    result = result_of(
-        "benchmarks", "--all", "--device", "cpu", "--minutes", "3", "--tiny", str(world_folder), "--out", str(out)
-    )
+    options = ("--device", "cpu", "--minutes", "3", "--tiny", str(world_folder), "--out", str(out))
+    result = result_of("benchmarks.__main__", "--all", *options)
     assert result["failed"] == {}
     assert json.loads(out.read_text()) == result["results"]
     assert [row["component"] for row in result["results"]["train"]["rows"]] == [
@@ -31,14 +30,14 @@ def test_one_run_fills_the_whole_table(world_folder: Path, tmp_path: Path) -> No
 
 def test_what_fails_costs_only_itself(tmp_path: Path) -> None:
     out = tmp_path / "all.json"
-    done = call("benchmarks", "--all", "--device", "cpu", "--tiny", str(tmp_path), "--out", str(out))
+    done = call_here("benchmarks.__main__", "--all", "--device", "cpu", "--tiny", str(tmp_path), "--out", str(out))
     assert done.returncode == 1
     assert set(json.loads(out.read_text())) == {"frame", "train"}
     assert all("world" in result["error"] for result in json.loads(out.read_text()).values())
 
 
 def test_without_all_it_says_what_there_is() -> None:
-    done = call("benchmarks")
+    done = call_here("benchmarks.__main__")
     assert done.returncode == 2
     assert "benchmarks.frame" in done.stderr
 

@@ -6,7 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.benchmarks.processes import call, result_of
+from tests.benchmarks.processes import call_here, result_of
+from tests.training.first_person.recordings import good
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +25,7 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_all_ways_of_reading_are_compared(originals: Path, tmp_path: Path) -> None:
-    done = call("training.cli", "csgo-data", "prepare", str(originals), str(tmp_path / "prepared"))
-    assert done.returncode == 0, done.stderr
+    good("csgo-data", "prepare", originals, tmp_path / "prepared", "--workers", 1)
     where = ("--originals", str(originals), "--prepared", str(tmp_path / "prepared"))
     rows = result_of("benchmarks.data", *where, "--seconds", "0", "--updates", "10")["rows"]
     sources = ["originals, reopened", "originals, kept open", "shards"]
@@ -40,6 +40,6 @@ def test_all_ways_of_reading_are_compared(originals: Path, tmp_path: Path) -> No
 
 
 def test_it_needs_something_to_read() -> None:
-    done = call("benchmarks.data")
+    done = call_here("benchmarks.data")
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1

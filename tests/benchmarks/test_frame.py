@@ -9,14 +9,15 @@ from benchmarks.sides import FastGame, PlainGame
 from benchmarks.worlds import networks, weights_bytes, world_to_time
 from diamond_engine import load_world
 from diamond_engine.runtime import Runtime
-from tests.benchmarks.processes import call, check_row, result_of
+from tests.benchmarks.processes import call, call_here, check_row, result_of
 
 QUICK = ("--seconds", "0", "--peak-size", "64", "--device", "cpu")
 
 
 def test_rows_are_of_the_worlds_presets_and_batches_asked_for(world_folder: Path, first_person_folder: Path) -> None:
     worlds = ("--world", str(world_folder), "--world", str(first_person_folder))
-    result = result_of("benchmarks.frame", *worlds, "--batch", "1", "--batch", "2", "--preset", "fast", *QUICK)
+    options = ("--batch", "1", "--batch", "2", "--preset", "fast")
+    result = result_of("benchmarks.frame", *worlds, *options, *QUICK, call=call)
     rows = result["rows"]
     assert [(row["world"], row["preset"], row["batch"]) for row in rows] == [
         ("atari/Breakout", "fast", 1),
@@ -70,6 +71,6 @@ def test_the_papers_sizes_are_the_papers() -> None:
 
 
 def test_an_unknown_world_is_one_line() -> None:
-    done = call("benchmarks.frame", "--world", "atari/Nonsense", *QUICK)
+    done = call_here("benchmarks.frame", "--world", "atari/Nonsense", *QUICK)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1

@@ -2,10 +2,15 @@
 
 from pathlib import Path
 
-from tests.benchmarks.processes import call, result_of
+import pytest
+
+from tests.benchmarks.processes import call_here, result_of
 
 
-def test_cold_and_warm_starts_are_reported(world_folder: Path) -> None:
+def test_cold_and_warm_starts_are_reported(
+    quick_compiler: str, world_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", quick_compiler)
     options = ("--frames", "5", "--starts", "1", "--weights", str(world_folder), "--device", "cpu")
     result = result_of("benchmarks.startup", *options)
     assert [row["cache"] for row in result["rows"]] == ["cold", "warm"]
@@ -18,6 +23,6 @@ def test_cold_and_warm_starts_are_reported(world_folder: Path) -> None:
 
 
 def test_what_the_game_says_is_passed_on(tmp_path: Path) -> None:
-    done = call("benchmarks.startup", "--weights", str(tmp_path / "nothing"))
+    done = call_here("benchmarks.startup", "--weights", str(tmp_path / "nothing"))
     assert done.returncode == 1
     assert "diamond-play failed" in done.stderr

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.benchmarks.processes import call, check_row, result_of
+from tests.benchmarks.processes import call_here, check_row, result_of
 
 QUICK = ("--seconds", "0", "--peak-size", "64", "--device", "cpu")
 
@@ -32,7 +32,7 @@ def test_the_peak_of_a_process_is_its_own_and_not_what_its_parent_held() -> None
 
 
 def test_an_unknown_component_is_one_line() -> None:
-    done = call("benchmarks.train", "--component", "dynamo")
+    done = call_here("benchmarks.train", "--component", "dynamo")
     assert done.returncode == 2
     assert "dynamo" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -1,4 +1,4 @@
-"""``diamond-train`` as a person runs it: real processes, real games, the paper's networks for a few updates."""
+"""``diamond-train`` as a person runs it: real games, the paper's networks and small ones for an update or two."""
 
 import signal
 import subprocess
@@ -16,6 +16,7 @@ from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.games import atari_game
 from diamond_engine.runtime import Runtime
 from diamond_engine.worlds import write_world
+from tests.programs import diamond_train
 from training.algorithm.diamond import DiamondTraining
 from training.algorithm.world_model import Component
 from training.components.denoiser import DenoiserTrainingConfig
@@ -27,11 +28,11 @@ from training.runs.session import Session
 COMMAND = [sys.executable, "-m", "training.cli"]
 
 
-def _train(*arguments: str | int | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
+def _train(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return diamond_train(*arguments)
 
 
-def _good(*arguments: str | int | Path) -> str:
+def _good(*arguments: object) -> str:
     result = _train(*arguments)
     assert result.returncode == 0, result.stderr
     return result.stderr
@@ -85,8 +86,8 @@ def test_continued_collection_plays_other_games(collected: Path, tmp_path: Path)
 
 def test_from_episodes_to_a_world_with_an_agent(collected: Path, tmp_path: Path) -> None:
     run, agents, whole = tmp_path / "world-model", tmp_path / "model-free", tmp_path / "whole"
-    said = _good("world-model", "Breakout", "--data", collected, "--out", run, "--updates", 2, "--batch-size", 2)
-    assert "denoiser: 4.41M parameters, 2 updates of 2 segments" in said
+    said = _good("world-model", "Breakout", "--data", collected, "--out", run, "--updates", 1, "--batch-size", 1)
+    assert "denoiser: 4.41M parameters, 1 updates of 1 segments" in said
     assert "reward_end: 5.90M parameters" in said
     world = load_world(run)
     assert world.reward_end is not None
@@ -110,7 +111,7 @@ def test_from_episodes_to_a_world_with_an_agent(collected: Path, tmp_path: Path)
     assert assembled.actor_critic is not None
     assert assembled.config.provenance["licence"] == "MIT"
     assert assembled.config.provenance["agent"]["updates"] == 2
-    assert assembled.config.provenance["reward_end"]["updates"] == 2
+    assert assembled.config.provenance["reward_end"]["updates"] == 1
     original = world.denoiser.state_dict()["inner_model.conv_in.weight"]
     assert torch.equal(assembled.denoiser.state_dict()["inner_model.conv_in.weight"], original.bfloat16().float())
 
@@ -126,7 +127,7 @@ def test_from_episodes_to_a_world_with_an_agent(collected: Path, tmp_path: Path)
 
 
 def test_world_of_init_keeps_what_is_not_trained(collected: Path, tmp_path: Path) -> None:
-    size = ["--updates", 1, "--batch-size", 1, "--reward-end-size", "small"]
+    size = ["--updates", 1, "--batch-size", 1, "--denoiser-size", "small", "--reward-end-size", "small"]
     drawn, judged, again = tmp_path / "drawn", tmp_path / "judged", tmp_path / "again"
     _good("world-model", "Breakout", "--data", collected, "--out", drawn, "--components", "denoiser", *size)
     judging = ["world-model", "Breakout", "--data", collected, "--components", "reward-end", *size]
@@ -137,8 +138,8 @@ def test_world_of_init_keeps_what_is_not_trained(collected: Path, tmp_path: Path
     assert second.reward_end is not None
     assert torch.equal(first.denoiser.inner_model.conv_in.weight, second.denoiser.inner_model.conv_in.weight)
     assert second.config.provenance["denoiser"] == first.config.provenance["denoiser"]
-    _good("world-model", "Breakout", "--data", collected, "--out", again, "--init", judged, "--components", "denoiser",
-          "--updates", 1, "--batch-size", 1)  # fmt: skip
+    more = ["--init", judged, "--components", "denoiser", *size[:-2]]
+    _good("world-model", "Breakout", "--data", collected, "--out", again, *more)
     third = load_world(again)
     assert third.config.reward_end == second.config.reward_end  # the small one, though paper is the default
     assert third.config.provenance["reward_end"] == second.config.provenance["reward_end"]
@@ -161,19 +162,8 @@ def test_the_judge_learns_from_dreams_of_a_small_denoiser(collected: Path, tmp_p
     assert (refused.returncode, "needs a world to dream in (--init)" in refused.stderr) == (2, True)
     _good(*judging, *dreams, "--init", drawn)
     assert load_world(judged).config.provenance["reward_end"]["training"]["dreamed_share"] == 0.5
-    paper = [
-        "--components",
-        "denoiser",
-        "--updates",
-        1,
-        "--batch-size",
-        1,
-        "--out",
-        tmp_path / "paper",
-        "--init",
-        drawn,
-    ]
-    other = _train("world-model", "Breakout", "--data", collected, *paper)
+    paper = ["--components", "denoiser", "--updates", 1, "--batch-size", 1, "--out", tmp_path / "paper"]
+    other = _train("world-model", "Breakout", "--data", collected, *paper, "--init", drawn)
     assert (other.returncode, "is of another --denoiser-size" in other.stderr) == (1, True)
 
 
@@ -192,7 +182,7 @@ def test_ddpm_is_trained_on_the_same_data_and_kept_apart(collected: Path, tmp_pa
 
 def test_interrupted_training_saves_and_continues(collected: Path, tmp_path: Path) -> None:
     arguments = ["world-model", "Breakout", "--data", str(collected), "--out", str(tmp_path), "--batch-size", "1"]
-    arguments += ["--components", "denoiser", "--updates"]
+    arguments += ["--components", "denoiser", "--denoiser-size", "small", "--updates"]
     process = subprocess.Popen([*COMMAND, *arguments, "100000"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     assert any("s an update" in line for line in process.stderr)

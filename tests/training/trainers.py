@@ -1,14 +1,10 @@
 """Small trainers on real episodes, for tests."""
 
-import io
 import json
-import sys
 from collections.abc import Callable
-from contextlib import redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from torch import nn
@@ -19,7 +15,7 @@ from diamond_engine.networks import RewardEndModel
 from diamond_engine.runtime import Runtime
 from diamond_engine.worlds import as_ddpm
 from tests.conftest import tiny_config, tiny_token_world
-from training import cli
+from tests.programs import diamond_train
 from training.components.denoiser import DenoiserTrainer, DenoiserTrainingConfig
 from training.components.optimisation import OptimiserConfig
 from training.components.reward_end import RewardEndTrainer, RewardEndTrainingConfig
@@ -105,16 +101,16 @@ TINY_SETTINGS = {
     "networks.reward_end.lstm_dim": "8",
     "networks.actor_critic.channels": "[4,4,4,4]",
     "networks.actor_critic.lstm_dim": "8",
-    "collection.steps": "150",
+    "collection.steps": "130",
     "collection.first_min": "100",
     "collection.first_max": "110",
     "collection.per_epoch": "20",
-    "updates.denoiser.first": "8",
-    "updates.denoiser.per_epoch": "4",
-    "updates.reward_end.first": "6",
-    "updates.reward_end.per_epoch": "4",
-    "updates.actor_critic.first": "4",
-    "updates.actor_critic.per_epoch": "2",
+    "updates.denoiser.first": "4",
+    "updates.denoiser.per_epoch": "2",
+    "updates.reward_end.first": "4",
+    "updates.reward_end.per_epoch": "2",
+    "updates.actor_critic.first": "2",
+    "updates.actor_critic.per_epoch": "1",
     "denoiser.batch_size": "2",
     "denoiser.autoregressive_steps": "1",
     "reward_end.batch_size": "2",
@@ -136,14 +132,6 @@ def metrics_of(run: Path) -> list[dict[str, float]]:
 
 
 def run(*arguments: str | int | Path) -> tuple[int, str]:
-    """Exit code of ``diamond-train`` and all it says. In this process, for importing torch takes long."""
-    said = io.StringIO()
-    with redirect_stderr(said), patch.object(sys, "argv", ["diamond-train", *map(str, arguments)]):
-        hook = sys.unraisablehook
-        try:
-            cli.main()
-        except SystemExit as end:
-            return (end.code if isinstance(end.code, int) else 0), said.getvalue()
-        finally:
-            sys.unraisablehook = hook
-    return 0, said.getvalue()
+    """Exit code of ``diamond-train`` and all it says, called in this process."""
+    ended = diamond_train(*arguments)
+    return ended.returncode, ended.stderr

@@ -13,6 +13,7 @@ import pytest
 
 from tests.play.web.browser import Browser, opened
 from tests.play.web.sites import PADDLE
+from tests.programs import diamond_play
 
 ROOT = Path(__file__).parents[3]
 
@@ -110,9 +111,7 @@ def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path) -> None
     ],
 )
 def test_what_cannot_be_done_is_one_line(arguments: list[str], line: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "play", *arguments], capture_output=True, text=True, check=False, cwd=ROOT
-    )
+    done = diamond_play(*arguments, folder=ROOT)
     assert done.returncode in (1, 2)
     assert done.stderr.startswith("error: ")
     assert line in done.stderr

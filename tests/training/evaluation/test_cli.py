@@ -11,24 +11,14 @@ from pathlib import Path
 
 from diamond_engine import load_world
 from diamond_engine.worlds import as_ddpm, write_world
+from tests.programs import assert_one_line_error, diamond_eval
 
-COMMAND = [sys.executable, "-c", "from training.evaluation.cli import main; main()"]
-
-
-def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300)
-
-
-def assert_one_line_error(result: subprocess.CompletedProcess[str], code: int, words: str) -> None:
-    assert result.returncode == code, result.stderr
-    assert "Traceback" not in result.stderr
-    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error:")]
-    assert words in line
+COMMAND = [sys.executable, "-c", "from training.entry import evaluate; evaluate()"]
 
 
 def test_fidelity_prints_tables_and_writes_report_and_strip(world_folder: Path, tmp_path: Path) -> None:
     options = ["--episodes", 2, "--contexts-per-episode", 1, "--seed", 3, "--preset", "fast", "--policy-epsilon", 1]
-    result = run("fidelity", world_folder, *options, "--report", "f.json", "--strip", "s.png", cwd=tmp_path)
+    result = diamond_eval("fidelity", world_folder, *options, "--report", "f.json", "--strip", "s.png", folder=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "wrong-pixel ratio" in result.stdout
     report = json.loads((tmp_path / "f.json").read_text())
@@ -61,7 +51,8 @@ def test_drift_shows_edm_and_ddpm_side_by_side(world_folder: Path, tmp_path: Pat
     world = load_world(world_folder)
     write_world(tmp_path / "other", replace(world, config=as_ddpm(world.config)))
     options = ["--steps", 12, "-n", 2, "-n", 1, "--dreams", 2, "--real-games", 2, "--policy-epsilon", 1]
-    result = run("drift", world_folder, "other", *options, "--report", "d.json", "--picture", "d.png", cwd=tmp_path)
+    written = ["--report", "d.json", "--picture", "d.png"]
+    result = diamond_eval("drift", world_folder, "other", *options, *written, folder=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "dreaming, calls of networks 72/72" in result.stderr
     report = json.loads((tmp_path / "d.json").read_text())
@@ -74,7 +65,7 @@ def test_drift_shows_edm_and_ddpm_side_by_side(world_folder: Path, tmp_path: Pat
 def test_denoising_steps_compares_draws(world_folder: Path, tmp_path: Path) -> None:
     options = ["-n", 1, "-n", 2, "--episodes", 1, "--contexts-per-episode", 2, "--draws", 2, "--policy-epsilon", 1]
     written = ["--report", "n.json", "--picture", "n.png"]
-    result = run("denoising-steps", world_folder, *options, *written, cwd=tmp_path)
+    result = diamond_eval("denoising-steps", world_folder, *options, *written, folder=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "sharpness" in result.stdout
     report = json.loads((tmp_path / "n.json").read_text())
@@ -84,7 +75,7 @@ def test_denoising_steps_compares_draws(world_folder: Path, tmp_path: Path) -> N
 
 
 def test_suite_reproduces_the_paper(tmp_path: Path) -> None:
-    result = run("suite", "paper", "--report", "s.json", cwd=tmp_path)
+    result = diamond_eval("suite", "paper", "--report", "s.json", folder=tmp_path)
     assert result.returncode == 0, result.stderr
     report = json.loads((tmp_path / "s.json").read_text())
     found = [round(report[name], 3) for name in ("mean", "median", "iqm", "optimality_gap", "superhuman")]
@@ -103,19 +94,21 @@ def test_suite_reads_runs_and_names_unfinished_ones(tmp_path: Path) -> None:
         (tmp_path / "runs" / name / "config.yaml").write_text("")
     final = {"game": "Pong", "seed": 0, "scores": [14.6, 14.6], "mean": 14.6}
     (tmp_path / "runs" / "finished" / "final.json").write_text(json.dumps(final))
-    result = run("suite", "runs", "--report", "s.json", "--plots", "plots", cwd=tmp_path)
+    result = diamond_eval("suite", "runs", "--report", "s.json", "--plots", "plots", folder=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "unfinished, not counted: runs/unfinished" in result.stdout
     report = json.loads((tmp_path / "s.json").read_text())
     assert {"games": 1, "missing_games": 25, "unfinished": 1, "mean": 1, "mean_low": None}.items() <= report.items()
     assert len(list((tmp_path / "plots").glob("*.png"))) == 4
     assert "DreamerV3:" not in result.stdout  # the paper states means of all games
-    assert_one_line_error(run("suite", "nowhere", cwd=tmp_path), 2, "no such folder or file of scores: nowhere")
+    assert_one_line_error(
+        diamond_eval("suite", "nowhere", folder=tmp_path), 2, "no such folder or file of scores: nowhere"
+    )
 
 
 def test_agent_scores_whole_games(world_folder: Path, tmp_path: Path) -> None:
     options = ["--episodes", 2, "--max-steps", 40, "--device", "cpu", "--report", "a.json"]
-    result = run("agent", world_folder, *options, cwd=tmp_path)
+    result = diamond_eval("agent", world_folder, *options, folder=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "human normalised score" in result.stdout
     report = json.loads((tmp_path / "a.json").read_text())
@@ -129,12 +122,12 @@ def test_agent_scores_whole_games(world_folder: Path, tmp_path: Path) -> None:
 
 
 def test_inspect_names_damaged_files_and_fails(episode_folder: Path, tmp_path: Path) -> None:
-    good = run("inspect", episode_folder, cwd=tmp_path)
+    good = diamond_eval("inspect", episode_folder, folder=tmp_path)
     assert good.returncode == 0, good.stderr
     source = sorted(episode_folder.glob("*.h5"))[0].read_bytes()
     (tmp_path / "episode_000000.h5").write_bytes(source)
     (tmp_path / "episode_000001.h5").write_bytes(source[: len(source) // 2])
-    bad = run("inspect", tmp_path, "--report", "i.json", cwd=tmp_path)
+    bad = diamond_eval("inspect", tmp_path, "--report", "i.json", folder=tmp_path)
     assert bad.returncode == 1
     assert "damaged: " in bad.stderr
     assert "episode_000001.h5" in bad.stderr
@@ -143,14 +136,16 @@ def test_inspect_names_damaged_files_and_fails(episode_folder: Path, tmp_path: P
 
 
 def test_wrong_usage_is_one_line_and_exit_code_2(world_folder: Path, tmp_path: Path) -> None:
-    assert_one_line_error(run("agent", "atari/Breakuot", cwd=tmp_path), 2, "Breakout")
-    assert_one_line_error(run("fidelity", world_folder, "--preset", "best", cwd=tmp_path), 2, "unknown preset 'best'")
-    twice = run("drift", world_folder, world_folder, cwd=tmp_path)
+    assert_one_line_error(diamond_eval("agent", "atari/Breakuot", folder=tmp_path), 2, "Breakout")
+    assert_one_line_error(
+        diamond_eval("fidelity", world_folder, "--preset", "best", folder=tmp_path), 2, "unknown preset 'best'"
+    )
+    twice = diamond_eval("drift", world_folder, world_folder, folder=tmp_path)
     assert_one_line_error(twice, 2, "every world once")
-    weights = run("drift", "atari/Breakout", world_folder, "--weights", world_folder, cwd=tmp_path)
+    weights = diamond_eval("drift", "atari/Breakout", world_folder, "--weights", world_folder, folder=tmp_path)
     assert_one_line_error(weights, 2, "--weights goes with one world")
-    assert_one_line_error(run("inspect", ".", cwd=tmp_path), 2, "no episodes in")
-    zero = run("agent", world_folder, "--episodes", 0, cwd=tmp_path)
+    assert_one_line_error(diamond_eval("inspect", ".", folder=tmp_path), 2, "no episodes in")
+    zero = diamond_eval("agent", world_folder, "--episodes", 0, folder=tmp_path)
     assert zero.returncode == 2
     assert "--episodes" in zero.stderr
 
@@ -167,13 +162,14 @@ def test_options_without_effect_are_refused(world_folder: Path, first_person_fol
             "--events is for worlds of games",
         ),
     ):
-        assert_one_line_error(run(name, world, *option, cwd=tmp_path), 2, words)
+        assert_one_line_error(diamond_eval(name, world, *option, folder=tmp_path), 2, words)
 
 
 def test_failures_are_one_line_and_exit_code_1(world_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    report = run("agent", world_folder, "--episodes", 1, "--max-steps", 1, "--report", "file/a.json", cwd=tmp_path)
-    assert_one_line_error(report, 1, "file")
+    options = ["--episodes", 1, "--max-steps", 1, "--report", "file/a.json"]
+    failed = diamond_eval("agent", world_folder, *options, folder=tmp_path)
+    assert_one_line_error(failed, 1, "file")
 
 
 def test_ctrl_c_is_one_line_and_leaves_nothing_behind(world_folder: Path, tmp_path: Path) -> None:

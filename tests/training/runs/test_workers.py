@@ -6,7 +6,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from diamond_engine import load_world
 from diamond_engine.errors import UsageError
 from diamond_engine.games import atari_game
 from tests.conftest import tiny_config
+from tests.programs import diamond_train
 from tests.training.trainers import RUNTIME, metrics_of
 from training.algorithm.diamond import DiamondTraining
 from training.algorithm.world_model import Component
@@ -27,7 +27,7 @@ from training.runs.progress import make_console
 from training.runs.session import Session
 from training.runs.workers import Workers
 
-UPDATES = 20
+UPDATES = 8
 GENTLE = OptimiserConfig(warmup_steps=1)
 """Larger steps let the rounding of sums grow: the order of adding differs."""
 TRAIN = """
@@ -96,6 +96,7 @@ def test_parts_one_after_the_other_train_as_one(alone: Path, episode_folder: Pat
     assert_same(alone, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_run_and_any_number_continues_it(
     alone: Path, episode_folder: Path, tmp_path: Path
 ) -> None:
@@ -140,8 +141,6 @@ def test_a_batch_that_cannot_be_shared_is_refused() -> None:
 
 
 def test_algorithm_1_does_not_take_several_processes(tmp_path: Path) -> None:
-    environment: dict[str, Any] = {**os.environ, "WORLD_SIZE": "2", "RANK": "0"}
-    command = [sys.executable, "-m", "training.cli", "atari", "Breakout", "--out", str(tmp_path / "out")]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    result = diamond_train("atari", "Breakout", "--out", tmp_path / "out", WORLD_SIZE="2", RANK="0")
     assert result.returncode == 2
     assert "torchrun started 2 processes: only world-model and csgo take several" in result.stderr

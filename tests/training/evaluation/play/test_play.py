@@ -23,7 +23,7 @@ from diamond_engine.games import atari_game
 from diamond_engine.world_model import World
 from diamond_engine.worlds import write_world
 from tests.conftest import make_first_person_world
-from tests.training.evaluation.test_cli import assert_one_line_error, run
+from tests.programs import assert_one_line_error, diamond_eval
 from tests.training.first_person.recordings import write_recording
 from training.data.scripted import scripted_policy
 from training.data.scripted.events import KINDS, Turn, all_frames, find_events, turning_points
@@ -358,6 +358,8 @@ def test_the_command_reports_all_parts(world: World, tmp_path: Path) -> None:
 
 def test_wrong_usage_is_one_line(world_folder: Path, tmp_path: Path) -> None:
     nothing = ["--steps", 0, "--events", 0, "--long", 0, "--contexts", 0]
-    assert_one_line_error(run("play", world_folder, *nothing, cwd=tmp_path), 2, "nothing is left to measure")
+    assert_one_line_error(
+        diamond_eval("play", world_folder, *nothing, folder=tmp_path), 2, "nothing is left to measure"
+    )
     with pytest.raises(UsageError, match="--data is for first-person worlds"):
         report_of(tmp_path, world_folder, "--data", tmp_path)
