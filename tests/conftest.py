@@ -1,5 +1,6 @@
 """Fixtures shared by all rooms: tiny but complete worlds, real episodes, the kernels of the machine that tests."""
 
+import fcntl
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 
 from diamond_engine.actions import CsgoAction, csgo
 from diamond_engine.agents import RandomPolicy
+from diamond_engine.cache import cache_folder
 from diamond_engine.contexts import StartContexts
 from diamond_engine.csgo import csgo_world_config
 from diamond_engine.diffusion import Denoiser, DenoiserConfig
@@ -228,11 +230,28 @@ def collect_random(folder: Path, steps: int, game: str = "Breakout") -> list[Epi
 
 
 @pytest.fixture(scope="session")
-def kernels() -> Kernels:
-    """Built for this machine, or found in its cache."""
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
+    """Built for this machine, or found in its cache. Of workers side by side one builds, the others wait."""
     try:
-        return load_kernels()
+        with (tmp_path_factory.getbasetemp().parent / "kernels.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return load_kernels()
     except KernelsUnavailableError as reason:
         if "CI" in os.environ:
             raise
         pytest.skip(f"no kernels here: {reason}")
+
+
+@pytest.fixture(scope="session")
+def quick_compiler(kernels: Kernels, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """For ``CXX``: a compiler that says at once what took the real one half a minute, the library of this machine."""
+    script = tmp_path_factory.mktemp("compiler") / "c++"
+    write_compiler(script, kernels)
+    return str(script)
+
+
+def write_compiler(script: Path, kernels: Kernels, first: str = "") -> None:
+    """Writes a compiler whose output is the library that is loaded; ``first`` is what its shell does before."""
+    library = cache_folder() / f"{kernels.name}.so"
+    script.write_text(f"#!/bin/sh\n{first}\nfor last; do :; done\ncp '{library}' \"$last\"\n")
+    script.chmod(0o755)

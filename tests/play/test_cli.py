@@ -1,4 +1,4 @@
-"""The command itself, as a process: what it writes, says and exits with."""
+"""The command itself: what it writes, says and exits with."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -13,8 +14,9 @@ import pytest
 
 from diamond_engine.contexts import read_contexts
 from diamond_engine.games import ATARI_GAMES
-from diamond_engine.runtime.cpu.kernels import Kernels
 from play.recording import read_recording, write_recording
+from play.window import DISPLAY_VARIABLES
+from tests.programs import diamond_play
 
 REPORT_KEYS = {
     "fps",
@@ -33,20 +35,28 @@ REPORT_KEYS = {
     "preset",
     "seed",
 }
-DISPLAY_VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
 
 
 def environment(**extra: str) -> dict[str, str]:
     """This process's, without a display."""
     kept = {name: value for name, value in os.environ.items() if name not in DISPLAY_VARIABLES}
-    return kept | {"OMP_NUM_THREADS": "1", "COLUMNS": "200", **extra}
+    return kept | {"COLUMNS": "200", **extra}
 
 
 def run(folder: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    """In this process."""
+    return diamond_play(*arguments, folder=folder, **extra)
+
+
+def process(folder: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, whose environment counts from the start."""
     command = [sys.executable, "-m", "play", *arguments]
     return subprocess.run(
         command, cwd=folder, env=environment(**extra), capture_output=True, text=True, timeout=600, check=False
     )
+
+
+Start = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def frame_count(path: Path) -> int:
@@ -61,7 +71,7 @@ def files_in(folder: Path) -> set[str]:
 def test_headless_play_writes_video_and_report(world_folder: Path, tmp_path: Path) -> None:
     outputs = ("--video", "out.mp4", "--report", "out.json")
     options = ("--headless", "--frames", "12", "--preset", "fast", "--dtype", "float32", "--seed", "3")
-    done = run(tmp_path, "atari", "breakout", "--weights", str(world_folder), *options, *outputs)
+    done = process(tmp_path, "atari", "breakout", "--weights", str(world_folder), *options, *outputs)
     assert done.returncode == 0, done.stderr
     assert frame_count(tmp_path / "out.mp4") == 12
     report = json.loads((tmp_path / "out.json").read_text())
@@ -91,23 +101,24 @@ def test_without_a_display_it_writes_a_video_and_says_where(world_folder: Path, 
     assert frame_count(tmp_path / "diamond-Breakout.mp4") == 5
 
 
-def played(world: Path, folder: Path, *options: str, **extra: str) -> tuple[str, dict[str, object]]:
+def played(start: Start, world: Path, folder: Path, *options: str, **extra: str) -> tuple[str, dict[str, object]]:
     """What a short headless session says, and its report."""
     outputs = ("--headless", "--frames", "3", "--report", "out.json")
-    done = run(folder, "atari", "Breakout", "--weights", str(world), *outputs, *options, **extra)
+    done = start(folder, "atari", "Breakout", "--weights", str(world), *outputs, *options, **extra)
     assert done.returncode == 0, done.stderr
     return done.stdout, json.loads((folder / "out.json").read_text())
 
 
 def test_the_first_start_plays_at_once_and_the_second_with_kernels(
-    kernels: Kernels, world_folder: Path, tmp_path: Path
+    quick_compiler: str, world_folder: Path, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
-    said, first = played(world_folder, tmp_path, DIAMOND_CACHE=str(cache))
+    environment = {"DIAMOND_CACHE": str(cache), "CXX": quick_compiler}
+    said, first = played(process, world_folder, tmp_path, **environment)
     assert first["compiled"] or "kernels are being built" in said
     while not list(cache.glob("*.so")):
         time.sleep(0.05)
-    said, second = played(world_folder, tmp_path, DIAMOND_CACHE=str(cache))
+    said, second = played(process, world_folder, tmp_path, **environment)
     assert second["dtype"] == first["dtype"]
     assert str(second["runtime"]) in said
     if second["compiled"]:
@@ -119,7 +130,7 @@ def test_the_first_start_plays_at_once_and_the_second_with_kernels(
 
 def test_kernels_can_be_declined(world_folder: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    said, report = played(world_folder, tmp_path, "--no-compile", "--dtype", "float32", DIAMOND_CACHE=str(cache))
+    said, report = played(run, world_folder, tmp_path, "--no-compile", "--dtype", "float32", DIAMOND_CACHE=str(cache))
     assert (report["compiled"], report["compiled_fps"]) == (False, 0)
     assert "compiled" not in said
     assert not cache.exists()
@@ -127,7 +138,7 @@ def test_kernels_can_be_declined(world_folder: Path, tmp_path: Path) -> None:
 
 def test_without_a_compiler_it_plays_and_says_so(world_folder: Path, tmp_path: Path) -> None:
     nowhere = {"DIAMOND_CACHE": str(tmp_path / "cache"), "CXX": "nonesuch"}
-    said, report = played(world_folder, tmp_path, **nowhere)
+    said, report = played(run, world_folder, tmp_path, **nowhere)
     assert not report["compiled"]
     assert len(said.strip().splitlines()) == 1
     assert "not compiled: no C++ compiler (nonesuch)" in said
@@ -241,11 +252,11 @@ def test_a_world_that_is_not_on_the_hub_is_one_line(tmp_path: Path) -> None:
 def test_the_bundled_doom_plays_offline_and_replays_to_identical_frames(tmp_path: Path) -> None:
     offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "none")}
     options = ("--headless", "--frames", "6", "--context", "1", "--record", "r.mp4", "--report", "out.json")
-    done = run(tmp_path, "doom", *options, **offline)
+    done = process(tmp_path, "doom", *options, **offline)
     assert done.returncode == 0, done.stderr
     facts = json.loads((tmp_path / "out.json").read_text())
     assert (facts["world"], facts["frames"]) == ("doom", 6)
-    again = run(tmp_path, "replay", "r.mp4", **offline)
+    again = run(tmp_path, "replay", "r.mp4")
     assert again.returncode == 0, again.stderr
 
 
@@ -267,7 +278,7 @@ def test_doom_plays_a_world_folder_and_refuses_one_of_an_atari_game(
 
 def test_csgo_without_network_or_cache_says_what_to_get_and_what_plays_offline(tmp_path: Path) -> None:
     empty = str(tmp_path)  # also of compilers: no kernels are built for what cannot be played
-    done = run(tmp_path, "csgo", "--headless", HF_HUB_OFFLINE="1", HF_HOME=empty, DIAMOND_CACHE=empty, PATH=empty)
+    done = process(tmp_path, "csgo", "--headless", HF_HUB_OFFLINE="1", HF_HOME=empty, DIAMOND_CACHE=empty, PATH=empty)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
     for part in ("csgo/model/csgo.pt (1527 MB)", "csgo/spawn", "--weights PATH", "'diamond-play atari Breakout'"):
         assert part in done.stderr
@@ -310,16 +321,20 @@ def test_doctor_says_what_this_machine_will_do(tmp_path: Path) -> None:
     assert "26 of 26 games" in done.stdout
 
 
-@pytest.mark.parametrize("command", [(), ("atari",), ("csgo",), ("doom",), ("replay",), ("list",), ("doctor",)])
-def test_help_needs_no_torch(tmp_path: Path, command: tuple[str, ...]) -> None:
+def test_help_needs_no_torch(tmp_path: Path) -> None:
+    commands = ("", "atari", "csgo", "doom", "serve", "export", "replay", "list", "doctor")
     probe = (
-        "import os, sys; sys.argv = ['diamond-play', *sys.argv[1:], '--help']\n"
+        "import os, sys\n"
         "from play.cli import main\n"
-        "try: main()\n"
-        "finally: print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)"
+        f"for command in {commands!r}:\n"
+        "    sys.argv = ['diamond-play', *command.split(), '--help']\n"
+        "    try: main()\n"
+        "    except SystemExit as end: print('ended:', command, end.code)\n"
+        "print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", probe, *command], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", probe], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    ends = [line for line in done.stdout.splitlines() if line.startswith("ended:")]
+    assert ends == [f"ended: {command} 0" for command in commands]
+    assert done.stdout.count("Usage: ") == len(commands)
     assert done.stdout.splitlines()[-1] == f"{os.environ.get('GOMP_SPINCOUNT', '1000')} False"

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from diamond_engine.runtime import Runtime
-from diamond_engine.runtime.cpu.building import BackgroundBuild, find_compiler, in_cache, kernels_are_built
+from diamond_engine.runtime.cpu.building import BackgroundBuild, build, find_compiler, in_cache, kernels_are_built
 from diamond_engine.runtime.cpu.kernels import Kernels, KernelsUnavailableError, load_kernels
+from tests.conftest import write_compiler
 
 DREAM = """
 import torch
@@ -26,17 +27,22 @@ def libraries(cache: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def compiler(kernels: Kernels) -> tuple[str, ...]:
-    """The one that kernels are built by here."""
-    return find_compiler(os.environ.get("CXX", ""))
+def compiler(kernels: Kernels, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One that takes no time, but waits until it was called twice."""
+    folder = tmp_path_factory.mktemp("compiler")
+    calls = folder / "calls"
+    wait = f"echo called >> {calls}\nwhile [ $(wc -l < {calls}) -lt 2 ]; do sleep 0.05; done"
+    write_compiler(folder / "c++", kernels, first=wait)
+    return str(folder / "c++")
 
 
 @pytest.fixture(scope="module")
-def filled_cache(compiler: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def filled_cache(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache that two processes have filled at once."""
     cache = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DIAMOND_CACHE", str(cache))
+        patch.setenv("CXX", compiler)
         assert not kernels_are_built()
         for process in [BackgroundBuild(), BackgroundBuild()]:
             process.check()
@@ -63,31 +69,37 @@ def test_two_processes_that_build_at_once_leave_one_library(filled_cache: Path) 
     assert [file.suffix for file in filled_cache.iterdir()] == [".so"]
 
 
-def test_the_next_start_builds_nothing(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_start_builds_nothing(filled_cache: Path, compiler: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (library,) = libraries(filled_cache)
     before = library.stat().st_mtime_ns
     monkeypatch.setenv("DIAMOND_CACHE", str(filled_cache))
+    monkeypatch.setenv("CXX", compiler)
     assert load_kernels().name == library.stem
     BackgroundBuild().check()
     assert library.stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed"])
-def test_a_damaged_library_is_not_taken(
-    filled_cache: Path, compiler: tuple[str, ...], tmp_path: Path, damage: str
-) -> None:
+def test_a_damaged_library_is_not_taken(filled_cache: Path, compiler: str, tmp_path: Path, damage: str) -> None:
     (library,) = libraries(filled_cache)
-    assert in_cache(filled_cache, compiler) == library
+    assert in_cache(filled_cache, (compiler,)) == library
     whole = library.read_bytes()
     half = len(whole) // 2
     content = {"cut": whole[:half], "changed": whole[:half] + b"?" + whole[half + 1 :]}[damage]
     (tmp_path / library.name).write_bytes(content)
-    assert in_cache(tmp_path, compiler) is None
+    assert in_cache(tmp_path, (compiler,)) is None
     assert not libraries(tmp_path)
 
 
+@pytest.mark.slow
+def test_the_compiler_of_this_machine_builds_what_can_be_loaded(kernels: Kernels, tmp_path: Path) -> None:
+    """As it has for the other tests, though maybe long ago."""
+    built = Kernels(build(find_compiler(os.environ.get("CXX", "")), tmp_path))
+    assert built.max_vectors == kernels.max_vectors
+
+
 def test_without_a_compiler_worlds_run_through_torch(world_folder: Path, tmp_path: Path) -> None:
-    environment = {**os.environ, "DIAMOND_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1", "PATH": "/nonesuch"}
+    environment = {**os.environ, "DIAMOND_CACHE": str(tmp_path), "PATH": "/nonesuch"}
     environment.pop("CXX", None)
     answer = subprocess.check_output([sys.executable, "-c", DREAM, str(world_folder)], env=environment, text=True)
     assert answer.startswith("torch.Size([1, 3, 64, 64])")
