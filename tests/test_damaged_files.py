@@ -10,7 +10,7 @@ import pytest
 from diamond_engine.errors import DiamondError
 from tests.damaged_files import kinds
 
-INPUTS = 140
+INPUTS, MANY = 140, 1000
 
 
 def test_a_good_file_of_every_kind_is_read(tmp_path: Path) -> None:
@@ -25,10 +25,10 @@ def test_a_good_file_of_every_kind_is_read(tmp_path: Path) -> None:
     assert refused == {}
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_damaged_files_end_in_the_projects_errors_alone(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "inputs"), [(1, INPUTS), pytest.param(2, MANY, marks=pytest.mark.slow)])
+def test_damaged_files_end_in_the_projects_errors_alone(seed: int, inputs: int) -> None:
     """In a process of its own: a crash, and the memory it took, are its."""
-    command = [sys.executable, "-m", "tests.damaged_files", "--inputs", str(INPUTS), "--seed", str(seed)]
+    command = [sys.executable, "-m", "tests.damaged_files", "--inputs", str(inputs), "--seed", str(seed)]
     done = run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
-    assert f"{INPUTS} inputs" in done.stdout
+    assert f"{inputs} inputs" in done.stdout

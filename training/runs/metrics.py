@@ -7,10 +7,12 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-
-from torch.utils.tensorboard import SummaryWriter
+from typing import TYPE_CHECKING
 
 from diamond_engine.files import write_text
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class MetricsLog:
@@ -24,6 +26,8 @@ class MetricsLog:
     @contextmanager
     def opened(self, step: int) -> Iterator[None]:
         """Context for writing rows. Rows after ``step``, written before a crash, are removed."""
+        from torch.utils.tensorboard import SummaryWriter  # slow to import, and only a training needs it
+
         self._take_back(step)
         self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=step + 1)
         try:
