@@ -25,9 +25,12 @@ def test_one_run_fills_the_whole_table(world_folder: Path, tmp_path: Path) -> No
         "reward_end",
         "actor_critic",
     ]
+    for row in result["results"]["train"]["rows"]:
+        check_row(row, "updates_per_s", 1)
     check_row(result["results"]["frame"]["rows"][0], "fps", 1)
 
 
+@pytest.mark.slow
 def test_what_fails_costs_only_itself(tmp_path: Path) -> None:
     out = tmp_path / "all.json"
     done = call_here("benchmarks.__main__", "--all", "--device", "cpu", "--tiny", str(tmp_path), "--out", str(out))

@@ -7,6 +7,7 @@ import pytest
 from tests.benchmarks.processes import result_of
 
 
+@pytest.mark.slow
 def test_throughput_by_batch_and_where_it_saturates(world_folder: Path) -> None:
     limits = ("--largest", "4", "--largest-training", "2", "--largest-plain", "2")
     quick = ("--seconds", "0", "--peak-size", "64", "--device", "cpu")

@@ -7,6 +7,7 @@ import pytest
 from tests.benchmarks.processes import call_here, result_of
 
 
+@pytest.mark.slow
 def test_cold_and_warm_starts_are_reported(
     quick_compiler: str, world_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,7 +47,7 @@ def load(weights: Path, dtype: str = "float32") -> tuple[World, list[str]]:
 
 
 def dream(world: World, dtype: str = "float32") -> torch.Tensor:
-    env = WorldModelEnv(world, 1, device="cpu", dtype=dtype)
+    env = WorldModelEnv(world, 1, device="cpu", dtype=dtype, preset="fast")
     env.reset(seed=0, options={"context": 0})
     return env.step(torch.zeros(1, 51))[0]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from diamond_engine import load_world
-from tests.training.first_person.recordings import TINY, write_recording
+from tests.training.first_person.recordings import NETWORKS, write_recording
 
 SCRIPTS = Path(__file__).parents[2] / "training" / "shipped"
 
@@ -23,9 +23,8 @@ def recordings(out: Path) -> None:
 
 
 def make(out: Path, script: str = "doom.sh", **more: str) -> subprocess.CompletedProcess[str]:
-    networks = [setting for setting in TINY if setting.startswith("networks")]
     settings = {
-        "SETTINGS": " ".join(f"--set {setting}" for setting in [*networks, "contexts=2"]),
+        "SETTINGS": " ".join(f"--set {setting}" for setting in [*NETWORKS, "contexts=2"]),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "DYNAMICS_UPDATES": "3",
         "DYNAMICS_FINISHING": "2",

@@ -97,7 +97,7 @@ class PlainDream:
 
 
 def test_draws_what_the_plain_path_draws(world: World) -> None:
-    """For 60 frames (8 of two stages), while every tensor stays where it is.
+    """For 20 frames (5 of two stages), while every tensor stays where it is.
 
     Frames are compared as far as the plain path went on from the same ones: a sum in another order can put a value on
     the other side of a step of 8 bits, so the memory takes over what the plain dream remembers after every frame.
@@ -107,7 +107,7 @@ def test_draws_what_the_plain_path_draws(world: World) -> None:
     plain = PlainDream(world, memory)
     places = [tensor.data_ptr() for tensor in memory.tensors]
     actions, rewarded = torch.Generator().manual_seed(0), 0
-    for _ in range(60 if memory.full_res is None else 8):
+    for _ in range(20 if memory.full_res is None else 5):
         taken = torch.randint(2, memory.actions[:, -1].shape, generator=actions)
         memory.actions[:, -1] = plain.actions[:, -1] = taken
         frame.draw(memory)

@@ -86,9 +86,10 @@ def awaited(kernel_swap: KernelSwap) -> Runtime:
 
 
 def test_the_first_start_builds_meanwhile_and_the_second_finds_them(
-    kernels: Kernels, compilable_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick_compiler: str, compilable_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DIAMOND_CACHE", str(tmp_path))
+    monkeypatch.setenv("CXX", quick_compiler)
     runtime, kernel_swap = choose_at_once("cpu", "float32")
     assert kernel_swap is not None
     assert runtime.describe().endswith("float32 (kernels are being built)")

@@ -104,7 +104,7 @@ def test_contexts_end_at_their_places(footage: Footage) -> None:
 
 
 def test_every_stage_is_compared_with_what_followed(world: World, footage: Footage) -> None:
-    places = draw_places(footage, 4, 1, 3, seed=1)
+    places = draw_places(footage, 4, 1, 1, seed=1)
     stages = measure_footage(world, footage, places, how(world))
     assert {stage: result.real.shape[1:] for stage, result in stages.items()} == {
         DYNAMICS: (30, 56, 3),
@@ -124,8 +124,8 @@ def test_every_stage_is_compared_with_what_followed(world: World, footage: Foota
 
 def test_the_same_noise_and_one_action_changed(world: World, footage: Footage) -> None:
     contexts = contexts_at(footage, draw_places(footage, 4, 1, 1, seed=1), 4, 1)
-    with_actions = measure_responses(world, contexts, footage, how(world)).responses
-    assert [result.probe for result in with_actions] == list(PROBES)
+    with_actions = measure_responses(world, contexts, footage, how(world), probes=PROBES[:3]).responses
+    assert [result.probe for result in with_actions] == [*PROBES[:3]]
     assert all(result.differences[10] > 0 for result in with_actions)
     deaf = deafened(world)
     for result in measure_responses(deaf, contexts, None, how(world), probes=PROBES[:3]).responses:
@@ -176,7 +176,9 @@ def test_the_motion_of_real_recordings_is_that_of_their_actions(world: World, tm
             file[f"frame_{i}_helperarr"] = np.zeros(2)
     footage = open_footage(tmp_path, Console(quiet=True))
     contexts = contexts_at(footage, draw_places(footage, 4, 1, 1, seed=1), 4, 1)
-    results = {r.probe.name: r for r in measure_responses(world, contexts, footage, how(world)).responses}
+    probes = [probe for probe in PROBES if probe.name in ("turn right slowly", "turn left slowly", "forward")]
+    measured = measure_responses(world, contexts, footage, how(world), probes=probes)
+    results = {result.probe.name: result for result in measured.responses}
     right, left = (results[f"turn {side} slowly"] for side in ("right", "left"))
     assert (right.probe.measure, results["forward"].probe.measure) == (SIDEWAYS, EXPANSION)
     assert right.real_motion is not None

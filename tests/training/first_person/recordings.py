@@ -11,7 +11,7 @@ from diamond_engine.actions.csgo import CsgoAction
 from tests.training.trainers import run
 
 FRAMES = 14
-TINY = [
+NETWORKS = [
     f"networks.{stage}.inner_model.{name}={value}"
     for stage in ("dynamics", "upsampler")
     for name, value in (
@@ -20,7 +20,16 @@ TINY = [
         ("attn_depths", "[false,false,false,false]"),
         ("cond_channels", 16),
     )
-] + ["dynamics.updates=3", "upsampler.updates=2", "contexts=2", "dynamics.accumulation=2", "upsampler.accumulation=2"]
+]
+TINY = [
+    *NETWORKS,
+    "dynamics.updates=3",
+    "dynamics.batch_size=2",
+    "dynamics.accumulation=2",
+    "upsampler.updates=2",
+    "upsampler.accumulation=2",
+    "contexts=2",
+]
 
 
 def arguments_of_training(data: Path, out: Path, *more: str) -> list[str | Path]:

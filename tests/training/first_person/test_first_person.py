@@ -132,7 +132,7 @@ def test_batches_are_numbered_and_leave_out_what_is_held_out(prepared: tuple[Pat
 
 def test_both_stages_train_continue_and_are_played(prepared: tuple[Path, str], tmp_path: Path) -> None:
     said = trained(prepared[0], tmp_path)
-    assert "3 updates of 2 x 8 segments of 6 frames" in said
+    assert "3 updates of 2 x 2 segments of 6 frames" in said
     assert "GiB of memory" in said
     trained(prepared[0], tmp_path, "--set", "dynamics.updates=5")
     world = load_world("csgo", weights=tmp_path)
