@@ -3,6 +3,7 @@
 import fcntl
 import os
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -144,7 +145,14 @@ def first_person_contexts(count: int = 2) -> StartContexts:
 
 
 def real_contexts(game: str, count: int = 4) -> StartContexts:
-    """Contexts from the first steps of real games played at random."""
+    """Contexts from the first steps of real games played at random, to change at will."""
+    played = _played(game, count)
+    return replace(played, frames=played.frames.copy(), actions=played.actions.copy())
+
+
+@cache
+def _played(game: str, count: int) -> StartContexts:
+    """Those contexts, played once: a second and a half of CPU."""
     emulator = open_emulator(atari_game(game), count, seed=7)
     rng = np.random.default_rng(7)
     frames, actions = [emulator.reset()], []

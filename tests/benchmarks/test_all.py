@@ -13,6 +13,7 @@ from benchmarks.worlds import world_to_time
 from diamond_engine.errors import UsageError
 from tests.benchmarks.processes import call_here, check_row, result_of
 
+
 @pytest.mark.slow
 def test_one_run_fills_the_whole_table(world_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "all.json"

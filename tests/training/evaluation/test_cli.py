@@ -39,7 +39,7 @@ def test_fidelity_prints_tables_and_writes_report_and_strip(world_folder: Path, 
 
 def test_fidelity_of_a_world_of_tokens(token_world_folder: Path, tmp_path: Path) -> None:
     options = ["--episodes", 1, "--contexts-per-episode", 1, "--policy-epsilon", 1, "--report", "f.json"]
-    result = run("fidelity", token_world_folder, *options, cwd=tmp_path)
+    result = diamond_eval("fidelity", token_world_folder, *options, folder=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "nothing here judges real ones" in result.stdout
     report = json.loads((tmp_path / "f.json").read_text())
