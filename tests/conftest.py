@@ -36,14 +36,14 @@ from training.data.collect import Collector
 
 
 def tiny_config(game: str) -> DiffusionWorldConfig:
-    """Every component of a world at a size that steps in milliseconds."""
+    """Every component of a world at a size that steps in milliseconds.
+
+    Of three levels: the attention in the middle, of whose size the cost is a square, sees a frame a fourth as wide.
+    """
     actions = len(atari_game(game).actions)
-    inner = InnerModelConfig(
-        num_actions=actions, cond_channels=16, depths=(1, 1), channels=(8, 8), attn_depths=(False, False)
-    )
-    reward_end = RewardEndModelConfig(
-        num_actions=actions, lstm_dim=8, cond_channels=8, depths=(1, 1), channels=(8, 8), attn_depths=(False, False)
-    )
+    levels = {"depths": (1,) * 3, "channels": (8,) * 3, "attn_depths": (False,) * 3}
+    inner = InnerModelConfig(num_actions=actions, cond_channels=16, **levels)
+    reward_end = RewardEndModelConfig(num_actions=actions, lstm_dim=8, cond_channels=8, **levels)
     return replace(
         paper_config(atari_game(game)),
         denoiser=DenoiserConfig(inner_model=inner),
@@ -186,11 +186,11 @@ def compilable_world(kernels: Kernels, world_folder: Path) -> World:
     config = tiny_config("Breakout")
     assert config.reward_end is not None
     assert config.actor_critic is not None
-    inner = replace(config.denoiser.inner_model, channels=(32, 32))
+    inner = replace(config.denoiser.inner_model, channels=(32,) * 3)
     config = replace(
         config,
         denoiser=replace(config.denoiser, inner_model=inner),
-        reward_end=replace(config.reward_end, channels=(32, 32)),
+        reward_end=replace(config.reward_end, channels=(32,) * 3),
         actor_critic=replace(config.actor_critic, channels=(32,) * 4),
     )
     assert config.reward_end is not None

@@ -20,7 +20,7 @@ from diamond_engine.episodes import EpisodeFolder
 from diamond_engine.games import game_named
 from diamond_engine.world_model import World
 from play.commands import app as play_app
-from tests.training.trainers import TINY_ASSIGNMENTS, run
+from tests.training.trainers import TINY_ASSIGNMENTS, TWO_EPOCHS, run
 from training.evaluation.cli import app as evaluation_app
 from training.evaluation.dreams import Dreaming
 from training.evaluation.right_way import Place, judged, measure_right_way, nearest
@@ -33,6 +33,7 @@ SMALLER = {
     "--updates 40": "--updates 1 --num-envs 2 --horizon 2",
     "--weights agent": "--headless --frames 3 --no-compile --weights agent",
 }
+SHORT = [word for setting in (*TINY_ASSIGNMENTS, *TWO_EPOCHS) for word in ("--set", setting)]
 GAME = "walker:Walker-v0"
 SWITCHES = "tests.diamond_engine.games.environments:Switches-v0"
 
@@ -135,10 +136,8 @@ def test_it_is_compared_with_the_game(folder: Path) -> None:
 
 
 def test_algorithm_1_takes_any_game_and_size(folder: Path) -> None:
-    sizes = ["imagination.batch_size=2", "test.final_games=1"]
-    settings = [word for setting in (*TINY_ASSIGNMENTS, *sizes) for word in ("--set", setting)]
     perform(
-        "diamond-train", "algorithm1", SWITCHES, "--preset", "quick", "--out", "whole", "--frame-size", "32", *settings
+        "diamond-train", "algorithm1", SWITCHES, "--preset", "quick", "--out", "whole", "--frame-size", "32", *SHORT
     )
     world = load_world(folder / "whole")
     assert (world.config.frame_height, world.game.actions) == (32, ("nothing", "2", "1", "1+2"))
@@ -148,8 +147,7 @@ def test_algorithm_1_takes_any_game_and_size(folder: Path) -> None:
 
 
 def test_algorithm_1_takes_an_atari_game_beyond_the_26(folder: Path) -> None:
-    settings = [word for setting in TINY_ASSIGNMENTS for word in ("--set", setting)]
-    perform("diamond-train", "atari", "ALE/SpaceInvaders-v5", "--preset", "quick", "--out", "invaders", *settings)
+    perform("diamond-train", "atari", "ALE/SpaceInvaders-v5", "--preset", "quick", "--out", "invaders", *SHORT)
     world = load_world(folder / "invaders")
     assert (world.config.name, world.config.game) == ("atari/SpaceInvaders", "SpaceInvaders")
     assert "controls" not in (folder / "invaders" / "world" / "world.yaml").read_text()

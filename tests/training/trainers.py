@@ -93,11 +93,12 @@ def transformer_trainer(episodes: Path, runtime: Runtime = RUNTIME) -> Transform
 
 
 TINY_SETTINGS = {
-    "networks.denoiser.inner_model.channels": "[8,8]",
-    "networks.denoiser.inner_model.depths": "[1,1]",
-    "networks.denoiser.inner_model.attn_depths": "[false,false]",
+    "networks.denoiser.inner_model.channels": "[8,8,8]",
+    "networks.denoiser.inner_model.depths": "[1,1,1]",
+    "networks.denoiser.inner_model.attn_depths": "[false,false,false]",
     "networks.denoiser.inner_model.cond_channels": "16",
     "networks.reward_end.channels": "[4,4,4,4]",
+    "networks.reward_end.depths": "[1,1,1,1]",
     "networks.reward_end.lstm_dim": "8",
     "networks.actor_critic.channels": "[4,4,4,4]",
     "networks.actor_critic.lstm_dim": "8",
@@ -114,6 +115,7 @@ TINY_SETTINGS = {
     "denoiser.batch_size": "2",
     "denoiser.autoregressive_steps": "1",
     "reward_end.batch_size": "2",
+    "reward_end.transitions": "5",
     "actor_critic.horizon": "4",
     "imagination.batch_size": "2",
     "imagination.sampler.num_steps_denoising": "2",
@@ -123,6 +125,8 @@ TINY_SETTINGS = {
 }
 """Changes to the preset ``quick`` that make a run of Algorithm 1 a matter of seconds."""
 TINY_ASSIGNMENTS = [f"{name}={value}" for name, value in TINY_SETTINGS.items()]
+TWO_EPOCHS = ("collection.steps=110", "test.final_games=1")
+"""More of them, where it does not matter that there are three."""
 
 
 def metrics_of(run: Path) -> list[dict[str, float]]:

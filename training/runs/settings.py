@@ -22,14 +22,14 @@ def configured(base: T, file: Path | None, assignments: Sequence[str]) -> T:
     Raises ``UsageError`` for a file that cannot be read, an unknown name (with the nearest known one), and a value of
     the wrong type.
     """
-    config = OmegaConf.structured(base)
+    config, known = OmegaConf.structured(base), list(_leaves(plain(base)))
     if file is not None:
-        config = _merged(config, _read(file), str(file), base)
+        config = _merged(config, _read(file), str(file), known)
     for assignment in assignments:
         name, equals, _ = assignment.partition("=")
         if not (name and equals):
             raise UsageError(f"--set takes path=value, such as --set denoiser.batch_size=16, not {assignment!r}")
-        config = _merged(config, _parsed(assignment), "--set", base)
+        config = _merged(config, _parsed(assignment), "--set", known)
     try:
         return cast(T, OmegaConf.to_object(config))
     except Exception as error:  # also from a dataclass that refuses a value
@@ -55,8 +55,8 @@ def _parsed(assignment: str) -> DictConfig:
         raise UsageError(f"--set {assignment}: {_reason(error)}") from error
 
 
-def _merged(config: Any, changes: DictConfig, origin: str, base: Any) -> Any:
-    _check_names(changes, origin, base)
+def _merged(config: Any, changes: DictConfig, origin: str, known: list[str]) -> Any:
+    _check_names(changes, origin, known)
     try:
         return OmegaConf.merge(config, changes)
     except Exception as error:
@@ -68,8 +68,7 @@ def _reason(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def _check_names(changes: DictConfig, origin: str, base: Any) -> None:
-    known = list(_leaves(plain(base)))
+def _check_names(changes: DictConfig, origin: str, known: list[str]) -> None:
     groups = {name.rsplit(".", depth)[0] for name in known for depth in range(1, name.count(".") + 1)}
     for name in _leaves(OmegaConf.to_container(changes)):
         if name in groups:

@@ -21,7 +21,7 @@ from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.games import ATARI_GAMES, Game, atari_game
 from diamond_engine.worlds import paper_config
 from tests.conftest import collect_random
-from tests.training.trainers import RUNTIME, TINY_ASSIGNMENTS, metrics_of, run
+from tests.training.trainers import RUNTIME, TINY_ASSIGNMENTS, TWO_EPOCHS, metrics_of, run
 from training.algorithm.algorithm1 import Algorithm1Training, algorithm_config
 from training.algorithm.config import Updates, UpdatesConfig
 from training.algorithm.experience import CollectionConfig
@@ -33,8 +33,6 @@ BREAKOUT = atari_game("Breakout")
 KILLS = 4
 OFTEN = "checkpoint_minutes=0.01"
 AT_ONCE = "checkpoint_minutes=1e-9"
-SHORT = ("collection.steps=110", "test.final_games=1")
-"""Two epochs."""
 
 
 def _command(out: Path, *more: str) -> list[str]:
@@ -155,7 +153,7 @@ def test_time_budgets_add_up_to_the_whole(straight: Path, tmp_path: Path) -> Non
 
 def test_static_data_is_learnt_from_and_not_added_to(episode_folder: Path, tmp_path: Path) -> None:
     before = sorted(episode_folder.iterdir())
-    _training(tmp_path, *SHORT, data=episode_folder).train()
+    _training(tmp_path, *TWO_EPOCHS, data=episode_folder).train()
     assert sorted(episode_folder.iterdir()) == before
     assert not (tmp_path / "episodes").exists()
     assert not any(name.startswith("collect/") for row in metrics_of(tmp_path) for name in row)

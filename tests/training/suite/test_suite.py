@@ -7,15 +7,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from shutil import copytree, rmtree
+from shutil import rmtree
 from types import SimpleNamespace
 
 import pytest
 
 from diamond_engine.errors import UsageError
 from tests.programs import diamond_train
-from tests.training.trainers import TINY_ASSIGNMENTS, metrics_of, run
+from tests.training.trainers import TINY_ASSIGNMENTS, TWO_EPOCHS, metrics_of, run
 from training.evaluation.scores.suite import read_suite
 from training.suite import cluster
 
@@ -27,7 +28,7 @@ WAIT_SECONDS = 120
 
 
 def command(out: Path, games: str, *more: str) -> list[str]:
-    sizes = [part for assignment in (*TINY_ASSIGNMENTS, OFTEN) for part in ("--set", assignment)]
+    sizes = [part for assignment in (*TINY_ASSIGNMENTS, *TWO_EPOCHS, OFTEN) for part in ("--set", assignment)]
     how = ["--seeds", "1", "--preset", "quick", "--per-device", "2", "--device", "cpu", "--dtype", "float32"]
     return [sys.executable, "-m", "training.cli", "suite", "--out", str(out), "--games", games, *how, *sizes, *more]
 
@@ -41,13 +42,36 @@ def start(out: Path, games: str, *more: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(command(out, games, *more), env=ONE_THREAD, stderr=subprocess.PIPE, text=True)
 
 
+@dataclass(frozen=True)
+class Made:
+    """Three games in two slots, and what was said of them."""
+
+    out: Path
+    first: "subprocess.CompletedProcess[str]"
+    """Of a suite in which one run cannot begin."""
+    finished: int
+    """When another one was."""
+    second: "subprocess.CompletedProcess[str]"
+    """Of the same command again, once nothing is in its way."""
+
+
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Three games in two slots, and what the command said."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     out = tmp_path_factory.mktemp("suite") / "runs"
-    result = make(out, GAMES)
-    assert result.returncode == 0, result.stderr
-    return out, result.stderr
+    stray = out / "Pong" / "seed_0" / "episodes" / "episode_000000.h5"
+    stray.parent.mkdir(parents=True)
+    stray.touch()
+    first = make(out, GAMES)
+    finished = (out / "Breakout" / "seed_0" / "final.json").stat().st_mtime_ns
+    rmtree(out / "Pong")
+    return Made(out, first, finished, make(out, GAMES))
+
+
+@pytest.fixture
+def undisturbed(made: Made) -> Path:
+    """The folder, with all three finished."""
+    assert made.second.returncode == 0, made.second.stderr
+    return made.out
 
 
 def processes_of(folder: Path) -> Iterator[int]:
@@ -79,42 +103,33 @@ def assert_same(ours: Path, theirs: Path) -> None:
         assert (ours / folder / "final.json").read_text() == (theirs / folder / "final.json").read_text()
 
 
-def test_a_suite_says_its_cost_shows_one_table_and_is_measured(undisturbed: tuple[Path, str]) -> None:
-    out, said = undisturbed
+def test_a_suite_says_its_cost_shows_one_table_and_is_measured(made: Made) -> None:
+    said = made.first.stderr
     assert "3 games x 1 seeds" in said
     assert "3 runs, 0 finished, 0 begun, 3 to begin" in said
     assert "2 at once (2 x CPU): 3 runs take the time of 2" in said
-    suite = read_suite(out)
+    suite = read_suite(made.out)
     assert suite.scores.keys() == set(GAMES.split(","))
     assert suite.unfinished == []
     for game, scores in suite.scores.items():
-        (row,) = [line for line in said.splitlines() if line.startswith(f"│ {game} ")]
+        (row,) = [line for line in made.second.stderr.splitlines() if line.startswith(f"│ {game} ")]
         assert f"{scores[0]:,.1f}" in row
 
 
-def test_what_is_finished_is_skipped_and_a_failure_leaves_the_others_alone(
-    undisturbed: tuple[Path, str], tmp_path: Path
-) -> None:
-    copytree(undisturbed[0], tmp_path / "runs")
-    rmtree(tmp_path / "runs" / "Pong")
-    rmtree(tmp_path / "runs" / "Boxing")
-    stray = tmp_path / "runs" / "Pong" / "seed_0" / "episodes" / "episode_000000.h5"
-    stray.parent.mkdir(parents=True)
-    stray.touch()
-    finished = (tmp_path / "runs" / "Breakout" / "seed_0" / "final.json").stat().st_mtime_ns
-    result = make(tmp_path / "runs", GAMES)
-    assert result.returncode == 1
-    assert "1 finished, 0 begun, 2 to begin" in result.stderr
-    assert "Pong, seed 0: failed: " in result.stderr
-    assert "holds episodes of no run" in result.stderr
-    assert result.stderr.splitlines()[-1].startswith("error: 1 of 2 runs failed")
-    assert_same(undisturbed[0] / "Boxing", tmp_path / "runs" / "Boxing")
-    assert (tmp_path / "runs" / "Boxing" / "seed_0" / "final.json").exists()
-    assert (tmp_path / "runs" / "Breakout" / "seed_0" / "final.json").stat().st_mtime_ns == finished
+def test_a_failure_leaves_the_others_alone(made: Made) -> None:
+    assert made.first.returncode == 1
+    assert "Pong, seed 0: failed: " in made.first.stderr
+    assert "holds episodes of no run" in made.first.stderr
+    assert made.first.stderr.splitlines()[-1].startswith("error: 1 of 3 runs failed")
+
+
+def test_what_is_finished_is_skipped(made: Made, undisturbed: Path) -> None:
+    assert "2 finished, 0 begun, 1 to begin" in made.second.stderr
+    assert (undisturbed / "Breakout" / "seed_0" / "final.json").stat().st_mtime_ns == made.finished
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_started_again_and_sigterm_saves_all(undisturbed: tuple[Path, str], tmp_path: Path) -> None:
+def test_a_killed_run_is_started_again_and_sigterm_saves_all(undisturbed: Path, tmp_path: Path) -> None:
     out, games = tmp_path / "runs", "Breakout,Pong"
     suite = start(out, games)
     first = begun(out / "Breakout" / "seed_0")
@@ -134,8 +149,8 @@ def test_a_killed_run_is_started_again_and_sigterm_saves_all(undisturbed: tuple[
         assert (folder / "final.json").exists() or "interrupted: progress is saved" in (folder / "log.txt").read_text()
     result = make(out, games)
     assert result.returncode == 0, result.stderr
-    assert_same(undisturbed[0] / "Breakout", out / "Breakout")
-    assert_same(undisturbed[0] / "Pong", out / "Pong")
+    assert_same(undisturbed / "Breakout", out / "Breakout")
+    assert_same(undisturbed / "Pong", out / "Pong")
 
 
 @pytest.mark.slow
@@ -151,7 +166,7 @@ def test_a_run_ends_with_a_killed_suite(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ray_makes_the_same_runs_though_a_worker_is_killed(undisturbed: tuple[Path, str], tmp_path: Path) -> None:
+def test_ray_makes_the_same_runs_though_a_worker_is_killed(undisturbed: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     out = tmp_path / "runs"
     suite = start(out, GAMES, "--ray", "local")
@@ -164,7 +179,7 @@ def test_ray_makes_the_same_runs_though_a_worker_is_killed(undisturbed: tuple[Pa
     assert suite.wait() == 0, said
     assert "2 at once (a Ray cluster of 1 machine, 2 CPU cores)" in said
     assert "continuing" in (folder / "log.txt").read_text()
-    assert_same(undisturbed[0], out)
+    assert_same(undisturbed, out)
     assert json.loads((folder / "final.json").read_text())["game"] == "Breakout"
 
 
@@ -181,8 +196,8 @@ def test_ray_makes_the_same_runs_though_a_worker_is_killed(undisturbed: tuple[Pa
         (["--gpus", "0", "--ray", "auto"], "--gpus is for this machine"),
     ],
 )
-def test_wrong_usage_is_one_line(undisturbed: tuple[Path, str], arguments: list[str], message: str) -> None:
-    code, said = run(*command(undisturbed[0], GAMES, *arguments)[3:])
+def test_wrong_usage_is_one_line(undisturbed: Path, arguments: list[str], message: str) -> None:
+    code, said = run(*command(undisturbed, GAMES, *arguments)[3:])
     assert code == 2
     assert message in said
     assert said.count("\n") == 1
