@@ -23,7 +23,7 @@ from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_map, tree_map_only
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from diamond_engine.runtime import Runtime
 
@@ -152,11 +152,12 @@ class PretendedDevice:
         """An operation on tensors of which some are of the device."""
         with self._lock:
             name = func.overloadpacket.__name__
-            tensors = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)]
+            leaves, tree = tree_flatten((args, kwargs))
+            tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
             mine = {id(tensor.value): tensor for tensor in tensors if isinstance(tensor, OnDevice)}
             goal = torch.device(kwargs.get("device") or (self.device if mine else "cpu"))
-            self._check(name, args, kwargs, tensors, goal)
-            values = tree_map_only(OnDevice, lambda tensor: tensor.value, (args, kwargs))
+            self._check(name, args, leaves, tensors, goal)
+            values = tree_unflatten([leaf.value if isinstance(leaf, OnDevice) else leaf for leaf in leaves], tree)
             if "device" in kwargs:
                 values[1]["device"] = torch.device("cpu")
             func = {GATES[0]: lstm_cell, GATES[1]: lstm_cell_backward}.get(name, func)
@@ -164,6 +165,8 @@ class PretendedDevice:
             if self._captured is not None:
                 self._captured.operations.append(Operation(func, *values, tree_flatten(result)[0]))
             known = {id(tensor): tensor for tensor in tensors} | mine  # what is made in place stays what it is
+            if isinstance(result, Tensor):
+                return self._placed(result, known, goal)
             return tree_map(lambda leaf: self._placed(leaf, known, goal), result)
 
     def _placed(self, result: Any, known: dict[int, Tensor], goal: torch.device) -> Any:
@@ -180,9 +183,9 @@ class PretendedDevice:
             raise TypeError("MPS has no float64")
         return OnDevice(value, self.device)
 
-    def _check(self, name: str, args: Any, kwargs: Any, tensors: list[Tensor], goal: torch.device) -> None:
+    def _check(self, name: str, args: Any, leaves: list[Any], tensors: list[Tensor], goal: torch.device) -> None:
         """Raises for what the device would refuse, or must not be asked now."""
-        generators = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, torch.Generator)]
+        generators = [leaf for leaf in leaves if isinstance(leaf, torch.Generator)]
         if any(one._cdata not in {known._cdata for known in self._generators} for one in generators):
             raise RuntimeError(f"{name} on {self.device} was given a generator of another device")
         captured = {known._cdata for known in self._captured.generators} if self._captured else set()

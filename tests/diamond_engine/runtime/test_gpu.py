@@ -31,7 +31,7 @@ def world(request: pytest.FixtureRequest) -> World:
     return awake_world() if request.param == "one stage" else make_first_person_world()
 
 
-def dreamed(env: WorldModelEnv, steps: int = 5) -> list[Tensor]:
+def dreamed(env: WorldModelEnv, steps: int = 4) -> list[Tensor]:
     """All that an environment says, in the host's memory: two episodes of actions."""
     said: list[Tensor] = []
     for seed in (4, 5):
@@ -57,21 +57,22 @@ def assert_alike(mine: list[Tensor], others: list[Tensor]) -> None:
 
 def test_a_recorded_dream_is_the_plain_one(gpu: PretendedDevice, world: World) -> None:
     """Dreams end, at the horizon and before, and begin again; the graph is captured once and replayed at every step."""
-    env = WorldModelEnv(world, 2, "cuda", dtype="float32", horizon=3)
+    preset = None if world.upsampler is None else "fast"  # several denoising steps, or two stages
+    env = WorldModelEnv(world, 2, "cuda", preset, dtype="float32", horizon=3)
     assert env.runtime.records
     said = dreamed(env)
-    assert [graph.replays for graph in gpu.graphs] == [10]
-    launched = WorldModelEnv(world, 2, "cuda", dtype="float32", horizon=3, compile=False)
+    assert [graph.replays for graph in gpu.graphs] == [8]
+    launched = WorldModelEnv(world, 2, "cuda", preset, dtype="float32", horizon=3, compile=False)
     assert all(map(torch.equal, said, dreamed(launched)))
-    assert_alike(said, dreamed(WorldModelEnv(world, 2, Runtime(CPU, torch.float32), horizon=3)))
+    assert_alike(said, dreamed(WorldModelEnv(world, 2, Runtime(CPU, torch.float32), preset, horizon=3)))
 
 
 def test_a_dream_of_tokens_is_launched(gpu: PretendedDevice) -> None:
     """Worlds of IRIS draw token by token: nothing of it is recorded."""
     world = tiny_token_world()
-    said = dreamed(WorldModelEnv(world, 2, "cuda", dtype="float32", horizon=3), steps=4)
+    said = dreamed(WorldModelEnv(world, 2, "cuda", dtype="float32", horizon=1), steps=2)
     assert not gpu.graphs
-    assert_alike(said, dreamed(WorldModelEnv(world, 2, Runtime(CPU, torch.float32), horizon=3), steps=4))
+    assert_alike(said, dreamed(WorldModelEnv(world, 2, Runtime(CPU, torch.float32), horizon=1), steps=2))
 
 
 @pytest.mark.parametrize("compiled", [True, False], ids=["recorded", "launched"])
@@ -88,7 +89,7 @@ def test_a_frame_never_waits(gpu: PretendedDevice, world: World, compiled: bool)
 
 def test_a_step_of_dreams_that_begin_again_waits_once_unless_one_does(gpu: PretendedDevice) -> None:
     world = replace(tiny_world(), reward_end=None)
-    env = WorldModelEnv(world, 2, "cuda", horizon=2)
+    env = WorldModelEnv(world, 2, "cuda", "fast", dtype="float32", horizon=2)
     env.reset(0)
     gpu.waits.clear()
     env.step(idle(env))
@@ -113,7 +114,7 @@ class TestPlantedFaults:
             "_judge",
             lambda self, memory, frame: judge(self, memory, frame * (1 + 0 * frame.mean().item())),
         )
-        env = WorldModelEnv(tiny_world(), 2, "cuda", compile=compiled, autoreset=False)
+        env = WorldModelEnv(tiny_world(), 2, "cuda", "fast", dtype="float32", compile=compiled, autoreset=False)
         env.reset(0)
         with gpu.without_waiting(), pytest.raises(RuntimeError, match="_local_scalar_dense makes the host wait"):
             env._frame.draw(env._memory)  # type: ignore[arg-type]
@@ -132,7 +133,7 @@ class TestPlantedFaults:
 def test_a_capture_that_fails_halfway_leaves_no_trace(gpu: PretendedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was drawn and changed before it failed is as it was: dreams are those of a device that records nothing."""
     world = tiny_world()
-    plain = dreamed(WorldModelEnv(world, 2, "cuda", compile=False))
+    plain = dreamed(WorldModelEnv(world, 2, "cuda", "fast", dtype="float32", compile=False), steps=2)
     judge = DiffusionStep._judge
 
     def waiting(self: DiffusionStep, memory: Any, frame: Tensor) -> None:
@@ -140,9 +141,9 @@ def test_a_capture_that_fails_halfway_leaves_no_trace(gpu: PretendedDevice, monk
         judge(self, memory, frame)
 
     monkeypatch.setattr(DiffusionStep, "_judge", waiting)
-    env = WorldModelEnv(world, 2, "cuda")
+    env = WorldModelEnv(world, 2, "cuda", "fast", dtype="float32")
     with pytest.warns(UserWarning, match="cannot be recorded"):
-        said = dreamed(env)
+        said = dreamed(env, steps=2)
     assert not gpu.graphs
     assert all(map(torch.equal, said, plain))
 
@@ -150,7 +151,7 @@ def test_a_capture_that_fails_halfway_leaves_no_trace(gpu: PretendedDevice, monk
 def test_an_agent_plays_gymnasiums_dreams(gpu: PretendedDevice) -> None:
     world = tiny_world()
     assert world.actor_critic is not None
-    envs = DreamVectorEnv(world, num_envs=2, device="cuda", horizon=2)
+    envs = DreamVectorEnv(world, num_envs=2, device="cuda", preset="fast", horizon=2)
     agent = Agent(world.actor_critic, Runtime.choose("cuda"))
     frames, _ = envs.reset(seed=0)
     for _ in range(3):
@@ -172,7 +173,7 @@ def test_bfloat16_is_for_gpus_that_compute_in_it(capability: tuple[int, int], dt
         assert torch.backends.cudnn.benchmark
         assert torch.backends.cuda.matmul.allow_tf32
         assert runtime.describe().startswith("Pretended GPU, ")
-        env = WorldModelEnv(tiny_world(), 1, runtime)
+        env = WorldModelEnv(tiny_world(), 1, runtime, "fast")
         env.reset(0)
         assert env.step(idle(env))[0].isfinite().all()
 
@@ -186,11 +187,11 @@ def test_mps_has_no_float64(world: World) -> None:
     with PretendedDevice("mps").entered() as device:
         runtime = Runtime.choose("auto")
         assert (runtime.device.type, runtime.dtype, runtime.records) == ("mps", torch.float32, False)
-        said = dreamed(WorldModelEnv(world, 2, runtime, horizon=3))
+        said = dreamed(WorldModelEnv(world, 2, runtime, "fast", horizon=1), steps=2)
         if world.reward_end is not None:
-            envs = DreamVectorEnv(world, num_envs=2, device="mps")
+            envs = DreamVectorEnv(world, num_envs=2, device="mps", preset="fast")
             envs.reset(seed=0)
             assert envs.step(np.zeros(2, dtype=np.int64))[1].dtype == np.float64
         with pytest.raises(TypeError, match="no float64"):
             torch.zeros(1, device=device.device).double()
-    assert_alike(said, dreamed(WorldModelEnv(world, 2, Runtime(CPU, torch.float32), horizon=3)))
+    assert_alike(said, dreamed(WorldModelEnv(world, 2, Runtime(CPU, torch.float32), "fast", horizon=1), steps=2))
