@@ -47,7 +47,7 @@ def load(weights: Path, dtype: str = "float32") -> tuple[World, list[str]]:
 
 
 def dream(world: World, dtype: str = "float32") -> torch.Tensor:
-    env = WorldModelEnv(world, 1, device="cpu", dtype=dtype, preset="fast")
+    env = WorldModelEnv(world, 1, device="cpu", dtype=dtype, preset="fast", compile=False)  # nothing for a new cache
     env.reset(seed=0, options={"context": 0})
     return env.step(torch.zeros(1, 51))[0]
 
@@ -250,6 +250,7 @@ except DiamondError as error:
 """
 
 
+@pytest.mark.slow
 def test_is_downloaded_once_announced_and_then_plays_offline(published: Path, checkpoint: Path, tmp_path: Path) -> None:
     code, cache = FROM_HUB.replace("SHA256", sha256(checkpoint)), tmp_path / "downloads"
     environment = {"DIAMOND_CACHE": str(tmp_path / "converted"), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
@@ -274,6 +275,7 @@ def test_is_downloaded_once_announced_and_then_plays_offline(published: Path, ch
     assert not again.stderr
 
 
+@pytest.mark.slow
 def test_a_download_that_is_not_the_published_file_is_refused(published: Path, tmp_path: Path) -> None:
     with LocalHub(published) as hub:
         refused = run_python(

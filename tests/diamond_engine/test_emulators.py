@@ -86,7 +86,10 @@ def noop_counts(game: Game, count: int) -> list[int]:
     return info["episode_frame_number"].tolist()
 
 
-@pytest.mark.parametrize("name", ["Breakout", "Pong", "Seaquest", "MsPacman", "Freeway", "KungFuMaster"])
+MORE_GAMES = [pytest.param(name, marks=pytest.mark.slow) for name in ("Pong", "MsPacman", "KungFuMaster")]
+
+
+@pytest.mark.parametrize("name", ["Breakout", "Seaquest", "Freeway", *MORE_GAMES])
 def test_equals_single_frame_ale(name: str) -> None:
     game = atari_game(name)
     noops = noop_counts(game, 2)

@@ -76,6 +76,7 @@ def test_our_architecture_has_the_published_keys_and_shapes() -> None:
     assert ours == shapes
 
 
+@pytest.mark.slow
 def test_a_published_checkpoint_is_downloaded_loaded_and_played(published: Path, tmp_path: Path) -> None:
     with LocalHub(published.parents[2]) as hub:
         online = run_python(PLAY_FROM_HUB, tmp_path, HF_ENDPOINT=hub.endpoint)

@@ -249,6 +249,7 @@ def test_a_world_that_is_not_on_the_hub_is_one_line(tmp_path: Path) -> None:
     assert "there is no world 'doom' yet" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_bundled_doom_plays_offline_and_replays_to_identical_frames(tmp_path: Path) -> None:
     offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "none")}
     options = ("--headless", "--frames", "6", "--context", "1", "--record", "r.mp4", "--report", "out.json")
@@ -284,7 +285,13 @@ def test_csgo_without_network_or_cache_says_what_to_get_and_what_plays_offline(t
         assert part in done.stderr
 
 
-@pytest.mark.parametrize("driver", [{}, {"SDL_VIDEODRIVER": "dummy"}], ids=["headless", "window"])
+@pytest.mark.parametrize(
+    "driver",
+    [
+        pytest.param({}, id="headless"),
+        pytest.param({"SDL_VIDEODRIVER": "dummy"}, id="window", marks=pytest.mark.slow),
+    ],
+)
 def test_ctrl_c_exits_130_and_leaves_nothing_half_written(
     world_folder: Path, tmp_path: Path, driver: dict[str, str]
 ) -> None:

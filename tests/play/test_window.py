@@ -411,6 +411,7 @@ def test_keys_sent_to_a_real_window_change_the_action_on_the_panel_and_in_the_dr
     assert changes == [0, 2, 0, 3, 0, 1, 0]  # RIGHT, LEFT, FIRE, and NOOP between them
 
 
+@pytest.mark.slow
 def test_keys_clicks_and_motion_sent_to_a_real_window_become_the_vectors_of_a_first_person_world(
     screen: VirtualScreen, first_person_folder: Path, tmp_path: Path
 ) -> None:

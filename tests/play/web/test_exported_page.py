@@ -105,6 +105,7 @@ def test_the_small_architecture_dreams_what_torch_dreams(
     assert (difference > 2).mean() < 0.01
 
 
+@pytest.mark.slow
 def test_breakout_dreams_what_torch_dreams(browser: Browser, breakout: World, breakout_site: Path) -> None:
     """Its weights are of bfloat16, which 16 bits hold exactly but for the smallest."""
     difference = compared(browser, breakout, breakout_site, "quality", FEWER)
@@ -154,6 +155,7 @@ def test_a_page_that_was_visited_needs_no_network(browser: Browser, small_site: 
     page.close()
 
 
+@pytest.mark.slow
 def test_a_held_key_moves_the_paddle(browser: Browser, breakout_site: Path) -> None:
     with hosted(breakout_site) as address:
         page = browser.page(address)

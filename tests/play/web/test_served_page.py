@@ -41,6 +41,7 @@ def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.wait()
 
 
+@pytest.mark.slow
 def test_a_held_key_moves_the_dreamed_paddle_and_a_second_page_watches(browser: Browser, tmp_path: Path) -> None:
     with serving("atari/Breakout", "--preset", "fast", "--port", "0") as (process, link):
         page = browser.page(link)

@@ -136,6 +136,7 @@ def test_a_client_that_shows_nothing_is_sent_no_more_than_it_can_have(running: S
     run(scenario)
 
 
+@pytest.mark.slow
 def test_memory_stays_where_it_is(world_folder: Path) -> None:
     async def scenario(running: Served) -> None:
         process = psutil.Process()

@@ -13,9 +13,9 @@ from tests.training.trainers import run
 FRAMES = 14
 NETWORKS = [
     f"networks.{stage}.inner_model.{name}={value}"
-    for stage in ("dynamics", "upsampler")
+    for stage, channels in (("dynamics", "[8,8,8,8]"), ("upsampler", "[4,4,4,4]"))
     for name, value in (
-        ("channels", "[8,8,8,8]"),  # four levels: the attention in the middle sees a frame an eighth as wide and high
+        ("channels", channels),  # four levels: the attention in the middle sees a frame an eighth as wide and high
         ("depths", "[1,1,1,1]"),
         ("attn_depths", "[false,false,false,false]"),
         ("cond_channels", 16),

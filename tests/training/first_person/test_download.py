@@ -52,6 +52,7 @@ def download(out: Path, *more: str, whole: bool = False, **environment: str) -> 
     )
 
 
+@pytest.mark.slow
 def test_what_arrived_is_kept_and_the_rest_is_asked_for(hub: LocalHub, tmp_path: Path) -> None:
     out = tmp_path / "tars"
     out.mkdir()

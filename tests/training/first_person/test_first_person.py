@@ -1,10 +1,7 @@
 """From recordings to a played world: real HDF5 files, real tars, tiny networks."""
 
 import io
-import json
 import os
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -18,8 +15,9 @@ from rich.console import Console
 from diamond_engine import load_world
 from diamond_engine.actions import csgo
 from diamond_engine.episodes import EpisodeFolder
+from tests.programs import diamond_play
 from tests.training.first_person.recordings import arguments_of_training, good, write_recording, write_video
-from tests.training.trainers import run
+from tests.training.trainers import metrics_of, run
 from training.first_person.footage import Originals, Prepared, Segments
 from training.first_person.shards import csgo_test_split, read_manifest, shard_path, shrink
 
@@ -96,9 +94,8 @@ def test_shrinking_keeps_the_mean_and_a_flat_picture() -> None:
     assert (shrink(np.full_like(frames, 77)) == 77).all()
 
 
-def test_preparing_again_does_nothing_and_an_altered_shard_is_found(tars: Path, prepared: tuple[Path, str]) -> None:
+def test_an_altered_shard_is_found_and_preparing_again_makes_that_alone(tars: Path, prepared: tuple[Path, str]) -> None:
     folder = prepared[0]
-    assert "5 recordings, 3 of them are prepared" in good("csgo-data", "prepare", tars, folder, "--workers", 1)
     assert "is whole" in good("csgo-data", "check", folder)
     path = shard_path(folder, "hdf5_dm_july2021_4.hdf5")
     content = path.read_bytes()
@@ -107,8 +104,11 @@ def test_preparing_again_does_nothing_and_an_altered_shard_is_found(tars: Path, 
     assert code == 1
     assert "hdf5_dm_july2021_4.hdf5.npy was altered or damaged" in said
     path.unlink()
-    good("csgo-data", "prepare", tars, folder, "--workers", 1)
+    kept = {file: file.stat().st_mtime_ns for file in path.parent.glob("*.npy")}
+    said = good("csgo-data", "prepare", tars, folder, "--workers", 1)
+    assert "5 recordings, 2 of them are prepared" in said
     assert path.read_bytes() == content
+    assert {file: file.stat().st_mtime_ns for file in kept} == kept
 
 
 def test_full_resolution_shards_need_no_originals(recordings: Path, tmp_path: Path) -> None:
@@ -140,46 +140,47 @@ def test_both_stages_train_continue_and_are_played(prepared: tuple[Path, str], t
     assert world.contexts is not None
     assert world.contexts.recorded is not None
     assert world.config.provenance["denoiser"]["updates"] == 5
-    play = [sys.executable, "-m", "play", "csgo", "--weights", str(tmp_path), "--headless", "--frames", "3", "--replay"]
-    result = subprocess.run([*play, "--video", str(tmp_path / "x.mp4")], capture_output=True, text=True, check=False)
+    options = ("--headless", "--frames", 3, "--replay", "--video", tmp_path / "x.mp4")
+    result = diamond_play("csgo", "--weights", tmp_path, *options)
     assert result.returncode == 0, result.stderr
     with av.open(str(tmp_path / "x.mp4")) as video:
         assert sum(1 for _ in video.decode(video=0)) >= 3
 
 
-def test_stopping_in_between_changes_nothing(recordings: Path, tmp_path: Path) -> None:
-    def losses(out: Path) -> list[float]:
-        rows = (out / "dynamics" / "metrics.jsonl").read_text().splitlines()
-        return [json.loads(row)["loss"] for row in rows]
-
-    only = ["--components", "dynamics", "--set"]
-    trained(recordings, tmp_path / "whole", *only, "dynamics.updates=4")
-    trained(recordings, tmp_path / "parts", *only, "dynamics.updates=2")
-    trained(recordings, tmp_path / "parts", *only, "dynamics.updates=4")
-    assert losses(tmp_path / "parts")[-1] == losses(tmp_path / "whole")[-1]
-    assert load_world(tmp_path / "whole").upsampler is None
+AVERAGED = ["--components", "dynamics", "--set", "dynamics.optimiser.warmup_steps=0", "--set", "dynamics.ema_decay=0.5"]
+"""One stage, of which an average of the weights is exported."""
 
 
-def test_the_average_of_the_weights_is_exported_and_continues(recordings: Path, tmp_path: Path) -> None:
-    def weights(out: Path) -> torch.Tensor:
-        return torch.cat([parameter.flatten() for parameter in load_world(out).denoiser.parameters()])
-
-    only = ["--components", "dynamics", "--set", "dynamics.optimiser.warmup_steps=0", "--set"]
-    averaged = [*only, "dynamics.ema_decay=0.5", "--set"]
-    trained(recordings, tmp_path / "raw", *only, "dynamics.updates=4")
-    trained(recordings, tmp_path / "whole", *averaged, "dynamics.updates=4")
-    trained(recordings, tmp_path / "parts", *averaged, "dynamics.updates=2")
-    trained(recordings, tmp_path / "parts", *averaged, "dynamics.updates=4")
-    assert not torch.equal(weights(tmp_path / "raw"), weights(tmp_path / "whole"))
-    assert torch.equal(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
+@pytest.fixture(scope="module")
+def averaged(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three updates of it, undisturbed."""
+    out = tmp_path_factory.mktemp("averaged")
+    trained(recordings, out, *AVERAGED)
+    return out
 
 
-def test_a_training_starts_from_a_world(recordings: Path, tmp_path: Path) -> None:
-    trained(recordings, tmp_path / "first", "--components", "dynamics")
+def test_stopping_in_between_changes_nothing(recordings: Path, averaged: Path, tmp_path: Path) -> None:
+    trained(recordings, tmp_path, *AVERAGED, "--set", "dynamics.updates=1")
+    trained(recordings, tmp_path, *AVERAGED)
+    assert metrics_of(tmp_path / "dynamics")[-1] == metrics_of(averaged / "dynamics")[-1]
+    parts, whole = load_world(tmp_path), load_world(averaged)
+    assert whole.upsampler is None
+    assert all(map(torch.equal, parts.denoiser.parameters(), whole.denoiser.parameters()))
+
+
+def test_the_average_of_the_weights_is_exported(averaged: Path) -> None:
+    state = torch.load(averaged / "dynamics" / "checkpoints" / "step_00000003.pt", weights_only=True)["trainer"]
+    exported = [*load_world(averaged).denoiser.parameters()]
+    assert all(map(torch.equal, exported, state["ema"]["average"]))
+    names = [name for name, _ in load_world(averaged).denoiser.named_parameters()]
+    assert not all(torch.equal(state["network"][name], value) for name, value in zip(names, exported, strict=True))
+
+
+def test_a_training_starts_from_a_world(recordings: Path, averaged: Path, tmp_path: Path) -> None:
     still = ["--set", "dynamics.optimiser.learning_rate=1e-12", "--set", "dynamics.context_noise_mean=-2.5"]
-    init = ["--init", str(tmp_path / "first")]
+    init = ["--init", str(averaged)]
     trained(recordings, tmp_path / "second", "--components", "dynamics", *init, *still)
-    first, second = (load_world(tmp_path / name) for name in ("first", "second"))
+    first, second = load_world(averaged), load_world(tmp_path / "second")
     for old, new in zip(first.denoiser.parameters(), second.denoiser.parameters(), strict=True):
         assert torch.allclose(old, new, atol=1e-6)
     assert second.config.provenance["denoiser"]["init"]["updates"] == 3
@@ -227,8 +228,8 @@ def test_own_game_from_a_video_and_a_log(tmp_path: Path) -> None:
     assert [act.keys for act in acts] == [("w",), ("w", "space"), ("w",)]
     assert (acts[1].mouse_x, acts[1].left_click, acts[2].left_click) == (60.0, True, False)
     assert "0 steps" in good("import-videos", videos, "--out", tmp_path / "data")
-    trained(tmp_path / "data", tmp_path / "run")
-    assert load_world(tmp_path / "run").upsampler is not None
+    trained(tmp_path / "data", tmp_path / "run", "--components", "dynamics")
+    assert load_world(tmp_path / "run").contexts is not None
 
 
 def test_a_bad_row_of_a_log_is_named(tmp_path: Path) -> None:

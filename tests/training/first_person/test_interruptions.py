@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from diamond_engine import load_world
+from tests.programs import diamond_train
 from tests.training.first_person.recordings import arguments_of_training, good, write_recording
 from tests.training.trainers import metrics_of
 from training.first_person.shards import JOURNAL
@@ -53,7 +54,7 @@ def noted(out: Path) -> int:
     return sum(bool(line.strip()) for line in path.read_text().splitlines()) if path.exists() else 0
 
 
-@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("signum", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGINT])
 def test_a_preparation_that_was_stopped_goes_on_to_the_same(
     signum: signal.Signals, many: Path, prepared: Path, tmp_path: Path
 ) -> None:
@@ -103,9 +104,7 @@ def test_two_processes_train_both_stages_as_one(prepared: Path, tmp_path: Path) 
 
 
 def test_batches_that_cannot_be_shared_are_refused(prepared: Path, tmp_path: Path) -> None:
-    environment = {**os.environ, "WORLD_SIZE": "3", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
-    arguments = arguments_of_training(prepared, tmp_path)
-    command = [sys.executable, "-m", "training.cli", *map(str, arguments)]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    nobody = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    result = diamond_train(*arguments_of_training(prepared, tmp_path), WORLD_SIZE="3", RANK="0", **nobody)
     assert result.returncode == 2
     assert "2 batches an update cannot be shared evenly by 3 processes" in result.stderr

@@ -1,6 +1,5 @@
 """The small denoiser's settings in first-person stages: its noise levels, their balance, segments by priority."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from rich.console import Console
 
 from diamond_engine import WorldModelEnv, load_world
 from tests.training.first_person.recordings import arguments_of_training, good, write_recording
-from tests.training.trainers import run
+from tests.training.trainers import metrics_of, run
 from training.data.priorities import Priorities
 from training.first_person.footage import Originals, Segments, TrainedOn
 
@@ -46,20 +45,22 @@ def footage(recordings: Path) -> Originals:
     return Originals(recordings, Console(quiet=True))
 
 
-def test_stopping_in_between_changes_nothing(recordings: Path, tmp_path: Path) -> None:
-    def losses(out: Path) -> list[float]:
-        rows = (out / "dynamics" / "metrics.jsonl").read_text().splitlines()
-        return [json.loads(row)["loss"] for row in rows]
-
-    good(*small(recordings, tmp_path / "whole", "dynamics.updates=4"))
-    for updates in (2, 4):
-        good(*small(recordings, tmp_path / "parts", f"dynamics.updates={updates}"))
-    assert losses(tmp_path / "parts")[-1] == losses(tmp_path / "whole")[-1]
+@pytest.fixture(scope="module")
+def straight(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three updates, undisturbed."""
+    out = tmp_path_factory.mktemp("straight")
+    good(*small(recordings, out))
+    return out
 
 
-def test_the_world_is_drawn_without_noise_in_a_context_that_never_had_any(recordings: Path, tmp_path: Path) -> None:
+def test_stopping_in_between_changes_nothing(recordings: Path, straight: Path, tmp_path: Path) -> None:
+    good(*small(recordings, tmp_path, "dynamics.updates=1"))
     good(*small(recordings, tmp_path))
-    world = load_world(tmp_path)
+    assert metrics_of(tmp_path / "dynamics")[-1] == metrics_of(straight / "dynamics")[-1]
+
+
+def test_the_world_is_drawn_without_noise_in_a_context_that_never_had_any(straight: Path) -> None:
+    world = load_world(straight)
     assert {preset.dynamics.s_cond for preset in world.config.presets.values()} == {0.0}
     assert world.config.denoiser.about_newest
     env = WorldModelEnv(world, num_envs=1, device="cpu", seed=0)

@@ -83,6 +83,7 @@ def assert_same(one: Path, other: Path) -> None:
             torch.testing.assert_close(weights[name], value, atol=5e-4, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(alone: Path, episode_folder: Path, tmp_path: Path) -> None:
     process = start(episode_folder, tmp_path / "two", UPDATES)
     said = process.communicate()[1]

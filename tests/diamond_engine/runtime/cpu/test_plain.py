@@ -50,7 +50,11 @@ def avx2_beside_avx512(compiler: tuple[str, ...], tmp_path_factory: pytest.TempP
         return Kernels(building.build(compiler, tmp_path_factory.mktemp("avx2")))
 
 
-@pytest.fixture(params=["this CPU", *(["AVX2"] if "avx512f" in FLAGS else [])])
+OLDER = [pytest.param("AVX2", marks=pytest.mark.slow)] if "avx512f" in FLAGS else []
+"""Kernels that are built for these tests alone."""
+
+
+@pytest.fixture(params=["this CPU", *OLDER])
 def fast(request: pytest.FixtureRequest, kernels: Kernels) -> Kernels:
     return kernels if request.param == "this CPU" else request.getfixturevalue("avx2_beside_avx512")
 
@@ -149,6 +153,7 @@ def test_norms_that_learn(plain: Kernels, fast: Kernels, dtype: torch.dtype) -> 
         torch.testing.assert_close(one.float(), other.float(), atol=tolerance, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processor", [AVX2, AVX512] if "avx2" in FLAGS else [])
 def test_every_instruction_set_compiles(compiler: tuple[str, ...], processor: str) -> None:
     """Also the lines for AVX-512 with bfloat16, where this CPU lacks them and the tests above do not build them."""

@@ -76,6 +76,7 @@ def runs(process: psutil.Process) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_signal_keeps_whole_episodes_and_the_same_command_goes_on(tmp_path: Path) -> None:
     with recording(tmp_path) as process:
         process.send_signal(signal.SIGINT)
@@ -104,6 +105,7 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     assert {read_facts(path).frames for path in episodes(tmp_path)} == {FRAMES}
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_midway_is_one_line_and_leaves_no_part(tmp_path: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
