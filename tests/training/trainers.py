@@ -35,7 +35,7 @@ def no_export(folder: Path, network: nn.Module, provenance: dict[str, Any]) -> N
 def denoiser_trainer(episodes: Path, runtime: Runtime = RUNTIME) -> DenoiserTrainer:
     """A tiny denoiser with an average of its weights."""
     torch.manual_seed(0)
-    cfg = DenoiserTrainingConfig(batch_size=4, ema_decay=0.9, optimiser=QUICK)
+    cfg = DenoiserTrainingConfig(batch_size=4, autoregressive_steps=1, ema_decay=0.9, optimiser=QUICK)
     denoiser = Denoiser(tiny_config("Breakout").denoiser)
     return DenoiserTrainer(denoiser, EpisodeFolder(episodes), cfg, runtime, 0, no_export)
 
@@ -65,7 +65,7 @@ def focused_trainer(episodes: Path, runtime: Runtime = RUNTIME) -> DenoiserTrain
 def ddpm_trainer(episodes: Path, runtime: Runtime = RUNTIME) -> DenoiserTrainer:
     """A tiny denoiser that learns as DDPM does."""
     torch.manual_seed(0)
-    cfg = DenoiserTrainingConfig(batch_size=4, optimiser=QUICK)
+    cfg = DenoiserTrainingConfig(batch_size=4, autoregressive_steps=1, optimiser=QUICK)
     denoiser = Denoiser(as_ddpm(tiny_config("Breakout")).denoiser)
     return DenoiserTrainer(denoiser, EpisodeFolder(episodes), cfg, runtime, 0, no_export)
 
@@ -81,13 +81,13 @@ def reward_end_trainer(episodes: Path, runtime: Runtime = RUNTIME) -> RewardEndT
 
 def tokenizer_trainer(episodes: Path, runtime: Runtime = RUNTIME) -> TokenizerTrainer:
     """A tiny tokenizer of IRIS."""
-    tokenizer, cfg = tiny_token_world().tokenizer, TokenizerTrainingConfig(batch_size=4, optimiser=QUICK)
+    tokenizer, cfg = tiny_token_world().tokenizer, TokenizerTrainingConfig(batch_size=2, optimiser=QUICK)
     return TokenizerTrainer(tokenizer, EpisodeFolder(episodes), cfg, runtime, 0, no_export)
 
 
 def transformer_trainer(episodes: Path, runtime: Runtime = RUNTIME) -> TransformerTrainer:
     """A tiny transformer of IRIS."""
-    world, cfg = tiny_token_world(), TransformerTrainingConfig(batch_size=4, optimiser=QUICK)
+    world, cfg = tiny_token_world(), TransformerTrainingConfig(batch_size=2, optimiser=QUICK)
     folder = EpisodeFolder(episodes)
     return TransformerTrainer(world.transformer, world.tokenizer, folder, cfg, runtime, 0, no_export)
 

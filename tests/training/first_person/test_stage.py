@@ -75,7 +75,7 @@ def test_frames_of_larger_errors_are_drawn_more_often_and_lie_inside(footage: Or
     errors = np.full(len(everywhere), 1e-6, np.float32)
     errors[3] = 1e6  # the frame after the context that begins at frame 3 of the first
     priorities.update(everywhere, errors)
-    segments = Segments(footage, LENGTH, 400, 1, full_res=False, priorities=priorities, priority_share=0.5)
+    segments = Segments(footage, LENGTH, 200, 1, full_res=False, priorities=priorities, priority_share=0.5)
     segments.draw(torch.device("cpu"))
     first = (segments.places == (0, 3)).all(axis=1).mean()
     assert 0.2 < first < 0.6  # of 13 places; those that nobody looked at count as the mean

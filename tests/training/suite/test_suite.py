@@ -28,7 +28,7 @@ WAIT_SECONDS = 120
 
 
 def command(out: Path, games: str, *more: str) -> list[str]:
-    sizes = [part for assignment in (*TINY_ASSIGNMENTS, *TWO_EPOCHS, OFTEN) for part in ("--set", assignment)]
+    sizes = [part for assignment in (*TINY_ASSIGNMENTS, *TWO_EPOCHS) for part in ("--set", assignment)]
     how = ["--seeds", "1", "--preset", "quick", "--per-device", "2", "--device", "cpu", "--dtype", "float32"]
     return [sys.executable, "-m", "training.cli", "suite", "--out", str(out), "--games", games, *how, *sizes, *more]
 
@@ -39,7 +39,8 @@ def make(out: Path, games: str, *more: str) -> subprocess.CompletedProcess[str]:
 
 
 def start(out: Path, games: str, *more: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(command(out, games, *more), env=ONE_THREAD, stderr=subprocess.PIPE, text=True)
+    """As a process that saves often."""
+    return subprocess.Popen(command(out, games, "--set", OFTEN, *more), env=ONE_THREAD, stderr=subprocess.PIPE, text=True)
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def test_a_killed_run_is_started_again_and_sigterm_saves_all(undisturbed: Path, 
         folder = out / game / "seed_0"
         assert not list(processes_of(folder))
         assert (folder / "final.json").exists() or "interrupted: progress is saved" in (folder / "log.txt").read_text()
-    result = make(out, games)
+    result = make(out, games, "--set", OFTEN)
     assert result.returncode == 0, result.stderr
     assert_same(undisturbed / "Breakout", out / "Breakout")
     assert_same(undisturbed / "Pong", out / "Pong")
