@@ -43,7 +43,7 @@ def actor_critic_trainer(episodes: Path, runtime: Runtime) -> ActorCriticTrainer
     torch.manual_seed(0)
     config = tiny_config("Breakout").actor_critic
     assert config is not None
-    env = WorldModelEnv(tiny_world(), 3, runtime, horizon=3)
+    env = WorldModelEnv(tiny_world(), 3, runtime, "fast", horizon=3)
     cfg = ActorCriticTrainingConfig(horizon=4, optimiser=QUICK)
     return ActorCriticTrainer(ActorCritic(config), env, cfg, runtime, 0, no_export)
 

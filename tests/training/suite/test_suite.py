@@ -40,7 +40,9 @@ def make(out: Path, games: str, *more: str) -> subprocess.CompletedProcess[str]:
 
 def start(out: Path, games: str, *more: str) -> "subprocess.Popen[str]":
     """As a process that saves often."""
-    return subprocess.Popen(command(out, games, "--set", OFTEN, *more), env=ONE_THREAD, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command(out, games, "--set", OFTEN, *more), env=ONE_THREAD, stderr=subprocess.PIPE, text=True
+    )
 
 
 @dataclass(frozen=True)
