@@ -1,11 +1,9 @@
-"""Benchmarks as a person runs them."""
+"""Benchmarks as a person runs them, in the process of their tests."""
 
 import json
-import subprocess
-import sys
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -14,24 +12,17 @@ from tests.programs import ended
 from training.runs.command import run
 
 ROOT = Path(__file__).parents[2]
-Call = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def call(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs a benchmark in a process of its own."""
-    command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
-
-
-def call_here(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def call_here(module: str, *arguments: str) -> CompletedProcess[str]:
     """Runs a benchmark in this process."""
     app = import_module(module).app
     return ended(lambda: run(app), module, *arguments, folder=ROOT)
 
 
-def result_of(module: str, *arguments: str, call: Call = call_here) -> dict[str, Any]:
+def result_of(module: str, *arguments: str) -> dict[str, Any]:
     """Its last line, read as JSON."""
-    done = call(module, *arguments)
+    done = call_here(module, *arguments)
     assert done.returncode == 0, done.stderr
     *table, last = done.stdout.splitlines()
     assert len(table) > 3

@@ -9,14 +9,14 @@ from benchmarks.sides import FastGame, PlainGame
 from benchmarks.worlds import networks, weights_bytes, world_to_time
 from diamond_engine import load_world
 from diamond_engine.runtime import Runtime
-from tests.benchmarks.processes import call, call_here, check_row, result_of
+from tests.benchmarks.processes import call_here, check_row, result_of
 
 QUICK = ("--seconds", "0", "--peak-size", "64", "--device", "cpu")
 
 
 def test_rows_are_of_the_preset_and_batches_asked_for(world_folder: Path) -> None:
     options = ("--batch", "1", "--batch", "2", "--preset", "fast")
-    result = result_of("benchmarks.frame", "--world", str(world_folder), *options, *QUICK, call=call)
+    result = result_of("benchmarks.frame", "--world", str(world_folder), *options, *QUICK)
     rows = result["rows"]
     assert [(row["world"], row["preset"], row["batch"]) for row in rows] == [
         ("atari/Breakout", "fast", 1),

@@ -180,6 +180,7 @@ def test_ddpm_is_trained_on_the_same_data_and_kept_apart(collected: Path, tmp_pa
     assert (init.returncode, "was trained with --diffusion ddpm" in init.stderr) == (1, True)
 
 
+@pytest.mark.slow
 def test_interrupted_training_saves_and_continues(collected: Path, tmp_path: Path) -> None:
     arguments = ["world-model", "Breakout", "--data", str(collected), "--out", str(tmp_path), "--batch-size", "1"]
     arguments += ["--components", "denoiser", "--denoiser-size", "small", "--updates"]
