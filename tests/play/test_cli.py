@@ -109,6 +109,7 @@ def played(start: Start, world: Path, folder: Path, *options: str, **extra: str)
     return done.stdout, json.loads((folder / "out.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_first_start_plays_at_once_and_the_second_with_kernels(
     quick_compiler: str, world_folder: Path, tmp_path: Path
 ) -> None:

@@ -122,6 +122,7 @@ def test_a_function_of_ones_own_collects(folder: Path) -> None:
         assert (exited, words in said) == (code, True), said
 
 
+@pytest.mark.slow
 def test_it_is_compared_with_the_game(folder: Path) -> None:
     shared = "--weights agent --preset fast --num-envs 2 --device cpu"
     perform(*f"diamond-eval fidelity {GAME} {shared} --episodes 1 --report fidelity.json".split())
@@ -146,6 +147,7 @@ def test_algorithm_1_takes_any_game_and_size(folder: Path) -> None:
     perform(*played.split())
 
 
+@pytest.mark.slow
 def test_algorithm_1_takes_an_atari_game_beyond_the_26(folder: Path) -> None:
     perform("diamond-train", "atari", "ALE/SpaceInvaders-v5", "--preset", "quick", "--out", "invaders", *SHORT)
     world = load_world(folder / "invaders")

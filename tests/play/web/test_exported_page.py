@@ -15,6 +15,7 @@ from diamond_engine.world_model import World
 from tests.play.web.browser import Browser, Page, opened
 from tests.play.web.sites import PADDLE, dreamed_by_torch, export_site, hosted, small_world
 
+pytestmark = pytest.mark.slow  # torch's exporter takes half a minute a world
 FRAMES, FEWER = 50, 15
 CLOSED_LOOP = """(async () => {
   const { Dream } = await import("./dream.mjs"), { loadNetworks, fetched, unzipped } = await import("./networks.mjs");
@@ -105,7 +106,6 @@ def test_the_small_architecture_dreams_what_torch_dreams(
     assert (difference > 2).mean() < 0.01
 
 
-@pytest.mark.slow
 def test_breakout_dreams_what_torch_dreams(browser: Browser, breakout: World, breakout_site: Path) -> None:
     """Its weights are of bfloat16, which 16 bits hold exactly but for the smallest."""
     difference = compared(browser, breakout, breakout_site, "quality", FEWER)
@@ -155,7 +155,6 @@ def test_a_page_that_was_visited_needs_no_network(browser: Browser, small_site: 
     page.close()
 
 
-@pytest.mark.slow
 def test_a_held_key_moves_the_paddle(browser: Browser, breakout_site: Path) -> None:
     with hosted(breakout_site) as address:
         page = browser.page(address)

@@ -51,6 +51,7 @@ def test_the_same_seed_and_number_record_the_same_file(recorded: Path, tmp_path:
     assert other.read_bytes() != again.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_explorer_covers_more_and_more(tmp_path: Path) -> None:
     seen = []
     for frames in (10, 300):
