@@ -88,7 +88,7 @@ def test_two_processes_train_as_one(alone: Path, episode_folder: Path, tmp_path:
     process = start(episode_folder, tmp_path / "two", UPDATES)
     said = process.communicate()[1]
     assert process.returncode == 0, said
-    assert said.count("denoiser: 0.02M parameters") == 1
+    assert said.count("denoiser: 0.03M parameters") == 1
     assert_same(alone, tmp_path / "two")
 
 
