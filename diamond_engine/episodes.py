@@ -1,9 +1,10 @@
 """Episodes on disk (one HDF5 file each) and training segments drawn from them.
 
 A file holds ``frames`` uint8 ``(T, H, W, 3)`` RGB, chunked by frame; ``actions`` int64 ``(T,)``, the action taken at
-each frame (of a first-person game uint8 ``(T, 51)``, as in ``diamond_engine.actions.csgo``); ``rewards`` float32
-``(T,)``; ``terminated`` and ``truncated`` bool ``(T,)``; ``final_frame`` uint8 ``(H, W, 3)``, what the last action led
-to; and attributes ``format`` (= 1) plus facts about the collection (``game``, ``policy``, ``seed``, …).
+each frame (of a first-person game uint8 ``(T, A)``, vectors of the key map in the attribute ``key_map``, without it of
+CS:GO's); ``rewards`` float32 ``(T,)``; ``terminated`` and ``truncated`` bool ``(T,)``; ``final_frame`` uint8
+``(H, W, 3)``, what the last action led to; and attributes ``format`` (= 1) plus facts about the collection (``game``,
+``policy``, ``seed``, …).
 Files are named by number and read in that order, oldest first.
 
 Shapes: B batch, T steps of an episode, S steps of a segment, C channels, H height, W width.
@@ -26,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diamond_engine.actions.csgo import NUM_ACTIONS
+from diamond_engine.actions import csgo, stated_key_map
 from diamond_engine.damage import read_dataset, reading
 from diamond_engine.errors import DiamondError
 from diamond_engine.files import atomic_path
@@ -99,9 +100,10 @@ def read_episode(path: Path) -> Episode:
             raise DiamondError(f"{path} is not an episode of format {FORMAT}")
         arrays = {name: read_dataset(file[name]) for name in ("frames", *COLUMNS)}
         attributes = {name: _plain(value) for name, value in file.attrs.items() if name != "format"}
+        key_map = stated_key_map(attributes, csgo.KEY_MAP)
     shapes = {name: array.shape for name, array in arrays.items()}
     steps, *image = shapes["frames"] if len(shapes["frames"]) == 4 else (0,)
-    vector = (NUM_ACTIONS,) if len(shapes["actions"]) == 2 else ()
+    vector = (key_map.size,) if len(shapes["actions"]) == 2 else ()
     expected = {"frames": (steps, *image), **dict.fromkeys(COLUMNS, (steps,)), "final_frame": tuple(image)}
     expected["actions"] = (steps, *vector)
     types = {**DTYPES, "actions": np.uint8 if vector else np.int64}

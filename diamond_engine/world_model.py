@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from diamond_engine.actions import KeyMap
 from diamond_engine.agents import Agent
 from diamond_engine.checkpoints import StateDict
 from diamond_engine.configs import dumped, plain
@@ -26,6 +27,7 @@ from diamond_engine.runtime import FrameStep, OnStage, Runtime
 
 FORMAT = 1
 CHANNELS = 3
+OF_OWN_GAMES = ("controls", "key_map")
 
 
 class Preset(ABC):
@@ -55,8 +57,7 @@ class WorldConfig(ABC):
     kind: str
     """``diamond`` or ``iris``."""
     game: str | None
-    """Name of the game of the world's actions; None for a first-person world, whose actions are the vectors of
-    ``diamond_engine.actions.csgo``."""
+    """Name of the game of the world's actions; None for a first-person world, whose actions are vectors."""
     actor_critic: ActorCriticConfig | None = None
     """The agent, if the world has one."""
     frame_rate: float = 15.0
@@ -75,18 +76,20 @@ class WorldConfig(ABC):
     """Version of this file."""
     controls: dict[str, str] = field(default_factory=dict[str, str])
     """Actions of a person's own game and what is held for each (``Game.controls``); empty for other games."""
+    key_map: KeyMap | None = None
+    """Of a first-person world: what the entries of its actions are; None: those of CS:GO."""
 
     @property
     def played(self) -> Game:
         """The game, with the size and the rate of the world's frames."""
-        game = described_game(self.game, self.name, self.controls)
+        game = described_game(self.game, self.name, self.controls, self.key_map)
         height, width = self.frame_height, self.frame_width
         return replace(game, world=self.name, frame_height=height, frame_width=width, frame_rate=self.frame_rate)
 
     def to_yaml(self) -> str:
-        """Content of ``world.yaml``. Games known by name need no ``controls``."""
+        """Content of ``world.yaml``. Games known by name need neither ``controls`` nor ``key_map``."""
         content = plain(self)
-        return dumped({name: value for name, value in content.items() if name != "controls" or value})
+        return dumped({name: value for name, value in content.items() if name not in OF_OWN_GAMES or value})
 
     @property
     @abstractmethod

@@ -2,5 +2,6 @@
 
 from diamond_engine.actions import csgo
 from diamond_engine.actions.csgo import CsgoAction
+from diamond_engine.actions.key_map import HandAction, KeyMap, stated_key_map
 
-__all__ = ["CsgoAction", "csgo"]
+__all__ = ["CsgoAction", "HandAction", "KeyMap", "csgo", "stated_key_map"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 
+from diamond_engine.actions import KeyMap
 from diamond_engine.errors import UsageError
 
 
@@ -48,8 +49,8 @@ class Game:
     """Pixels of a frame."""
     frame_rate: float = 15.0
     """Frames a second at its natural speed."""
-    vectors: bool = False
-    """Whether an action is a vector of zeros and ones, which networks take by a linear map; else by a table."""
+    key_map: KeyMap | None = None
+    """What the entries of an action are, if it is a vector of zeros and ones; None: it is an index."""
     judged: bool = True
     """Whether it has rewards and ends."""
     own: bool = False
@@ -72,6 +73,11 @@ class Game:
                 held.difference_update(pair)
         fitting = [i for i, buttons in enumerate(self.buttons) if buttons and buttons <= held]
         return max(fitting, key=lambda i: _rank(self.buttons[i]), default=self.idle)
+
+    @property
+    def vectors(self) -> bool:
+        """Whether an action is a vector of zeros and ones, which networks take by a linear map; else by a table."""
+        return self.key_map is not None
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from diamond_engine.actions import KeyMap, csgo
 from diamond_engine.errors import UsageError
 from diamond_engine.games.atari import atari_game
 from diamond_engine.games.first_person import FIRST_PERSON_GAMES, first_person_game
@@ -31,13 +32,16 @@ def game_named(name: str) -> Game:
         raise UsageError(f"{error} (an environment of Gymnasium is 'gym:ID')") from error
 
 
-def described_game(name: str | None, world: str, controls: Mapping[str, str]) -> Game:
+def described_game(name: str | None, world: str, controls: Mapping[str, str], key_map: KeyMap | None = None) -> Game:
     """The game that a world says it dreams; ``controls`` are those of a person's own (``Game.controls``).
 
-    Without a name it is one of the first person. Raises as ``atari_game`` does.
+    Without a name it is one of the first person, of this key map (None: that of CS:GO). Raises as ``atari_game`` does.
     """
     if name is None:
-        return FIRST_PERSON_GAMES.get(world) or first_person_game(world)
+        known = FIRST_PERSON_GAMES.get(world)
+        if known is not None and key_map in (None, known.key_map):
+            return known
+        return first_person_game(world, key_map=key_map or csgo.KEY_MAP)
     if controls:
         held = (frozenset(filter(None, buttons.split("+"))) for buttons in controls.values())
         return own_game(name, tuple(controls), tuple(held))
