@@ -7,13 +7,13 @@ from typing import Protocol
 
 import numpy as np
 
-from diamond_engine.actions import CsgoAction, csgo
+from diamond_engine.actions import HandAction, KeyMap, csgo
+from diamond_engine.actions.key_map import IDLE, LEFT_CLICK, RIGHT_CLICK
 from diamond_engine.games import Game
 from play.latch import Input, Motion
 
 Action = int | tuple[int, ...]
 """The action of a step: an index, or a vector of zeros and ones."""
-LEFT_CLICK, RIGHT_CLICK = csgo.NAMES[csgo.LEFT_CLICK], csgo.NAMES[csgo.RIGHT_CLICK]
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,21 @@ class ActionSpace(Protocol):
     idle: Action
     """The action without any input."""
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys that a page shows as buttons to touch, besides what a gamepad has."""
+        ...
+
     def action(self, given: Input) -> Action:
         """The action closest to a person's input."""
         ...
 
     def gesture(self, action: Action) -> Gesture:
         """How to show an action."""
+        ...
+
+    def has(self, button: str) -> bool:
+        """Whether a button has a meaning."""
         ...
 
     def holds(self, action: Action) -> bool:
@@ -53,6 +62,7 @@ class ButtonActions:
     def __init__(self, game: Game) -> None:
         self.game = game
         self.idle: Action = game.idle
+        self.keys = game.keys
 
     def action(self, given: Input) -> Action:
         """See ``ActionSpace.action``."""
@@ -63,31 +73,44 @@ class ButtonActions:
         assert isinstance(action, int)
         return Gesture(self.game.actions[action])
 
+    def has(self, button: str) -> bool:
+        """See ``ActionSpace.has``."""
+        return any(button in held for held in self.game.buttons)
+
     def holds(self, action: Action) -> bool:
         """See ``ActionSpace.holds``."""
         return isinstance(action, int) and 0 <= action < len(self.game.actions)
 
 
 class FirstPersonActions:
-    """Keys, clicks and mouse motion as the 51 zeros and ones of ``diamond_engine.actions.csgo``."""
+    """Keys, clicks and mouse motion as the zeros and ones of a key map."""
 
-    idle: Action = tuple(csgo.encode(csgo.IDLE).tolist())
+    def __init__(self, key_map: KeyMap = csgo.KEY_MAP) -> None:
+        self.key_map = key_map
+        self.idle: Action = tuple(key_map.encode(IDLE).tolist())
+        self.keys = () if key_map == csgo.KEY_MAP else key_map.keys
 
     def action(self, given: Input) -> Action:
         """See ``ActionSpace.action``."""
-        keys = tuple(name for name in given.pressed if name not in (LEFT_CLICK, RIGHT_CLICK))
-        clicks = (LEFT_CLICK in given.pressed, RIGHT_CLICK in given.pressed)
-        return tuple(csgo.encode(CsgoAction(keys, *given.motion, *clicks)).tolist())
+        pressed = [name for name in given.pressed if self.has(name)]
+        keys = tuple(name for name in pressed if name not in (LEFT_CLICK, RIGHT_CLICK))
+        clicks = (LEFT_CLICK in pressed, RIGHT_CLICK in pressed)
+        return tuple(self.key_map.encode(HandAction(keys, *given.motion, *clicks)).tolist())
 
     def gesture(self, action: Action) -> Gesture:
         """See ``ActionSpace.gesture``; the motion is that of the bin that the world receives."""
-        done = csgo.decode(np.array(action))
+        done = self.key_map.decode(np.array(action))
         clicks = ((LEFT_CLICK, done.left_click), (RIGHT_CLICK, done.right_click))
         pressed = (*done.keys, *(name for name, down in clicks if down))
         motion = (done.mouse_x, done.mouse_y)
         turn = (f"mouse {done.mouse_x:+.0f} {done.mouse_y:+.0f}",) if any(motion) else ()
         return Gesture(", ".join((*pressed, *turn)) or "nothing", frozenset(pressed), motion)
 
+    def has(self, button: str) -> bool:
+        """See ``ActionSpace.has``."""
+        known = self.key_map
+        return button in known.keys or button in known.buttons or button in known.arrows
+
     def holds(self, action: Action) -> bool:
         """See ``ActionSpace.holds``."""
-        return isinstance(action, tuple) and len(action) == csgo.NUM_ACTIONS and set(action) <= {0, 1}
+        return isinstance(action, tuple) and len(action) == self.key_map.size and set(action) <= {0, 1}

@@ -12,6 +12,8 @@ from play.view import Origin
 
 WINDOW_WIDTH = 640
 """Pixels of a window of one's own game as it opens, at most."""
+FIRST_PERSON_WIDTH = 840
+"""The same of a first-person game."""
 BESIDE_GAP = 2
 """Black pixels between a dream and the real game beside it."""
 
@@ -39,8 +41,10 @@ class Genre:
 def genre_of(game: Game) -> Genre:
     """What kind of game this is."""
     size = game.frame_width, game.frame_height
-    if game.vectors:
-        return Genre(game.title, first_person_keys(game), FirstPersonActions(), size, 3, game.frame_rate, 100)
+    if game.key_map is not None:
+        keymap, actions = first_person_keys(game, game.key_map), FirstPersonActions(game.key_map)
+        scale = max(1, FIRST_PERSON_WIDTH // game.frame_width)
+        return Genre(game.title, keymap, actions, size, scale, game.frame_rate, 100)
     scale = max(1, WINDOW_WIDTH // game.frame_width)
     return Genre(game.title, joystick_of(game), ButtonActions(game), size, scale, game.frame_rate, 5)
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pygame
 
+from diamond_engine.actions import KeyMap, csgo
+from diamond_engine.actions.key_map import ARROW_MOTION, LEFT_CLICK, RIGHT_CLICK
 from diamond_engine.games import Button, Game
-from play.actions import LEFT_CLICK, RIGHT_CLICK
 from play.bindings import LEFT_TRIGGER, RIGHT_TRIGGER, Binding, Directions, Keycap, Keymap, WindowCommand
 from play.view import Command
 
@@ -81,6 +82,18 @@ JOYSTICK = Keymap(
 )
 """For Atari games."""
 
+FIRST_PERSON_HAND_OVER = replace(HAND_OVER, text="let the recorded player play, take over")
+SENSITIVITY = Binding(
+    "mouse more or less sensitive",
+    (
+        (pygame.K_PLUS, WindowCommand.MORE_SENSITIVE),
+        (pygame.K_EQUALS, WindowCommand.MORE_SENSITIVE),  # the key of + on keyboards where + needs Shift
+        (pygame.K_MINUS, WindowCommand.LESS_SENSITIVE),
+        (pygame.K_KP_PLUS, WindowCommand.MORE_SENSITIVE),
+        (pygame.K_KP_MINUS, WindowCommand.LESS_SENSITIVE),
+    ),
+    "+ and -",
+)
 FIRST_PERSON = Keymap(
     bindings=(
         Binding(
@@ -111,21 +124,11 @@ FIRST_PERSON = Keymap(
             "1 2 3",
             pad_shown="cross: left, up, right",
         ),
-        replace(HAND_OVER, text="let the recorded player play, take over"),
+        FIRST_PERSON_HAND_OVER,
         replace(RESET, text="go to the next context"),
         PAUSE,
         SINGLE_STEP,
-        Binding(
-            "mouse more or less sensitive",
-            (
-                (pygame.K_PLUS, WindowCommand.MORE_SENSITIVE),
-                (pygame.K_EQUALS, WindowCommand.MORE_SENSITIVE),  # the key of + on keyboards where + needs Shift
-                (pygame.K_MINUS, WindowCommand.LESS_SENSITIVE),
-                (pygame.K_KP_PLUS, WindowCommand.MORE_SENSITIVE),
-                (pygame.K_KP_MINUS, WindowCommand.LESS_SENSITIVE),
-            ),
-            "+ and -",
-        ),
+        SENSITIVITY,
         Binding("longer or shorter dreams (horizon)", HORIZON_KEYS, "] and ["),
         Binding("start or stop recording", ((pygame.K_F9, Command.RECORD),), "F9"),
         Binding("show the frame before upsampling", ((pygame.K_F2, WindowCommand.INSET),), "F2"),
@@ -151,7 +154,7 @@ FIRST_PERSON = Keymap(
         Keycap("space", "Space", 1.5, 3, 3.75),
     ),
 )
-"""For worlds that take the vectors of ``diamond_engine.actions.csgo``."""
+"""For worlds that take the vectors of CS:GO; the lines before ``FIRST_PERSON_HAND_OVER`` are of its keys."""
 
 DOOM_TEXTS = {
     "fire; second function, such as aim": "fire (right button: nothing)",
@@ -166,9 +169,41 @@ DOOM = replace(
 """The same with the meanings the keys had in the recordings of Doom (``training.recorders.doom.controls``)."""
 
 
-def first_person_keys(game: Game) -> Keymap:
-    """The keymap of a first-person game."""
-    return DOOM if game.name == "doom" else FIRST_PERSON
+SHIFTS = ("ctrl", "shift", "alt")
+CODES = {
+    **{"space": pygame.K_SPACE, "tab": pygame.K_TAB},
+    **dict(zip(ARROW_MOTION, (pygame.K_LEFT, pygame.K_RIGHT, pygame.K_UP, pygame.K_DOWN), strict=True)),
+    **dict(zip((f"left {name}" for name in SHIFTS), (pygame.K_LCTRL, pygame.K_LSHIFT, pygame.K_LALT), strict=True)),
+    **dict(zip((f"right {name}" for name in SHIFTS), (pygame.K_RCTRL, pygame.K_RSHIFT, pygame.K_RALT), strict=True)),
+}
+"""Keys whose names are longer than a letter or digit."""
+KEYCAPS_IN_A_ROW = 10
+
+
+def first_person_keys(game: Game, key_map: KeyMap) -> Keymap:
+    """The keymap of a first-person game; keys of its own replace commands of the window on the same keys."""
+    if key_map == csgo.KEY_MAP:
+        return DOOM if game.name == "doom" else FIRST_PERSON
+    own = tuple((CODES.get(name) or ord(name), name) for name in (*key_map.keys, *key_map.arrows))
+    taken = {code for code, _ in own}
+    turns, clicks = bool(key_map.mouse_x or key_map.mouse_y), key_map.buttons
+    shown = (*key_map.keys, *(["mouse (a click captures it), or the arrows"] if turns else []), *clicks)
+    first = FIRST_PERSON.bindings.index(FIRST_PERSON_HAND_OVER)
+    others = tuple(
+        replace(line, keys=tuple(pair for pair in line.keys if pair[0] not in taken))
+        for line in FIRST_PERSON.bindings[first:]
+        if turns or line != SENSITIVITY
+    )
+    caps = tuple(
+        Keycap(name, name.replace("left ", "l ").replace("right ", "r "), i % KEYCAPS_IN_A_ROW, i // KEYCAPS_IN_A_ROW)
+        for i, name in enumerate(key_map.keys)
+    )
+    return replace(
+        FIRST_PERSON,
+        bindings=(Binding("play", own, ", ".join(shown), pad_shown="sticks, triggers"), *others),
+        clicks=FIRST_PERSON.clicks if turns or clicks else {},
+        keycaps=caps,
+    )
 
 
 def joystick_of(game: Game) -> Keymap:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diamond_engine.errors import UsageError
-from diamond_engine.games import Game, atari_game, game_named
+from diamond_engine.games import FIRST_PERSON_GAMES, Game, atari_game, game_named
 from play.view import Origin, Player
 from weights import bundled_folder
 from weights.manifest import MANIFEST
 
 if TYPE_CHECKING:
     pass
+
+WORLD_FILES = ("world.yaml", "world/world.yaml")
+"""In the folder of a world, or of a training run."""
 
 
 @dataclass(frozen=True)
@@ -90,15 +93,22 @@ def world_of(command: str, game: str) -> str:
 
 
 def played(world: str, weights: str | None) -> Game:
-    """The game of a world. For a person's own game it is read from the world's folder, so the game need not be here.
+    """The game of a world. A person's own is read from the world's folder, so the game need not be here; of a
+    first-person world these are its keys and the size of its frames.
 
     Raises ``UsageError`` for a name that means no game, ``DiamondError`` for a damaged folder.
     """
-    if ":" not in world or weights is None:
+    in_folder = weights is not None and any((Path(weights) / part).is_file() for part in WORLD_FILES)
+    if weights is None or not (":" in world or in_folder):
         return game_named(world)
     from diamond_engine.worlds import read_world_config, world_folder
 
     stated = read_world_config(world_folder(Path(weights))).played
+    if ":" not in world:
+        known = FIRST_PERSON_GAMES.get(world)
+        if not stated.vectors or (known is None and world != stated.world):
+            return game_named(world)
+        return stated if known is None else replace(stated, name=known.name, title=known.title)
     if stated.name != world:
         raise UsageError(f"{weights} is a world of {stated.title}, not of {world}: use other weights")
     return stated

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import pygame
 
 from diamond_engine.actions import csgo
-from play.actions import LEFT_CLICK, RIGHT_CLICK, Gesture
+from diamond_engine.actions.key_map import LEFT_CLICK, RIGHT_CLICK
+from play.actions import Gesture
 from play.bindings import Keycap
 from play.canvas import ACCENT, BACKGROUND, PANEL, QUIET, RULE, SMALL_SIZE, TEXT, Canvas
 from play.latch import Motion
@@ -55,7 +56,8 @@ def _mouse(canvas: Canvas, box: pygame.Rect, gesture: Gesture) -> None:
     pygame.draw.rect(canvas.surface, RULE, field, 1, border_radius=CORNER)
     reach = (field.width / 2 - 8, field.height / 2 - 8)
     offset = [
-        math.copysign(math.sqrt(abs(counts) / most), counts) * room  # square root: small motions are visible too
+        math.copysign(math.sqrt(min(1.0, abs(counts) / most)), counts)
+        * room  # square root: small motions are visible too
         for counts, most, room in zip(gesture.motion, FURTHEST, reach, strict=True)
     ]
     tip = (field.centerx + round(offset[0]), field.centery + round(offset[1]))

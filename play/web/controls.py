@@ -8,8 +8,8 @@ from string import ascii_uppercase, digits
 
 import pygame
 
+from diamond_engine.actions.key_map import LEFT_CLICK, RIGHT_CLICK
 from diamond_engine.games import Button
-from play.actions import LEFT_CLICK, RIGHT_CLICK, ButtonActions
 from play.bindings import Keymap
 from play.genres import Genre
 from play.runner import SessionThread
@@ -32,6 +32,10 @@ KEYS: dict[str, int] = {
     "Tab": pygame.K_TAB,
     "ShiftLeft": pygame.K_LSHIFT,
     "ControlLeft": pygame.K_LCTRL,
+    "AltLeft": pygame.K_LALT,
+    "ShiftRight": pygame.K_RSHIFT,
+    "ControlRight": pygame.K_RCTRL,
+    "AltRight": pygame.K_RALT,
     "F9": pygame.K_F9,
 }
 """Keys by their place on the keyboard (``KeyboardEvent.code``)."""
@@ -101,7 +105,7 @@ class Controls:
             latch.stamp(number)
 
     def _key(self, code: str, down: bool) -> None:
-        if code == CROUCH_KEY and pygame.K_LCTRL in self._keymap.keys:
+        if code == CROUCH_KEY and KEYS[code] not in self._keymap.keys and pygame.K_LCTRL in self._keymap.keys:
             code = "ControlLeft"
         if code in KEYS:
             self._translate(pygame.event.Event(pygame.KEYDOWN if down else pygame.KEYUP, key=KEYS[code]))
@@ -126,18 +130,12 @@ def touch_buttons(genre: Genre) -> dict[str, list[dict[str, str]]]:
     keymap = genre.keymap
     stick = (keymap.stick.left, keymap.stick.up, keymap.stick.down, keymap.stick.right)
     others = [meaning for meaning in keymap.pad.values() if isinstance(meaning, str)]
-    others += genre.actions.game.keys if isinstance(genre.actions, ButtonActions) else ()
+    others += genre.actions.keys
     others = [name for name in dict.fromkeys((*keymap.triggers.values(), *others)) if name not in stick]
     return {
-        kind: [{"name": name, "label": LABELS.get(name, name.lower())} for name in names if _has(genre, name)]
+        kind: [{"name": name, "label": LABELS.get(name, name.lower())} for name in names if genre.actions.has(name)]
         for kind, names in (("directions", stick), ("others", others))
     }
-
-
-def _has(genre: Genre, button: str) -> bool:
-    """Whether a button has an effect in the world."""
-    actions = genre.actions
-    return not isinstance(actions, ButtonActions) or any(button in held for held in actions.game.buttons)
 
 
 def _near(counts: float) -> bool:

@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from diamond_engine import World
-from diamond_engine.actions import csgo
 from diamond_engine.contexts import StartContexts
 from diamond_engine.diffusion import EDM, Denoiser, SamplerConfig
 from diamond_engine.emulators import can_emulate, open_emulator
@@ -34,7 +33,7 @@ from diamond_engine.files import atomic_path
 from diamond_engine.frames import from_numpy
 from diamond_engine.world_model import Preset
 from diamond_engine.worlds import DiffusionWorld, as_samplers, of_diffusion
-from play.actions import ButtonActions
+from play.actions import ButtonActions, FirstPersonActions
 from play.beside import begin_game
 from play.bindings import Keymap
 from play.genres import Genre, genre_of
@@ -273,20 +272,22 @@ def _actions(genre: Genre) -> dict[str, Any]:
             "held": [*map(sorted, game.buttons)],
             "idle": game.idle,
         }
+    assert isinstance(genre.actions, FirstPersonActions)
+    key_map = genre.actions.key_map
     return {
-        "size": csgo.NUM_ACTIONS,
-        "buttons": [*csgo.KEYS, *csgo.NAMES[csgo.LEFT_CLICK : csgo.FIRST_MOUSE_X]],
-        "arrows": csgo.ARROW_MOTION,
-        "forbidden": sorted(sorted(pair) for pair in csgo.FORBIDDEN_PAIRS),
-        "mouse_x": csgo.MOUSE_X_BINS,
-        "mouse_y": csgo.MOUSE_Y_BINS,
+        "size": key_map.size,
+        "buttons": [*key_map.keys, *key_map.buttons],
+        "arrows": key_map.arrows,
+        "forbidden": sorted(sorted(pair) for pair in key_map.forbidden_pairs),
+        "mouse_x": key_map.mouse_x_bins,
+        "mouse_y": key_map.mouse_y_bins,
     }
 
 
 def _keymap(keymap: Keymap) -> dict[str, Any]:
     """The keymap of a page, with the browser's names of keys."""
     meanings = {code: keymap.keys[key] for code, key in KEYS.items() if key in keymap.keys}
-    if "ControlLeft" in meanings and isinstance(meanings["ControlLeft"], str):
+    if CROUCH_KEY not in meanings and isinstance(meanings.get("ControlLeft"), str):
         meanings[CROUCH_KEY] = meanings["ControlLeft"]
     known = [line for line in keymap.bindings if any(_kept(meaning) for _, meaning in line.keys) or not line.keys]
     return {

@@ -5,8 +5,9 @@ from collections import Counter
 import pygame
 import pytest
 
-from diamond_engine.actions import CsgoAction, csgo
+from diamond_engine.actions import CsgoAction, KeyMap, csgo
 from diamond_engine.games import ATARI_GAMES, Button, Game, atari_game, game_named
+from diamond_engine.games.first_person import first_person_game
 from play.actions import LEFT_CLICK, RIGHT_CLICK, ButtonActions, FirstPersonActions
 from play.bindings import Keymap, WindowCommand
 from play.genres import genre_of
@@ -152,6 +153,32 @@ def test_every_key_of_a_first_person_world_reaches_the_vector(name: str) -> None
     code = next(code for code, meaning in FIRST_PERSON.keys.items() if meaning == name)
     FIRST_PERSON.translate(key(code), latch, arrows_move=True)
     assert space.action(latch.read()) == tuple(csgo.encode(CsgoAction(keys=(name,))).tolist())
+
+
+KEY_MAPS = {
+    "keys and mouse": KeyMap(("a", "d", "e", "left ctrl", "tab"), ("left click",), mouse_x=(5.0, 60.0)),
+    "keys alone": KeyMap(("left", "right", "up", "m", "1")),
+    "mouse alone": KeyMap(mouse_x=(5.0, 60.0), mouse_y=(5.0,)),
+}
+
+
+@pytest.mark.parametrize("key_map", KEY_MAPS.values(), ids=KEY_MAPS)
+def test_a_key_map_of_ones_own_is_what_can_be_pressed(key_map: KeyMap) -> None:
+    genre = genre_of(first_person_game("mine", key_map=key_map))
+    for name in (*key_map.keys, *key_map.arrows):
+        latch = InputLatch()
+        code = next(code for code, meaning in genre.keymap.keys.items() if meaning == name)
+        genre.keymap.translate(key(code), latch, arrows_move=True)
+        assert genre.actions.action(latch.read()) == tuple(key_map.encode(CsgoAction(keys=(name,))).tolist())
+    keys = [code for binding in genre.keymap.bindings for code, _ in binding.keys]
+    assert len(keys) == len(set(keys))
+    assert (Command.HAND_OVER in genre.keymap.keys.values()) == ("m" not in key_map.keys)
+    assert (WindowCommand.MORE_SENSITIVE in genre.keymap.keys.values()) == bool(key_map.mouse_x)
+    assert bool(genre.keymap.clicks) == bool(key_map.buttons or key_map.mouse_x)
+    assert {cap.button for cap in genre.keymap.keycaps} == set(key_map.keys)
+    clicked = genre.actions.action(Input((LEFT_CLICK, RIGHT_CLICK, "r"), (60.0, 0.0)))
+    assert genre.actions.gesture(clicked).pressed == {*key_map.buttons}, "what the game lacks is left out"
+    assert genre.actions.gesture(clicked).motion == (60.0 if key_map.mouse_x else 0.0, 0.0)
 
 
 def test_sticks_and_triggers_walk_look_and_click() -> None:

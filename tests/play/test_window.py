@@ -437,7 +437,7 @@ def test_keys_clicks_and_motion_sent_to_a_real_window_become_the_vectors_of_a_fi
         xdotool("key", "Escape")
         xdotool("mousemove_relative", "--", "300", "100")  # the mouse is free again
         xdotool("key", "Escape")
-    actions = [action for action in recorded_actions(tmp_path) if action != FirstPersonActions.idle]
+    actions = [action for action in recorded_actions(tmp_path) if action != FirstPersonActions().idle]
     changes = [csgo.decode(np.array(a)) for i, a in enumerate(actions) if i == 0 or actions[i - 1] != a]
     first, last = changes[:3], changes[-3:]
     assert first == [CsgoAction(keys=("w",)), CsgoAction(left_click=True), CsgoAction(right_click=True)]

@@ -130,7 +130,7 @@ export function buttonAction(space, pressed) {
 }
 
 /**
- * The vector of 51 zeros and ones of keys (in the order pressed), clicks and motion in mouse counts. `space` is the
+ * The vector of zeros and ones of keys (in the order pressed), clicks and motion in mouse counts. `space` is the
  * action space of the world: its keys, the motions of the arrow keys, the pairs that are never down together, its bins.
  */
 export function firstPersonAction(space, pressed, [right, down]) {
@@ -144,8 +144,11 @@ export function firstPersonAction(space, pressed, [right, down]) {
     if (index >= 0) vector[index] = 1;
     else motion[space.arrows[key][0]] = space.arrows[key][1];
   }
-  vector[space.buttons.length + nearest(space.mouse_x, motion.x)] = 1;
-  vector[space.buttons.length + space.mouse_x.length + nearest(space.mouse_y, motion.y)] = 1;
+  let first = space.buttons.length;
+  for (const [bins, turned] of [[space.mouse_x, motion.x], [space.mouse_y, motion.y]]) {
+    if (bins.length) vector[first + nearest(bins, turned)] = 1;
+    first += bins.length;
+  }
   return vector;
 }
 

@@ -16,13 +16,15 @@ import numpy as np
 import pytest
 import torch
 
-from diamond_engine.actions import CsgoAction, csgo
+from diamond_engine.actions import CsgoAction, KeyMap, csgo
 from diamond_engine.diffusion import Denoiser, SamplerConfig, sample
 from diamond_engine.diffusion.denoiser import enlarge
 from diamond_engine.diffusion.sampler import Denoise
 from diamond_engine.frames import to_float
 from diamond_engine.games import ATARI_GAMES, Button, Game, game_named
+from diamond_engine.games.first_person import first_person_game
 from play.genres import genre_of
+from play.latch import Input
 from play.web.export import INFINITE, _actions
 from tests.diamond_engine.test_csgo_actions import CASES, raw_input
 from tests.reference.vectors import Vectors, assert_close, assert_same_frames
@@ -164,6 +166,20 @@ def test_every_recorded_csgo_action_is_encoded_so() -> None:
     script = "console.log(JSON.stringify(given.actions.map(([p, m]) => Array.from(dream.actionOf(given.space, p, m)))))"
     for vector, action in zip(run(script, given), actions, strict=True):
         assert vector == csgo.encode(action).tolist(), action
+
+
+def test_actions_of_ones_own_key_map_are_encoded_so() -> None:
+    key_map = KeyMap(("a", "d", "e"), ("right click",), mouse_y=(5.0, 40.0), never_together=("a+d",))
+    held: list[tuple[list[str], tuple[float, float]]] = [
+        ([], (0.0, 0.0)),
+        (["d", "a", "right click"], (9.0, 8.0)),
+        (["left", "up", "q"], (70.0, 300.0)),
+    ]
+    genre = genre_of(first_person_game("mine", key_map=key_map))
+    given = {"space": _actions(genre), "actions": held}
+    script = "console.log(JSON.stringify(given.actions.map(([p, m]) => Array.from(dream.actionOf(given.space, p, m)))))"
+    wanted = [genre.actions.action(Input(tuple(buttons), motion)) for buttons, motion in held]
+    assert [tuple(vector) for vector in run(script, given)] == wanted
 
 
 def pressed(action: CsgoAction) -> list[str]:
