@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond_engine.actions import csgo
+from diamond_engine.actions import KeyMap, csgo, stated_key_map
 from diamond_engine.episodes import EPISODE_NAME, Episode, read_episode
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.games import ATARI_GAMES
@@ -85,12 +85,12 @@ def episode_facts(episode: Episode) -> EpisodeFacts:
         frame_shape="×".join(map(str, episode.frames.shape[1:])),
         game=game,
         policy=str(episode.attributes.get("policy", "unknown")),
-        actions=_named(episode.actions, game),
+        actions=_named(episode.actions, game, stated_key_map(episode.attributes, csgo.KEY_MAP)),
     )
 
 
-def _named(actions: NDArray[np.int64] | NDArray[np.uint8], game: str) -> Counter[str]:
+def _named(actions: NDArray[np.int64] | NDArray[np.uint8], game: str, key_map: KeyMap) -> Counter[str]:
     if actions.ndim == 2:
-        return Counter([csgo.NAMES[entry] for entry in np.nonzero(actions)[1]])
+        return Counter([key_map.names[entry] for entry in np.nonzero(actions)[1]])
     names: dict[int, str] = dict(enumerate(ATARI_GAMES[game].actions)) if game in ATARI_GAMES else {}
     return Counter([names.get(action, str(action)) for action in actions.tolist()])

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond_engine.actions import CsgoAction, csgo
+from diamond_engine.actions import HandAction, KeyMap, csgo
 from diamond_engine.contexts import StartContexts
+from diamond_engine.errors import DiamondError
 from diamond_engine.world_model import World
 from training.evaluation.dreams import Dreaming
 from training.evaluation.fidelity.footage import dream_stages, held_out_clips, mean_difference
@@ -42,25 +43,32 @@ class Probe:
 
     name: str
     """For a person."""
-    action: CsgoAction
+    action: HandAction
     """What is held."""
     measure: str | None = None
     """The motion of the picture that shows it."""
     sign: int = 0
     """Of that motion: to the right and apart are 1."""
 
+    def is_for(self, key_map: KeyMap) -> bool:
+        """Whether a game has what is held."""
+        try:
+            return bool((key_map.encode(self.action) != key_map.encode(csgo.IDLE)).any())
+        except DiamondError:
+            return False
+
 
 IDLE = Probe("idle", csgo.IDLE)
 PROBES = (
-    Probe("forward", CsgoAction(("w",)), EXPANSION, 1),
-    Probe("back", CsgoAction(("s",)), EXPANSION, -1),
-    Probe("strafe left", CsgoAction(("a",)), SIDEWAYS, 1),
-    Probe("strafe right", CsgoAction(("d",)), SIDEWAYS, -1),
-    Probe("turn left slowly", CsgoAction(mouse_x=-20), SIDEWAYS, 1),
-    Probe("turn right slowly", CsgoAction(mouse_x=20), SIDEWAYS, -1),
-    Probe("turn left fast", CsgoAction(mouse_x=-100), SIDEWAYS, 1),
-    Probe("turn right fast", CsgoAction(mouse_x=100), SIDEWAYS, -1),
-    Probe("shoot", CsgoAction(left_click=True)),
+    Probe("forward", HandAction(("w",)), EXPANSION, 1),
+    Probe("back", HandAction(("s",)), EXPANSION, -1),
+    Probe("strafe left", HandAction(("a",)), SIDEWAYS, 1),
+    Probe("strafe right", HandAction(("d",)), SIDEWAYS, -1),
+    Probe("turn left slowly", HandAction(mouse_x=-20), SIDEWAYS, 1),
+    Probe("turn right slowly", HandAction(mouse_x=20), SIDEWAYS, -1),
+    Probe("turn left fast", HandAction(mouse_x=-100), SIDEWAYS, 1),
+    Probe("turn right fast", HandAction(mouse_x=100), SIDEWAYS, -1),
+    Probe("shoot", HandAction(left_click=True)),
 )
 
 
@@ -114,8 +122,12 @@ def measure_responses(
 ) -> Responses:
     """Dreams from all contexts at once with each action held, from the same noise, and compares with no input.
 
+    Probes of keys, buttons or axes that the game lacks are left out. Raises ``DiamondError`` if none is left.
     With ``footage``, its held-out recordings show how the picture moves in the real game.
     """
+    probes = [probe for probe in probes if probe.is_for(_key_map(world))]
+    if not probes:
+        raise DiamondError(f"none of {', '.join(probe.name for probe in PROBES)} is an action of {world.config.name}")
     newest = contexts.frames[:, -1] if contexts.full_res is None else contexts.full_res[:, -1]
     idle = _held(world, how, contexts, IDLE)
     still = _motions(newest, idle)
@@ -148,9 +160,17 @@ def _response(
     )
 
 
+def _key_map(world: World) -> KeyMap:
+    """Of a first-person world."""
+    key_map = world.game.key_map
+    assert key_map is not None
+    return key_map
+
+
 def _held(world: World, how: Dreaming, contexts: StartContexts, probe: Probe) -> Frames:
     """The frames shown in a dream of one action ``(B, S, H, W, 3)``."""
-    actions = np.broadcast_to(csgo.encode(probe.action), (len(contexts), STEPS, csgo.NUM_ACTIONS))
+    key_map = _key_map(world)
+    actions = np.broadcast_to(key_map.encode(probe.action), (len(contexts), STEPS, key_map.size))
     shown = [[*stages.values()][-1] for stages in dream_stages(world, how, contexts, actions.copy())]
     return np.stack(shown, axis=1)
 
@@ -191,20 +211,20 @@ def _real_motions(footage: Footage, probe: Probe, seed: int) -> Iterator[Motion]
     places = [
         (clip, frame)
         for clip in held_out_clips(footage, STEPS)
-        for frame in _places_of(footage.actions(clip, 0, footage.clips[clip].frames), probe.action)
+        for frame in _places_of(footage.actions(clip, 0, footage.clips[clip].frames), footage.key_map, probe.action)
     ]
     np.random.default_rng(seed).shuffle(places)
     for clip, frame in places[:REAL_PAIRS]:
         yield motion(*footage.full_res(clip, frame, frame + 2))
 
 
-def _places_of(actions: NDArray[np.uint8], wanted: CsgoAction) -> Iterator[int]:
+def _places_of(actions: NDArray[np.uint8], key_map: KeyMap, wanted: HandAction) -> Iterator[int]:
     """Frames, but the last, at which an action like the wanted one had been held for ``HELD`` frames."""
-    alike = [_alike(csgo.decode(action), wanted) for action in actions]
+    alike = [_alike(key_map.decode(action), wanted) for action in actions]
     return (i for i in range(HELD - 1, len(alike) - 1) if all(alike[i + 1 - HELD : i + 1]))
 
 
-def _alike(action: CsgoAction, wanted: CsgoAction) -> bool:
+def _alike(action: HandAction, wanted: HandAction) -> bool:
     if action.keys != wanted.keys or abs(action.mouse_y) > STILL:
         return False
     if wanted.mouse_x == 0:

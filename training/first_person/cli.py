@@ -10,11 +10,11 @@ import typer
 
 from diamond_engine.errors import UsageError
 from diamond_engine.runtime import Runtime
-from training.first_person.config import first_person_config
+from training.first_person.config import first_person_config, for_actions
 from training.first_person.download import download
 from training.first_person.footage import open_footage
 from training.first_person.prepare import Preparation, check
-from training.first_person.videos import VideoImport
+from training.first_person.videos import VideoImport, parsed_size, read_key_map
 from training.first_person.world import FirstPersonTraining, chosen_stages
 from training.runs.options import Device, Dtype, Out, Seed, TimeBudget, check_positive
 from training.runs.progress import make_console
@@ -123,6 +123,7 @@ def csgo(
     workers = Workers.of_environment()
     console = make_console(quiet=not workers.leads)
     footage = open_footage(data, console)
+    chosen = for_actions(chosen, footage.key_map.size)
     seconds = None if time_budget is None else 60 * time_budget
     session = Session(out, seed, Runtime.choose(workers.device(device), dtype), seconds, console, workers)
     start = None if init is None else find_world(init)
@@ -133,6 +134,13 @@ def import_videos(
     videos: Annotated[list[Path], typer.Argument(help="Videos, or folders of them, each with a log beside it.")],
     out: Annotated[Path, typer.Option(file_okay=False, help="Folder of episodes to write to.")],
     frame_rate: Annotated[float, typer.Option(help="Frames a second to take.")] = 16.0,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Frames to write, sides multiples of 5.")] = "280x150",
+    key_map: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False, help="YAML: the keys, buttons and axes of your game [default: CS:GO's].", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Turn videos of your own game, and logs of what was pressed, into episodes to train on.
 
@@ -140,4 +148,4 @@ def import_videos(
     docs/own-game.md.
     """
     check_positive(frame_rate=frame_rate)
-    VideoImport(out, frame_rate).run(videos)
+    VideoImport(out, frame_rate, parsed_size(size), read_key_map(key_map)).run(videos)

@@ -145,6 +145,13 @@ def first_person_config(preset: str, file: Path | None, assignments: Sequence[st
     return config
 
 
+def for_actions(config: FirstPersonConfig, size: int) -> FirstPersonConfig:
+    """The same for actions of so many entries."""
+    inner = replace(config.networks.dynamics.inner_model, num_actions=size)
+    networks = replace(config.networks, dynamics=replace(config.networks.dynamics, inner_model=inner))
+    return replace(config, networks=networks)
+
+
 def _check_shares(stage: str, config: StageConfig) -> None:
     for name in ("sampler_share", "first_share", "priority_share"):
         share = getattr(config, name)

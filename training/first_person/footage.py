@@ -1,6 +1,7 @@
 """Training data of first-person worlds: prepared recordings or original files, and segments of them.
 
-Shapes: B batch, T frames, L context length, H height, W width (h, w at low resolution).
+Shapes: B batch, T frames, L context length, A entries of an action (51 of CS:GO), H height, W width (h, w at low
+resolution).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from diamond_engine.actions.csgo import NUM_ACTIONS
+from diamond_engine.actions import KeyMap
 from diamond_engine.contexts import StartContexts
 from diamond_engine.damage import map_array, reading
 from diamond_engine.diffusion import Segment
@@ -72,6 +73,11 @@ class Footage(Protocol):
         """Height H and width W of a full-resolution frame."""
         ...
 
+    @property
+    def key_map(self) -> KeyMap:
+        """What the A entries of an action are."""
+        ...
+
     def low_res(self, clip: int, start: int, stop: int) -> NDArray[np.uint8]:
         """Frames ``(stop - start, H/5, W/5, 3)`` RGB."""
         ...
@@ -81,7 +87,7 @@ class Footage(Protocol):
         ...
 
     def actions(self, clip: int, start: int, stop: int) -> NDArray[np.uint8]:
-        """The action taken at each frame, zeros and ones ``(stop - start, 51)``."""
+        """The action taken at each frame, zeros and ones ``(stop - start, A)``."""
         ...
 
     def describe(self) -> str:
@@ -128,6 +134,7 @@ class Prepared:
         self._entries = manifest.entries
         self.clips = [Clip(entry.name, entry.frames, entry.held_out) for entry in manifest.entries]
         self.size = (manifest.entries[0].height, manifest.entries[0].width)
+        self.key_map = manifest.entries[0].key_map
         self._shards = _OpenFiles(self._open_shard)
         self._full = _OpenFiles(self._open_full)
 
@@ -137,7 +144,7 @@ class Prepared:
 
     def actions(self, clip: int, start: int, stop: int) -> NDArray[np.uint8]:
         """See ``Footage.actions``."""
-        return np.unpackbits(self._shards[clip]["action"][start:stop], axis=1, count=NUM_ACTIONS)
+        return np.unpackbits(self._shards[clip]["action"][start:stop], axis=1, count=self.key_map.size)
 
     def full_res(self, clip: int, start: int, stop: int) -> NDArray[np.uint8]:
         """See ``Footage.full_res``."""
@@ -160,7 +167,7 @@ class Prepared:
 
     def _open_shard(self, clip: int) -> NDArray[Any]:
         entry = self._entries[clip]
-        kind = record_type(entry.height // FACTOR, entry.width // FACTOR)
+        kind = record_type(entry.height // FACTOR, entry.width // FACTOR, entry.key_map)
         return _mapped(shard_path(self._folder, entry.name), kind, (entry.frames,))
 
     def _open_full(self, clip: int) -> NDArray[np.uint8]:
@@ -195,6 +202,7 @@ class Originals:
         self._paths: list[Path] = []
         lengths: list[int] = []
         sizes: set[tuple[int, int]] = set()
+        key_maps: set[KeyMap] = set()
         problems: list[str] = []
         for name, places in found.places.items():
             try:
@@ -206,12 +214,15 @@ class Originals:
             self._paths.append(Path(places[0].path))
             lengths.append(recording.length)
             sizes.add(recording.size)
+            key_maps.add(recording.key_map)
         if not self._paths:
             raise DiamondError(f"none of the {len(problems)} files in {folder} is good: {problems[0]}")
         if len(sizes) > 1:
             named = ", ".join(f"{width}x{height}" for height, width in sorted(sizes))
             raise DiamondError(f"{folder} has frames of different sizes ({named}): train on one size")
-        self.size = sizes.pop()
+        if len(key_maps) > 1:
+            raise DiamondError(f"{folder} has recordings of {len(key_maps)} key maps: train on those of one")
+        self.size, self.key_map = sizes.pop(), key_maps.pop()
         self.clips = [
             Clip(path.name, length, held_out(path.name, i))
             for i, (path, length) in enumerate(zip(self._paths, lengths, strict=True))
@@ -307,7 +318,7 @@ class Segments:
         return self.drawn + self._workers.rank
 
     def draw(self, device: torch.device) -> Segment:
-        """The next batch: frames ``(B, T, 3, H, W)`` (h, w unless ``full_res``), actions ``(B, T, 51)``."""
+        """The next batch: frames ``(B, T, 3, H, W)`` (h, w unless ``full_res``), actions ``(B, T, A)``."""
         turns, wanted = self._workers.count, self.next
         ahead = 1 if self._priorities else READ_AHEAD
         for number in range(wanted, wanted + ahead * turns, turns):

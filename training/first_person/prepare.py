@@ -160,6 +160,8 @@ class Preparation:
             raise UsageError(
                 f"recordings of different frame sizes ({', '.join(sizes)}): prepare each into a folder of its own"
             )
+        if len({entry.key_map for entry in entries}) > 1:
+            raise UsageError("recordings of different key maps: prepare each into a folder of its own")
         manifest = Manifest(entries, damaged, found.cut_off, found.duplicates)
         write_manifest(self.out, manifest)
         for tar in found.cut_off:

@@ -2,9 +2,9 @@
 
 Two layouts are known. That of the CS:GO data set has a data set for every frame i: ``frame_<i>_x`` uint8 ``(H, W, 3)``
 in BGR, ``frame_<i>_y`` ``(51,)``, ``frame_<i>_helperarr`` ``(2,)`` = kill, death. That of this project
-(``diamond_engine.episodes``) has ``frames`` uint8 ``(T, H, W, 3)`` in RGB and ``actions`` ``(T, 51)``.
+(``diamond_engine.episodes``) has ``frames`` uint8 ``(T, H, W, 3)`` in RGB and ``actions`` ``(T, A)``.
 
-Shapes: T frames, H height, W width.
+Shapes: T frames, A entries of an action (51 of CS:GO), H height, W width.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond_engine.actions.csgo import NUM_ACTIONS
+from diamond_engine.actions import KeyMap, csgo, stated_key_map
 from diamond_engine.damage import LARGEST_DATASET, check_stored, read_dataset
 from diamond_engine.errors import DiamondError
 
@@ -38,13 +38,15 @@ class Recording(Protocol):
     """Frames T."""
     size: tuple[int, int]
     """Height H and width W of a frame, multiples of ``FACTOR``."""
+    key_map: KeyMap
+    """What the A entries of an action are."""
 
     def frames(self, start: int, stop: int) -> NDArray[np.uint8]:
         """Frames ``(stop - start, H, W, 3)`` RGB."""
         ...
 
     def actions(self, start: int, stop: int) -> NDArray[np.uint8]:
-        """The action taken at each frame, zeros and ones ``(stop - start, 51)``."""
+        """The action taken at each frame, zeros and ones ``(stop - start, A)``."""
         ...
 
     def events(self) -> NDArray[np.bool_]:
@@ -69,6 +71,8 @@ def open_recording(source: Path | bytes, name: str) -> Recording:
 
 class _CsgoRecording:
     """In the layout of the CS:GO data set."""
+
+    key_map = csgo.KEY_MAP
 
     def __init__(self, file: Any, name: str, content: bytes | None) -> None:
         """``content``: the whole file, if it is in memory; frames are then sliced from it, ten times as fast."""
@@ -102,8 +106,8 @@ class _CsgoRecording:
     def actions(self, start: int, stop: int) -> NDArray[np.uint8]:
         """See ``Recording.actions``."""
         with _named(self._name):
-            rows = [self._part(i, "y", (NUM_ACTIONS,)) for i in range(start, stop)]
-            return _zeros_and_ones(rows, self._name)
+            rows = [self._part(i, "y", (self.key_map.size,)) for i in range(start, stop)]
+            return _zeros_and_ones(rows, self.key_map, self._name)
 
     def events(self) -> NDArray[np.bool_]:
         """See ``Recording.events``."""
@@ -131,10 +135,11 @@ class _EpisodeRecording:
         if file["frames"].nbytes > LARGEST_DATASET:
             raise DiamondError(f"{name} has {self.length} frames, which are too many for one file")
         self.size = _checked_size(file["frames"].shape[1:], file["frames"].dtype, name)
-        if file["actions"].shape != (self.length, NUM_ACTIONS):
+        self.key_map = stated_key_map(file.attrs, csgo.KEY_MAP)
+        if file["actions"].shape != (self.length, self.key_map.size):
             raise DiamondError(
                 f"{name} has actions of shape {file['actions'].shape}: a first-person world needs "
-                f"({self.length}, {NUM_ACTIONS}), keys and mouse as in docs/own-game.md"
+                f"({self.length}, {self.key_map.size}), keys and mouse as in docs/own-game.md"
             )
 
     def frames(self, start: int, stop: int) -> NDArray[np.uint8]:
@@ -145,7 +150,7 @@ class _EpisodeRecording:
     def actions(self, start: int, stop: int) -> NDArray[np.uint8]:
         """See ``Recording.actions``."""
         with _named(self._name):
-            return _zeros_and_ones(self._file["actions"][start:stop], self._name)
+            return _zeros_and_ones(self._file["actions"][start:stop], self.key_map, self._name)
 
     def events(self) -> NDArray[np.bool_]:
         """See ``Recording.events``; a reward counts as a kill."""
@@ -170,10 +175,10 @@ def _checked_size(shape: tuple[int, ...], dtype: Any, name: str) -> tuple[int, i
     return height, width
 
 
-def _zeros_and_ones(rows: Any, name: str) -> NDArray[np.uint8]:
+def _zeros_and_ones(rows: Any, key_map: KeyMap, name: str) -> NDArray[np.uint8]:
     actions = np.asarray(rows)
-    if actions.ndim != 2 or actions.shape[1] != NUM_ACTIONS or not np.isin(actions, (0, 1)).all():
-        raise DiamondError(f"{name} has actions that are not {NUM_ACTIONS} zeros and ones")
+    if actions.ndim != 2 or actions.shape[1] != key_map.size or not np.isin(actions, (0, 1)).all():
+        raise DiamondError(f"{name} has actions that are not {key_map.size} zeros and ones")
     return actions.astype(np.uint8)
 
 

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from diamond_engine.actions.csgo import NUM_ACTIONS
+from diamond_engine.actions import KeyMap, csgo
 from diamond_engine.damage import reading
 from diamond_engine.errors import DiamondError
 from diamond_engine.files import atomic_path, write_text
@@ -40,12 +40,12 @@ HELD_OUT_EVERY = 10
 CSGO_PREFIX = "hdf5_dm_july2021_"
 
 
-def record_type(height: int, width: int) -> np.dtype[np.void]:
-    """One frame of a shard, for low-resolution frames of a size; 5,056 bytes for CS:GO."""
+def record_type(height: int, width: int, key_map: KeyMap) -> np.dtype[np.void]:
+    """One frame of a shard, for low-resolution frames of a size and actions; 5,056 bytes for CS:GO."""
     return np.dtype(
         [
             ("low_res", np.uint8, (height, width, 3)),  # RGB
-            ("action", np.uint8, (-(-NUM_ACTIONS // 8),)),  # np.packbits of the 51 entries
+            ("action", np.uint8, (-(-key_map.size // 8),)),  # np.packbits of the entries
             ("event", np.uint8),  # 1 a kill, 2 a death
             ("offset", np.int64),  # of the full-resolution frame in its source, BGR; NOWHERE if it is not there
         ]
@@ -92,16 +92,21 @@ class Entry:
     """``shards/<name>.npy``."""
     full_res: Stored | None
     """``full_res/<name>.npy``, if there is one."""
+    key_map: KeyMap = csgo.KEY_MAP
+    """What the entries of its actions are."""
 
     def to_json(self) -> dict[str, Any]:
-        """For ``from_json``."""
-        return asdict(self)
+        """For ``from_json``; without the key map of CS:GO."""
+        own = {} if self.key_map == csgo.KEY_MAP else {"key_map": self.key_map.to_json()}
+        return {name: value for name, value in asdict(self).items() if name != "key_map"} | own
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Entry:
         """Raises ``KeyError``, ``TypeError`` or ``ValueError`` for something else."""
         full = data["full_res"]
-        nested = {"source": Place(**data["source"]), "shard": Stored(**data["shard"])}
+        nested: dict[str, Any] = {"source": Place(**data["source"]), "shard": Stored(**data["shard"])}
+        if "key_map" in data:
+            nested["key_map"] = KeyMap.from_json(data["key_map"])
         entry = cls(**{**data, **nested, "full_res": None if full is None else Stored(**full)})
         sides = entry.height, entry.width
         if not (
@@ -148,7 +153,8 @@ def write_shards(folder: Path, name: str, recording: Recording, place: Place, fu
     offsets = recording.offsets()
     events = recording.events()
     low_res = np.concatenate([shrink(chunk) for chunk in _chunks(recording)])
-    records = np.zeros(recording.length, record_type(*low_res.shape[1:3]))
+    _, height, width, _ = low_res.shape
+    records = np.zeros(recording.length, record_type(height, width, recording.key_map))
     records["low_res"] = low_res
     records["action"] = np.packbits(recording.actions(0, recording.length), axis=1)
     records["event"] = events[:, 0] + 2 * events[:, 1]
@@ -157,7 +163,7 @@ def write_shards(folder: Path, name: str, recording: Recording, place: Place, fu
     if full_res or offsets is None:
         copied = _store(full_res_path(folder, name), recording.frames(0, recording.length))
     shard = _store(shard_path(folder, name), records)
-    return Entry(name, recording.length, *recording.size, False, place, shard, copied)
+    return Entry(name, recording.length, *recording.size, False, place, shard, copied, recording.key_map)
 
 
 def _chunks(recording: Recording) -> Iterator[NDArray[np.uint8]]:
@@ -208,6 +214,6 @@ def read_manifest(folder: Path) -> Manifest:
         if content["format"] != FORMAT:
             raise DiamondError(f"{path} has format {content['format']}: this version reads {FORMAT}; prepare again")
         entries = tuple(Entry.from_json(entry) for entry in content["recordings"])
-        if len({(entry.height, entry.width) for entry in entries}) != 1:
-            raise ValueError("no recordings, or of different sizes")
+        if len({(entry.height, entry.width, entry.key_map) for entry in entries}) != 1:
+            raise ValueError("no recordings, or of different sizes or key maps")
         return Manifest(entries, dict(content["damaged"]), tuple(content["cut_off"]), int(content["duplicates"]))

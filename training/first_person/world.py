@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from diamond_engine.actions import csgo
 from diamond_engine.checkpoints import load_strictly, write_component
 from diamond_engine.configs import defaults, plain
 from diamond_engine.contexts import write_contexts
@@ -171,6 +172,7 @@ class FirstPersonTraining:
             presets={name: self._sampled(preset, two_stages) for name, preset in SAMPLERS.items()},
             default_preset=self.config.default_preset,
             provenance={name: value for name, value in provenance.items() if value},
+            key_map=None if self.footage.key_map == csgo.KEY_MAP else self.footage.key_map,
         )
         write_text(folder / "world.yaml", world.to_yaml())
 

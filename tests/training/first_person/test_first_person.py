@@ -15,7 +15,7 @@ from rich.console import Console
 from diamond_engine import load_world
 from diamond_engine.actions import csgo
 from diamond_engine.episodes import EpisodeFolder
-from tests.programs import diamond_play
+from tests.programs import diamond_eval, diamond_play
 from tests.training.first_person.recordings import arguments_of_training, good, write_recording, write_video
 from tests.training.trainers import metrics_of, run
 from training.first_person.footage import Originals, Prepared, Segments
@@ -230,6 +230,52 @@ def test_own_game_from_a_video_and_a_log(tmp_path: Path) -> None:
     assert "0 steps" in good("import-videos", videos, "--out", tmp_path / "data")
     trained(tmp_path / "data", tmp_path / "run", "--components", "dynamics")
     assert load_world(tmp_path / "run").contexts is not None
+
+
+def test_a_game_of_ones_own_keys_and_size_is_trained_and_played(tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    write_video(videos / "play.mp4")
+    (videos / "play.csv").write_text("time,keys,mouse_x,right_click\n0.0,a,0,0\n0.07,e+left ctrl,25,1\n0.5,d,0,0\n")
+    (tmp_path / "keys.yaml").write_text(
+        "keys: [a, d, e, left ctrl]\nbuttons: [right click]\nmouse_x: [5, 40]\nnever_together: [a+d]\n"
+    )
+    how = ("--size", "120x80", "--key-map", tmp_path / "keys.yaml")
+    good("import-videos", videos, "--out", tmp_path / "data", *how)
+    episode = EpisodeFolder(tmp_path / "data")[0]
+    assert (episode.frames.shape, episode.actions.shape) == ((19, 80, 120, 3), (19, 10))
+    assert np.flatnonzero(episode.actions[1]).tolist() == [0, 2, 3, 4, 9], "a is still down at first"
+    assert "0 steps" in good("import-videos", videos, "--out", tmp_path / "data", *how)
+
+    good("csgo-data", "prepare", tmp_path / "data", tmp_path / "prepared", "--workers", 1)
+    prepared, original = Prepared(tmp_path / "prepared"), Originals(tmp_path / "data", Console(file=io.StringIO()))
+    assert prepared.key_map == original.key_map
+    np.testing.assert_array_equal(prepared.actions(0, 2, 6), episode.actions[2:6])
+
+    trained(tmp_path / "data", tmp_path / "run", "--set", "name=mine")
+    world = load_world(tmp_path / "run")
+    assert world.game.key_map == original.key_map
+    assert (world.config.num_actions, world.config.frame_height, world.config.frame_width) == (10, 80, 120)
+    shown = ["--weights", tmp_path / "run", "--headless", "--frames", 2, "--no-compile", "--video", tmp_path / "x.mp4"]
+    assert diamond_play("csgo", *shown).returncode == 0
+    report = ["--device", "cpu", "--report", tmp_path / "response.json", "--picture", tmp_path / "x.png"]
+    assert diamond_eval("response", tmp_path / "run", "--contexts", 1, *report).returncode == 0
+    assert "turn_left_fast" in (tmp_path / "response.json").read_text().replace(" ", "_")
+
+
+def test_recordings_of_two_key_maps_are_not_mixed(tmp_path: Path) -> None:
+    for folder, keys in (("one", "keys: [w]"), ("two", "keys: [w, a]")):
+        (tmp_path / folder).mkdir()
+        write_video(tmp_path / folder / "play.mp4", frames=6)
+        (tmp_path / folder / "play.csv").write_text("time,keys\n0,w\n")
+        (tmp_path / "keys.yaml").write_text(keys)
+        data = tmp_path / f"data {folder}"
+        good("import-videos", tmp_path / folder, "--out", data, "--key-map", tmp_path / "keys.yaml")
+    (tmp_path / "data two" / "episode_000000.h5").rename(tmp_path / "data one" / "episode_000001.h5")
+    code, said = run(*arguments_of_training(tmp_path / "data one", tmp_path / "run"))
+    assert (code, "recordings of 2 key maps" in said) == (1, True), said
+    code, said = run("csgo-data", "prepare", tmp_path / "data one", tmp_path / "prepared", "--workers", 1)
+    assert (code, "different key maps" in said) == (2, True), said
 
 
 def test_a_bad_row_of_a_log_is_named(tmp_path: Path) -> None:
