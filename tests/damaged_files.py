@@ -53,6 +53,7 @@ from tests.training.first_person.recordings import write_recording as write_csgo
 from tests.training.first_person.recordings import write_video
 from training.components.denoiser import DenoiserTrainingConfig
 from training.data.episodes import GameEpisodes
+from training.data.minari_datasets import MAIN_FILE, METADATA, MinariDataset, export_dataset
 from training.evaluation.scores.suite import read_suite
 from training.first_person.footage import Prepared
 from training.first_person.prepare import prepare_one
@@ -175,6 +176,9 @@ def _episodes(folder: Path) -> Iterator[Kind]:
     name = next((folder / "episodes").glob("*.h5")).name
     yield Kind("episode", folder / "episodes", name, _learn)
     yield Kind("episode once more", folder / "episodes", name, _learn)
+    export_dataset(folder / "episodes", folder / "minari" / "random-v0", make_console())
+    for file in (METADATA, MAIN_FILE):
+        yield Kind(f"Minari's {file}", folder / "minari", f"random-v0/data/{file}", _read_minari)
 
 
 def _learn(folder: Path) -> None:
@@ -184,6 +188,11 @@ def _learn(folder: Path) -> None:
     sampler.draw(np.random.default_rng(0), 4, torch.device("cpu"))
     for path in episodes.paths:
         read_episode(path)
+
+
+def _read_minari(folder: Path) -> None:
+    for _ in MinariDataset(str(folder / "random-v0")).episodes():
+        pass
 
 
 def _first_person(folder: Path) -> Iterator[Kind]:

@@ -7,7 +7,7 @@ import typer
 from diamond_engine.command_line import add_version
 from training.algorithm.cli import agent, algorithm1, world_model
 from training.components.cli import assemble
-from training.data.cli import collect, excerpt
+from training.data.cli import collect, excerpt, export_minari, import_minari
 from training.first_person.cli import csgo, csgo_data, import_videos
 from training.recorders.doom.cli import record
 from training.runs import command
@@ -28,7 +28,8 @@ app = typer.Typer(
 add_version(app, PROGRAM)
 app.add_typer(record, name="record")
 app.add_typer(csgo_data, name="csgo-data")
-for function in (csgo, import_videos, suite, collect, excerpt, world_model, agent, algorithm1, assemble):
+imports = (import_videos, import_minari, export_minari)
+for function in (csgo, *imports, suite, collect, excerpt, world_model, agent, algorithm1, assemble):
     app.command()(function)
 app.command("atari", help=ALIAS)(algorithm1)
 

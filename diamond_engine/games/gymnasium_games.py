@@ -57,10 +57,13 @@ class Pictures(gymnasium.Wrapper[Any, Any, Any, Any]):
         return self._picture(obs), reward, terminated, truncated, {}
 
     def _picture(self, obs: Any) -> Frame:
-        image = np.asarray(obs if self._observed else self.env.render(), dtype=np.uint8)
-        height, width = self._shape
-        coloured = np.broadcast_to(image.reshape(*image.shape[:2], -1), (*image.shape[:2], 3))
-        return cast(Frame, cv2.resize(np.ascontiguousarray(coloured), (width, height), interpolation=cv2.INTER_AREA))
+        return resized(np.asarray(obs if self._observed else self.env.render(), dtype=np.uint8), *self._shape)
+
+
+def resized(image: Frame, height: int, width: int) -> Frame:
+    """A picture uint8, ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)``, as ``(height, width, 3)`` RGB, by area."""
+    coloured = np.broadcast_to(image.reshape(*image.shape[:2], -1), (*image.shape[:2], 3))
+    return cast(Frame, cv2.resize(np.ascontiguousarray(coloured), (width, height), interpolation=cv2.INTER_AREA))
 
 
 def is_picture(space: Space[Any]) -> bool:

@@ -1,4 +1,4 @@
-"""``diamond-train collect`` and ``excerpt``."""
+"""``diamond-train collect``, ``excerpt``, ``import-minari`` and ``export-minari``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from training.data.callables import CalledPolicy
 from training.data.collect import RANDOM, Mixture, collect_mixture
 from training.data.episodes import GameEpisodes
 from training.data.excerpts import Excerpts, write_excerpts
+from training.data.minari_datasets import export_dataset, import_dataset
 from training.data.scripted import TRACKER
 from training.runs.options import Device, Dtype, GameName, NumEnvs, Out, Seed, TimeBudget, check_positive, open_session
 from training.runs.progress import make_console, progress
@@ -101,3 +102,35 @@ def _player(policy: str, game: Game) -> TrainedAgent | CalledPolicy | str:
     if policy in (RANDOM, TRACKER):
         return policy
     return CalledPolicy(policy, game) if ":" in policy and not Path(policy).exists() else find_agent(policy, game)
+
+
+def import_minari(
+    dataset: Annotated[str, typer.Argument(help="Folder of a Minari dataset, or its id in Minari's own folder.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder of episodes to write to.")],
+    game: Annotated[
+        str | None,
+        typer.Option(
+            help="What was played, such as gym:CartPole-v1 [default: what the dataset says].", show_default=False
+        ),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Side of the frames to file [default: what is there, else 64].", show_default=False),
+    ] = None,
+) -> None:
+    """Turn a Minari dataset with image observations into episodes to train on. Needs diamond-engine[minari].
+
+    Continuous actions become the nearest of the game's. Run it again after it was stopped; what arrived is kept.
+    """
+    import_dataset(dataset, out, game, size, make_console())
+
+
+def export_minari(
+    data: Annotated[Path, typer.Argument(help="Folder of episodes.")],
+    out: Annotated[Path, typer.Option(help="The dataset to make, such as mine-v0; frames are not compressed.")],
+) -> None:
+    """Write episodes as a Minari dataset, which import-minari reads again as they were. Needs diamond-engine[minari].
+
+    In the folder ~/.minari/datasets, minari.load_dataset finds it by its name.
+    """
+    export_dataset(data, out, make_console())
