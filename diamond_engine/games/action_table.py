@@ -31,7 +31,7 @@ PAIRS = ((Button.LEFT, Button.RIGHT), (Button.DOWN, Button.UP))
 JOYSTICK = re.compile("(UP|DOWN)?(LEFT|RIGHT)?(FIRE)?")
 SYNONYMS: Mapping[str, str] = {"FORWARD": "UP", "BACKWARD": "DOWN", "BACK": "DOWN", "JUMP": "UP", "SHOOT": "FIRE"}
 WITHOUT_MEANING = frozenset(("TURN", "MOVE", "GO", "PUSH", "TO", "THE", "ACCELERATE"))
-IDLE_WORDS = frozenset(("NOOP", "NO", "OP", "STAY", "NOTHING", "NONE", "IDLE", "WAIT", "DO"))
+IDLE_WORDS = frozenset(("NOOP", "NO", "OP", "STAY", "NOTHING", "NONE", "IDLE", "WAIT", "DO", "DONE"))
 KEY_NAMES: Mapping[int | str, str] = {
     **{1073741906: Button.UP, 1073741905: Button.DOWN, 1073741904: Button.LEFT, 1073741903: Button.RIGHT},
     **{"w": Button.UP, "s": Button.DOWN, "a": Button.LEFT, "d": Button.RIGHT, " ": Button.FIRE},

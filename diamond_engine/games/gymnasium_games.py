@@ -31,6 +31,8 @@ from diamond_engine.games.own import PREFIX, own_game
 
 SMALLEST_PICTURE = 16
 """Pixels of a side; smaller arrays of bytes are no pictures."""
+PACKAGES = {"MiniGrid": "minigrid", "BabyAI": "minigrid"}
+"""Packages that register their environments only as they are imported, by the beginning of the ids."""
 RATES = (1.0, 60.0)
 USUAL_RATE = 15.0
 Frame = NDArray[np.uint8]
@@ -125,6 +127,7 @@ def _meanings(env: Any) -> tuple[str, ...]:
 def _spec(id: str) -> EnvSpec:
     """The environment that Gymnasium knows, or that a module registers as it is imported."""
     module, _, name = id.rpartition(":")
+    module = module or PACKAGES.get(name.partition("-")[0], "")
     if module:
         imported(module)
     return gymnasium.spec(name)
