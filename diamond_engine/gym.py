@@ -13,6 +13,7 @@ Shapes: B environments, L context length, A entries of an action vector, H heigh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -108,8 +109,9 @@ class DreamVectorEnv(VectorEnv[Frames, NDArray[np.integer], NDArray[Any]]):
     """B dreams in one batch; one that ends starts anew in the same step (``AutoresetMode.SAME_STEP``).
 
     For these, ``info["_final_obs"]`` ``(B,)`` is true and ``info["final_obs"]`` ``(B, H, W, 3)`` holds the frame that
-    the action led to. All randomness comes from one generator for the whole batch: a seed gives the same B dreams
-    again, but dream i depends on B and on when the others end.
+    the action led to. By one seed all randomness comes from one generator: it gives the same B dreams again, but dream
+    i depends on B and on when the others end. By a list of B seeds every dream has its own, and dream i is that of
+    a batch of one with this seed, but for what a larger batch rounds otherwise.
     """
 
     metadata = METADATA | {"autoreset_mode": AutoresetMode.SAME_STEP}
@@ -139,16 +141,18 @@ class DreamVectorEnv(VectorEnv[Frames, NDArray[np.integer], NDArray[Any]]):
         self._frames: Frames | None = None
 
     def reset(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Frames, dict[str, Any]]:
         """Starts all dreams from drawn contexts or from ``options``: frames ``(B, H, W, 3)`` and info.
 
-        ``options``: those of ``WorldModelEnv.reset``, such as ``reset_mask`` for a part of them. Without a seed the
-        randomness goes on from where it was. Raises ``UsageError`` for options that do not fit and a list of seeds.
+        ``options``: those of ``WorldModelEnv.reset``, such as ``reset_mask`` for a part of them. ``seed``: one for the
+        batch, or a list with one for each dream (None: goes on). Without it the randomness goes on from where it was.
+        Raises ``UsageError`` for options and seeds that do not fit.
         """
-        if isinstance(seed, (list, tuple, np.ndarray)):
-            raise UsageError("the dreams of a batch share one source of randomness: give one seed, not a list")
-        super().reset(seed=seed)
+        if isinstance(seed, np.ndarray):
+            seed = cast(list[int], seed.tolist())
+        if not isinstance(seed, Sequence):
+            super().reset(seed=seed)
         obs, _ = self._dreams.reset(seed, options)
         self._frames = to_numpy(obs)
         return self._frames, {}

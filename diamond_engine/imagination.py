@@ -7,7 +7,7 @@ W width (h, w before upsampling).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -54,9 +54,9 @@ class DreamState:
     steps: Tensor
     """Since each began ``(B,)``."""
     noise: Tensor
-    """State of the generator of noise, rewards and ends."""
-    draws: Mapping[str, Any]
-    """State of the generator that chooses start contexts."""
+    """States ``(G, …)`` of the generators of noise, rewards and ends: one, or one for each dream."""
+    draws: tuple[Mapping[str, Any], ...]
+    """States of as many generators that choose start contexts."""
     contexts: StartContexts | None
     """What dreams start anew from."""
 
@@ -107,8 +107,9 @@ class WorldModelEnv:
         self._memory: Memory | None = None
         self._advance: Callable[[], None] | None = None
         self.runtime = Runtime.choose(device, dtype, compile=compile)
-        self._generator = self.runtime.generator(seed)
-        self._rng = np.random.default_rng(seed)
+        self._shared = self.runtime.generator(seed)
+        self._sources = [self._shared]
+        self._rngs = [np.random.default_rng(seed)]
         self._frame = self._placed()
         self._source = contexts
         self._contexts = world.contexts
@@ -118,9 +119,7 @@ class WorldModelEnv:
         """Where all dreams are now. Raises ``UsageError`` before the first reset."""
         if self._memory is None:
             raise UsageError("call reset() before save_state()")
-        draws: dict[str, Any] = dict(self._rng.bit_generator.state)
-        memory, noise = deepcopy(self._memory), self._generator.get_state()
-        return DreamState(memory, self._steps.clone(), noise, draws, self._contexts)
+        return DreamState(deepcopy(self._memory), self._steps.clone(), *self._randomness(), self._contexts)
 
     def restore_state(self, state: DreamState) -> Tensor:
         """Goes on from a saved state of as many dreams of this world, as often as one likes; returns ``obs``."""
@@ -130,9 +129,30 @@ class WorldModelEnv:
             for mine, saved in zip(self._memory.tensors, state.memory.tensors, strict=True):
                 mine.copy_(saved)
         self._steps, self._contexts = state.steps.clone(), state.contexts
-        self._generator.set_state(state.noise)
-        self._rng.bit_generator.state = dict(state.draws)
+        self._randomise(state.noise, state.draws)
         return self._memory.shown.clone()
+
+    def _randomness(self) -> tuple[Tensor, tuple[Mapping[str, Any], ...]]:
+        """The states of all generators, for ``_randomise``."""
+        draws: tuple[Mapping[str, Any], ...] = tuple(dict(rng.bit_generator.state) for rng in self._rngs)
+        return torch.stack([source.get_state() for source in self._sources]), draws
+
+    def _randomise(self, noise: Tensor, draws: Sequence[Mapping[str, Any]]) -> None:
+        self._use(self._sources if len(noise) == len(self._sources) else self._new_sources(len(noise)))
+        for source, state in zip(self._sources, noise, strict=True):
+            source.set_state(state.clone())  # torch reads from the beginning of a view
+        self._rngs = [np.random.default_rng(0) for _ in draws]
+        for rng, state in zip(self._rngs, draws, strict=True):
+            rng.bit_generator.state = dict(state)
+
+    def _new_sources(self, count: int) -> list[torch.Generator]:
+        return [self._shared] if count == 1 else [self.runtime.generator(0) for _ in range(count)]
+
+    def _use(self, sources: Sequence[torch.Generator]) -> None:
+        """Draws from these from now on. ``_frame`` knows the list; what was recorded knows the generator in it."""
+        if len(sources) != len(self._sources):
+            self._advance = None
+        self._sources[:] = sources
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and other processes: all but ``on_stage``, and the way to draw is built anew."""
@@ -148,16 +168,14 @@ class WorldModelEnv:
                 "autoreset": self.autoreset,
                 "compile": self.runtime.kernels is not None,
             },
-            "noise": self._generator.get_state(),
-            "draws": dict(self._rng.bit_generator.state),
+            "randomness": self._randomness(),
             "state": None if self._memory is None else self.save_state(),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """See ``__getstate__``."""
         self.__init__(**state["made"])
-        self._generator.set_state(state["noise"])
-        self._rng.bit_generator.state = state["draws"]
+        self._randomise(*state["randomness"])
         if state["state"] is not None:
             self.restore_state(state["state"])
 
@@ -167,10 +185,33 @@ class WorldModelEnv:
         copied.__setstate__(self.__getstate__())
         return copied
 
-    def seed(self, seed: int) -> None:
-        """Restarts all randomness but that of ``contexts``. Same seed, device, dtype and actions, same frames."""
-        self._generator.manual_seed(seed)
-        self._rng = np.random.default_rng(seed)
+    def seed(self, seed: int | Sequence[int | None]) -> None:
+        """Restarts all randomness but that of ``contexts``. Same seed, device, dtype and actions, same frames.
+
+        By a list of B seeds every dream gets its own: it depends neither on the others nor on B, but for what a batch
+        of another size rounds otherwise. A dream whose seed is None goes on from where it was. On a GPU such dreams are
+        drawn kernel by kernel, not as a recorded whole. Raises ``UsageError`` for another list.
+        """
+        if isinstance(seed, Sequence):
+            self._seed_each(seed)
+        else:
+            self._use([self._shared])
+            self._shared.manual_seed(seed)
+            self._rngs = [np.random.default_rng(seed)]
+
+    def _seed_each(self, seeds: Sequence[int | None]) -> None:
+        if len(seeds) != self.num_envs or not all(seed is None or seed >= 0 for seed in seeds):
+            raise UsageError(f"seed must be a number, or a list of {self.num_envs} of at least 0 or None, not {seeds}")
+        if len(self._sources) != self.num_envs:
+            begun = [int(first) for first in self._rngs[0].integers(2**31, size=self.num_envs)]
+            self._use(self._new_sources(self.num_envs))
+            self._rngs = [np.random.default_rng(first) for first in begun]
+            for source, first in zip(self._sources, begun, strict=True):
+                source.manual_seed(first)
+        for i, seed in enumerate(seeds):
+            if seed is not None:
+                self._sources[i].manual_seed(seed)
+                self._rngs[i] = np.random.default_rng(seed)
 
     def run_on(self, runtime: Runtime) -> None:
         """Switches to other kernels on the same device and in the same precision. The dreams continue.
@@ -183,23 +224,27 @@ class WorldModelEnv:
             self._frame = self._placed()
 
     def _placed(self) -> FrameStep[Any]:
-        return self.world.frame_step(self.runtime, self.preset, self._generator, self._on_stage)
+        return self.world.frame_step(self.runtime, self.preset, self._sources, self._on_stage)
 
     @torch.no_grad()
-    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Tensor, Info]:
+    def reset(
+        self, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Tensor, Info]:
         """Starts all environments, from ``options`` or from drawn contexts.
 
         ``options``: ``context``, an index into the world's start contexts (or B of them); or else ``frames`` uint8
         ``(B, L, h, w, 3)``, oldest first, ``actions`` ``(B, L-1)`` or ``(B, L-1, A)`` between them, and, for an
         upsampler, ``full_res`` uint8 ``(B, K, H, W, 3)``; a world without start contexts draws its restarts from them.
-        With ``reset_mask``, bool ``(B,)``, only those start anew for which it holds, and B is their number. Raises
-        ``UsageError`` for options that do not fit.
+        With ``reset_mask``, bool ``(B,)``, only those start anew for which it holds, and B is their number. ``seed`` as
+        in ``seed()``, a list also of those that go on. Raises ``UsageError`` for options and seeds that do not fit.
         """
-        if seed is not None:
-            self.seed(seed)
         given = dict(options or {})
         mask = self._masked(given.pop("reset_mask", None))
-        start = self._chosen(given, int(mask.sum())) if given else self._draw(int(mask.sum()))
+        if isinstance(seed, Sequence):
+            seed = [each if i >= self.num_envs or mask[i] else None for i, each in enumerate(seed)]
+        if seed is not None:
+            self.seed(seed)
+        start = self._chosen(given, int(mask.sum())) if given else self._draw(mask)
         self._contexts = self.world.contexts or start
         begun = self._begun(start)
         memory = self._memory or begun
@@ -229,7 +274,7 @@ class WorldModelEnv:
         info: Info = {}
         if self.autoreset and bool(dead.any()):
             info["final_obs"] = obs
-            memory.begin(dead, self._begun(self._draw(int(dead.sum()))))
+            memory.begin(dead, self._begun(self._draw(dead)))
             self._steps[dead] = 0
             info["context"], obs = memory.frames[:, :-1].clone(), memory.shown.clone()
         return obs, rewards, ends, truncs, info | self._low_res(memory)
@@ -239,8 +284,8 @@ class WorldModelEnv:
             if self._advance is None:
                 frame = self._frame
                 self._advance = lambda: frame.draw(memory)
-                if frame.recordable:
-                    self._advance = self.runtime.recorded(self._advance, memory.tensors, self._generator)
+                if frame.recordable and len(self._sources) == 1:
+                    self._advance = self.runtime.recorded(self._advance, memory.tensors, self._shared)
             self._advance()
         if self.runtime.records and self._frame.recordable:
             self._on_stage("frame", memory.shown)
@@ -252,12 +297,16 @@ class WorldModelEnv:
     def _low_res(self, memory: Memory) -> Info:
         return {} if memory.low_res is None else {"low_res": memory.low_res.clone()}
 
-    def _draw(self, count: int) -> StartContexts:
+    def _draw(self, where: Tensor) -> StartContexts:
+        """Contexts for the dreams where mask ``(B,)`` holds."""
         if self._source is not None:
-            return self._source.draw(count)
+            return self._source.draw(int(where.sum()))
         if self._contexts is None:
             raise DiamondError(f"{self.world.config.name} has no start contexts: pass frames and actions to reset()")
-        return UniformContexts(self._contexts, self._rng).draw(count)
+        if len(self._rngs) == 1:
+            return UniformContexts(self._contexts, self._rngs[0]).draw(int(where.sum()))
+        rngs = [self._rngs[i] for i in np.flatnonzero(where.cpu().numpy())]
+        return self._contexts.take(np.concatenate([rng.integers(len(self._contexts), size=1) for rng in rngs]))
 
     def _masked(self, mask: Any) -> Tensor:
         """Which dreams a reset is of; all of them unless something else was asked for."""

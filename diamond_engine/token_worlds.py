@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from diamond_engine.checkpoints import StateDict, built
-from diamond_engine.class_sampling import sample_class
+from diamond_engine.class_sampling import Source, sample_class
 from diamond_engine.contexts import StartContexts
 from diamond_engine.errors import UsageError
 from diamond_engine.games import Game
@@ -135,13 +135,13 @@ class TokenWorld(World):
         """See ``World.unjudged``."""
         return replace(self, judging=False)
 
-    def frame_step(self, runtime: Runtime, preset: Preset, generator: torch.Generator, on_stage: OnStage) -> TokenStep:
+    def frame_step(self, runtime: Runtime, preset: Preset, source: Source, on_stage: OnStage) -> TokenStep:
         """See ``World.frame_step``."""
         if not isinstance(preset, TokenPreset):
             raise UsageError(f"{self.config.name} is a world of IRIS: a sampler of diffusion does not draw its frames")
 
         def choose(logits: Tensor) -> Tensor:
-            return sample_class(logits / preset.temperature, generator)
+            return sample_class(logits / preset.temperature, source)
 
         tokenizer, transformer = runtime.for_inference(self.tokenizer), runtime.for_inference(self.transformer)
         return TokenStep(tokenizer, transformer, choose, on_stage, self.judging)

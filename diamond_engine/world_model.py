@@ -18,6 +18,7 @@ from torch import nn
 from diamond_engine.actions import KeyMap
 from diamond_engine.agents import Agent
 from diamond_engine.checkpoints import StateDict
+from diamond_engine.class_sampling import Source
 from diamond_engine.configs import dumped, plain
 from diamond_engine.contexts import StartContexts
 from diamond_engine.errors import DiamondError, UsageError
@@ -178,10 +179,8 @@ class World(ABC):
         """The world without rewards and ends."""
 
     @abstractmethod
-    def frame_step(
-        self, runtime: Runtime, preset: Preset, generator: torch.Generator, on_stage: OnStage
-    ) -> FrameStep[Any]:
-        """What draws its frames, with copies of its networks placed on ``runtime``; ``generator`` is all randomness.
+    def frame_step(self, runtime: Runtime, preset: Preset, source: Source, on_stage: OnStage) -> FrameStep[Any]:
+        """What draws its frames, with copies of its networks placed on ``runtime``; ``source`` is all randomness.
 
         ``on_stage`` is told of every stage. Raises ``UsageError`` for a preset of another kind of world.
         """

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from diamond_engine.checkpoints import StateDict, built, read_component, write_component
+from diamond_engine.class_sampling import Source
 from diamond_engine.configs import read_config
 from diamond_engine.contexts import StartContexts, read_contexts, write_contexts
 from diamond_engine.damage import read_yaml
@@ -206,9 +207,7 @@ class DiffusionWorld(World):
         """See ``World.unjudged``."""
         return replace(self, reward_end=None)
 
-    def frame_step(
-        self, runtime: Runtime, preset: Preset, generator: torch.Generator, on_stage: OnStage
-    ) -> DiffusionStep:
+    def frame_step(self, runtime: Runtime, preset: Preset, source: Source, on_stage: OnStage) -> DiffusionStep:
         """See ``World.frame_step``. Raises ``UsageError`` for a preset that lacks a sampler for the upsampler, too.
 
         Where the runtime records whole frames, ``on_stage`` is told of none.
@@ -221,7 +220,7 @@ class DiffusionWorld(World):
             upsampler = runtime.for_frames(self.upsampler, preset.upsampler)
         reward_end = None if self.reward_end is None else runtime.for_inference(self.reward_end)
         told: OnStage = (lambda stage, drawn: None) if runtime.records else on_stage
-        return DiffusionStep(dynamics, upsampler, reward_end, generator, told)
+        return DiffusionStep(dynamics, upsampler, reward_end, source, told)
 
 
 def as_samplers(preset: Preset, config: WorldConfig) -> DiffusionPreset:

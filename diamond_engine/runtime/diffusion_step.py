@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diamond_engine.class_sampling import sample_class
+from diamond_engine.class_sampling import Source, normal, sample_class
 from diamond_engine.contexts import StartContexts
 from diamond_engine.diffusion.denoiser import enlarge
 from diamond_engine.errors import DiamondError
@@ -66,12 +66,12 @@ class DiffusionStep:
         dynamics: FrameDenoiser,
         upsampler: FrameDenoiser | None,
         reward_end: RewardEndModel | None,
-        generator: torch.Generator | None,
+        source: Source,
         on_stage: OnStage,
     ) -> None:
-        """``generator`` is the source of all noise (None: torch's); ``on_stage`` is told of every stage."""
+        """``source`` is that of all noise; ``on_stage`` is told of every stage."""
         self.dynamics, self.upsampler, self.reward_end = dynamics, upsampler, reward_end
-        self._generator, self._on_stage = generator, on_stage
+        self._source, self._on_stage = source, on_stage
 
     def begin(self, start: StartContexts) -> DiffusionMemory:
         """See ``FrameStep.begin``. Raises ``DiamondError`` where the upsampler has nothing to start from."""
@@ -116,11 +116,11 @@ class DiffusionStep:
         if self.reward_end is None or memory.state is None:
             return
         *logits, state = self.reward_end(memory.frames[:, -1:], memory.actions[:, -1:], frame[:, None], memory.state)
-        reward_class, end_class = (sample_class(of_step[:, 0], self._generator) for of_step in logits)
+        reward_class, end_class = (sample_class(of_step[:, 0], self._source) for of_step in logits)
         memory.rewards.copy_(reward_class - 1)
         memory.ends.copy_(end_class)
         for half, new in zip(memory.state, state, strict=True):
             half.copy_(new)
 
     def _noise(self, shape: tuple[int, ...]) -> Tensor:
-        return torch.randn(shape, generator=self._generator, device=self.dynamics.device)
+        return normal(shape, self._source, self.dynamics.device)

@@ -8,7 +8,9 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import gymnasium
 import numpy as np
@@ -16,12 +18,14 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, VectorEnv
+from stable_baselines3.common.env_checker import check_env as stable_baselines_check
 
 from diamond_engine import WorldModelEnv, load_world
 from diamond_engine.errors import UsageError
 from diamond_engine.frames import to_numpy
 from diamond_engine.games import ATARI_GAMES
 from diamond_engine.gym import DreamVectorEnv
+from tests.conftest import tiny_token_world
 
 ID = "diamond_engine:diamond/Breakout-v0"
 CPU: dict[str, Any] = {"device": "cpu", "dtype": "float32"}
@@ -167,8 +171,9 @@ def test_refuses_actions_and_seeds_that_do_not_exist(world_folder: Path) -> None
     for actions in (np.array([0, 1, 4]), np.array([0, 1]), np.array([0, -1, 1])):
         with pytest.raises(UsageError, match="3 actions from 0 to 3"):
             envs.step(actions)
-    with pytest.raises(UsageError, match="one seed"):
-        envs.reset(seed=[1, 2, 3])  # pyright: ignore[reportArgumentType]
+    for seeds in ([1, 2], [1, 2, -3]):
+        with pytest.raises(UsageError, match="list of 3"):
+            envs.reset(seed=seeds)
     with pytest.raises(UsageError, match="preset"):
         make(world_folder, preset="nonesuch")
 
@@ -199,6 +204,49 @@ def test_a_part_of_the_dreams_starts_anew(world_folder: Path) -> None:
             envs.reset(options={"reset_mask": wrong})
     with pytest.raises(UsageError, match="first reset"):
         make_vec(world_folder).reset(options={"reset_mask": np.array([False, True, False])})
+
+
+def test_a_dream_of_its_own_seed_depends_on_no_other(world_folder: Path) -> None:
+    envs, seeds = make_vec(world_folder, horizon=3), [5, 8, 5]
+    shown = [envs.reset(seed=seeds)[0], *frames_of(envs, 5)]
+    np.testing.assert_array_equal([frames[0] for frames in shown], [frames[2] for frames in shown])
+    others = make_vec(world_folder, num_envs=2, horizon=None)
+    other = [others.reset(seed=np.array([9, 5]))[0], *frames_of(others, 2)]
+    alone = make_vec(world_folder, num_envs=1, horizon=None)
+    single = [alone.reset(seed=5)[0], *frames_of(alone, 2)]
+    for theirs, its, mine in zip(shown, other, single, strict=False):
+        np.testing.assert_allclose(theirs[0].astype(int), its[1].astype(int), atol=1)
+        np.testing.assert_allclose(theirs[0].astype(int), mine[0].astype(int), atol=1)
+    assert any((frames[0] != frames[1]).any() for frames in shown)
+
+
+def test_dreams_of_their_own_seeds_go_on_are_saved_and_seeded_in_part(world_folder: Path) -> None:
+    envs = make_vec(world_folder, horizon=None)
+    envs.reset(seed=[1, 2, 3])
+    frames_of(envs, 2)
+    state = envs.unwrapped.save_state()
+    first = frames_of(envs, 3)
+    other = make_vec(world_folder, horizon=None)
+    other.unwrapped.restore_state(state)
+    np.testing.assert_array_equal(frames_of(other, 3), first)
+    envs.unwrapped.restore_state(state)
+    part = np.array([False, True, False])
+    begun, _ = envs.reset(seed=[7, 2, None], options={"reset_mask": part})
+    after = frames_of(envs, 3)
+    np.testing.assert_array_equal(after[:, ~part], first[:, ~part], "the others go on")
+    np.testing.assert_array_equal(begun[1], make_vec(world_folder, num_envs=1).reset(seed=2)[0][0])
+    copied = copy.deepcopy(envs.unwrapped)
+    np.testing.assert_array_equal(frames_of(copied, 2), frames_of(envs, 2))
+    one, again = (envs.reset(seed=4)[0] for _ in range(2))
+    np.testing.assert_array_equal(one, again, "one seed for all again")
+    np.testing.assert_array_equal(one, make_vec(world_folder).reset(seed=4)[0])
+
+
+def test_dreams_of_iris_have_their_own_seeds_too(world_folder: Path) -> None:
+    envs = DreamVectorEnv(tiny_token_world(), 3, **CPU)
+    shown = [envs.reset(seed=[5, 8, 5])[0], *frames_of(envs, 3)]
+    np.testing.assert_array_equal([frames[0] for frames in shown], [frames[2] for frames in shown])
+    assert (shown[-1][0] != shown[-1][1]).any()
 
 
 def test_dreams_go_on_from_a_saved_state(world_folder: Path) -> None:
@@ -249,6 +297,49 @@ def test_gymnasiums_wrappers_wrap_dreams(world_folder: Path, tmp_path: Path) -> 
             assert info["episode"]["l"][over].tolist() == lengths[over].tolist()
         lengths[over] = 0
     assert lengths.max() < 2  # at the horizon at the latest
+
+
+class WrittenVideo(gymnasium.wrappers.RecordVideo):
+    """Gymnasium writes through moviepy, which is not ours; the frames it gathers are what the dream shows."""
+
+    def stop_recording(self) -> None:
+        self.written = [*self.recorded_frames]
+        self.recording, self.recorded_frames = False, []
+
+
+def test_a_dream_is_recorded_as_video(world_folder: Path, tmp_path: Path) -> None:
+    env = make(world_folder, render_mode="rgb_array", horizon=2)
+    with patch.dict(sys.modules, {"moviepy": ModuleType("moviepy")}):
+        recorded = WrittenVideo(env, str(tmp_path / "videos"), episode_trigger=lambda episode: True)
+    shown = [recorded.reset(seed=0)[0], *(recorded.step(1)[0] for _ in range(2))]
+    recorded.close()
+    np.testing.assert_array_equal(recorded.written, shown)
+
+
+def test_dreams_run_in_processes_of_their_own(world_folder: Path) -> None:
+    envs = gymnasium.make_vec(
+        "diamond_engine:diamond/World-v0",
+        2,
+        "async",
+        world=str(world_folder),
+        **CPU,
+        vector_kwargs={"context": "spawn"},
+    )
+    try:
+        first, _ = envs.reset(seed=[3, 4])
+        second = envs.step(np.array([1, 2]))[0]
+    finally:
+        envs.close()
+    alone = make(world_folder)
+    np.testing.assert_array_equal(alone.reset(seed=4)[0], first[1])
+    np.testing.assert_allclose(alone.step(2)[0].astype(int), second[1].astype(int), atol=1)
+
+
+def test_passes_the_checker_of_stable_baselines(world_folder: Path) -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        stable_baselines_check(make(world_folder).unwrapped)
+    assert [str(warning.message) for warning in told if issubclass(warning.category, UserWarning)] == []
 
 
 @pytest.mark.parametrize("wrong", [{"num_envs": 0}, {"render_mode": "human"}])

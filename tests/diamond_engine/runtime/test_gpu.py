@@ -125,7 +125,7 @@ class TestPlantedFaults:
     def test_a_generator_of_the_cpu(self, gpu: PretendedDevice) -> None:
         env = WorldModelEnv(tiny_world(), 2, "cuda", compile=False)
         env.reset(0)
-        env._frame._generator = torch.Generator()
+        env._frame._source = torch.Generator()
         with pytest.raises(RuntimeError, match="was given a generator of another device"):
             env.step(idle(env))
 
