@@ -157,6 +157,27 @@ def test_algorithm_1_takes_an_atari_game_beyond_the_26(folder: Path) -> None:
     perform(*shown.split())
 
 
+@pytest.mark.parametrize(
+    ("game", "actions"),
+    [("gym:CartPole-v1", ("0", "1")), ("gym:MiniGrid-Empty-8x8-v0", ("left", "right", "forward", "pickup"))],
+    ids=["CartPole", "MiniGrid"],
+)
+def test_a_packages_game_goes_all_the_way(game: str, actions: tuple[str, ...], tmp_path: Path) -> None:
+    data, run_folder, agent = (str(tmp_path / name) for name in ("data", "run", "agent"))
+    for command in (
+        f"diamond-train collect {game} --out {data} --steps 40 --num-envs 2 --size 32",
+        f"diamond-train world-model {game} --data {data} --out {run_folder} --denoiser-size small "
+        "--reward-end-size small --updates 1 --batch-size 2",
+        f"diamond-train agent {game} --world {run_folder} --out {agent} --size small --preset fast --updates 1 "
+        "--num-envs 2 --horizon 2",
+        f"diamond-play {game} --weights {agent} --headless --frames 2 --no-compile",
+    ):
+        perform(*shlex.split(command))
+    world = load_world(agent)
+    assert (world.game.name, world.game.actions[:4], world.config.frame_height) == (game, actions, 32)
+    assert world.actor_critic is not None
+
+
 def test_data_of_another_size_is_not_mixed(folder: Path) -> None:
     perform(*f"diamond-train collect {SWITCHES} --out small --steps 10 --num-envs 1 --size 32".split())
     perform(*f"diamond-train collect {SWITCHES} --out small --steps 20 --num-envs 1".split())
