@@ -24,8 +24,8 @@ def test_names_say_the_directions() -> None:
 
 def test_what_has_no_direction_gets_a_key_of_its_own() -> None:
     table = tabulated(Discrete(7), ("left", "right", "forward", "pickup", "drop", "toggle", "done"))
-    assert [*map(set, table.buttons)] == [{"LEFT"}, {"RIGHT"}, {"UP"}, {"1"}, {"2"}, {"3"}, {"4"}]
-    assert game(table).idle == 0
+    assert [*map(set, table.buttons)] == [{"LEFT"}, {"RIGHT"}, {"UP"}, {"1"}, {"2"}, {"3"}, set()]
+    assert game(table).idle == 6, "done does nothing"
 
 
 def test_two_actions_of_one_direction_get_different_keys() -> None:
