@@ -67,6 +67,11 @@ class Episode:
         return len(self.actions)
 
     @property
+    def all_frames(self) -> NDArray[np.uint8]:
+        """With the final one ``(T + 1, H, W, 3)``."""
+        return np.concatenate((self.frames, self.final_frame[None]))
+
+    @property
     def score(self) -> float:
         """Sum of the unclipped rewards."""
         return float(self.rewards.sum())
@@ -193,6 +198,18 @@ class EpisodeFolder:
             _, dropped = self._cache.popitem(last=False)
             self._cached_bytes -= dropped.frames.nbytes
         return episode
+
+    def attribute(self, name: str) -> set[str]:
+        """What the episodes say of themselves under a name, as text; those that do not say it are left out.
+
+        Reads every file. Raises ``DiamondError`` naming a damaged one.
+        """
+        said: set[str] = set()
+        for path in self.paths:
+            with open_episode(path) as file:
+                if name in file.attrs:
+                    said.add(str(file.attrs[name]))
+        return said
 
     def events(self) -> list[NDArray[np.int64]]:
         """Rewarded steps and ends, each as pairs ``(K, 2)`` of episode index and step; empty kinds are left out.

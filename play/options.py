@@ -5,16 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from diamond_engine.errors import UsageError
 from diamond_engine.games import FIRST_PERSON_GAMES, Game, atari_game, game_named
 from play.view import Origin, Player
 from weights import bundled_folder
 from weights.manifest import MANIFEST
-
-if TYPE_CHECKING:
-    pass
 
 WORLD_FILES = ("world.yaml", "world/world.yaml")
 """In the folder of a world, or of a training run."""

@@ -208,6 +208,13 @@ class TestFolder:
         with pytest.raises(DiamondError, match=r"no episodes in .*later: collect some first"):
             SegmentSampler(folder, 4).episode_probabilities()
 
+    def test_what_episodes_say_of_themselves(self, tmp_path: Path) -> None:
+        folder = folder_of(tmp_path, 2)
+        assert folder.attribute("origin") == set()
+        for origin in ("one", "other", "other"):
+            folder.append(replace(make_episode(2), attributes={"origin": origin}))
+        assert folder.attribute("origin") == {"one", "other"}
+
 
 class TestCut:
     episode = make_episode(6)
@@ -261,7 +268,7 @@ class TestSampler:
         assert batch.ends.dtype == batch.is_frame.dtype == batch.is_step.dtype == torch.bool
         assert batch.obs.abs().max() <= 1
         assert not batch.obs[~batch.is_frame].any()
-        whole = np.concatenate((folder[0].frames, folder[0].final_frame[None])).reshape(21, -1)
+        whole = folder[0].all_frames.reshape(21, -1)
         for frame in to_uint8(batch.obs[batch.is_frame]).numpy():
             assert (whole == frame.reshape(-1)).all(axis=1).any()
 
@@ -298,7 +305,7 @@ class TestSampler:
 
     def test_reaches_every_frame(self, tmp_path: Path) -> None:
         folder = folder_of(tmp_path, 8)
-        whole = np.concatenate((folder[0].frames, folder[0].final_frame[None])).reshape(9, -1)
+        whole = folder[0].all_frames.reshape(9, -1)
         for beyond_end in (False, True):
             batch = SegmentSampler(folder, 3, beyond_end=beyond_end).draw(np.random.default_rng(0), 256, CPU)
             seen = to_uint8(batch.obs[batch.is_frame]).numpy().reshape(-1, 1, whole.shape[1])

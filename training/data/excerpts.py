@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from diamond_engine.episodes import Episode, EpisodeFolder, open_episode
+from diamond_engine.episodes import Episode
 from diamond_engine.errors import UsageError
 from diamond_engine.games import Game
 from training.data.episodes import GameEpisodes
-from training.data.scripted.events import KINDS, all_frames, find_events
+from training.data.scripted.events import KINDS, find_events
 from training.data.scripted.readers import READERS
 from training.runs.progress import Show
 
@@ -44,7 +44,7 @@ class Excerpts:
 
     def of(self, episode: Episode, name: str) -> Iterator[Episode]:
         """The excerpts of T = ``before`` + ``after`` steps that lie inside an episode; ``name`` is its file's."""
-        frames = all_frames(episode)
+        frames = episode.all_frames
         events = find_events(READERS[self.game.name], KINDS[self.game.name], episode)
         for event in sorted(events, key=lambda event: event.frame):
             first, last = event.frame - self.before, event.frame + self.after
@@ -68,7 +68,7 @@ def write_excerpts(wanted: Excerpts, source: GameEpisodes, out: GameEpisodes, sh
 
     ``show`` takes the number of episodes read.
     """
-    there = set(_origins(out.episodes))
+    there = out.episodes.attribute(ORIGIN)
     added = 0
     for i, path in enumerate(source.episodes.paths):
         for excerpt in wanted.of(source.episodes[i], f"{path.parent.name}/{path.name}"):
@@ -77,9 +77,3 @@ def write_excerpts(wanted: Excerpts, source: GameEpisodes, out: GameEpisodes, sh
                 added += 1
         show(i + 1)
     return added
-
-
-def _origins(folder: EpisodeFolder) -> Iterator[str]:
-    for path in folder.paths:
-        with open_episode(path) as file:
-            yield str(file.attrs.get(ORIGIN, ""))

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from diamond_engine.damage import LARGEST_DATASET, check_stored, reading
-from diamond_engine.episodes import Episode, EpisodeFolder, open_episode
+from diamond_engine.episodes import Episode, EpisodeFolder
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.games import Game, game_named
 from diamond_engine.games.gymnasium_games import described, is_picture, resized
@@ -142,7 +142,7 @@ def import_dataset(name: str, out: Path, game: str | None, size: int | None, con
     """
     dataset = MinariDataset(name)
     folder, table, inexact = EpisodeFolder(out), None, 0
-    known = {_origin(path) for path in folder.paths}
+    known = folder.attribute(ORIGIN)
     for source in dataset.episodes():
         origin = f"{dataset.id}/{source.number}"
         if origin in known:
@@ -252,7 +252,7 @@ def export_dataset(data: Path, out: Path, console: Console) -> None:
 
 def _buffer(buffer: Any, episode: Episode) -> Any:
     return buffer(
-        observations=np.concatenate((episode.frames, episode.final_frame[None])),
+        observations=episode.all_frames,
         actions=episode.actions,
         rewards=episode.rewards,
         terminations=episode.terminated,
@@ -280,8 +280,3 @@ def _stored(group: Any) -> list[Any]:
     found: list[Any] = []
     group.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
     return found
-
-
-def _origin(episode: Path) -> str:
-    with open_episode(episode) as file:
-        return str(file.attrs.get(ORIGIN, ""))

@@ -12,7 +12,7 @@ from diamond_engine.games import atari_game
 from training.cli import app
 from training.data.episodes import GameEpisodes
 from training.data.excerpts import ORIGIN, Excerpts
-from training.data.scripted.events import KINDS, all_frames, find_events
+from training.data.scripted.events import KINDS, find_events
 from training.data.scripted.readers import READERS
 
 BREAKOUT = atari_game("Breakout")
@@ -36,7 +36,7 @@ def test_every_return_becomes_an_episode_around_it(collected: Path, tmp_path: Pa
     result = run(*command)
     assert result.exit_code == 0, result.stderr
     whole, cut = EpisodeFolder(collected), EpisodeFolder(tmp_path)
-    frames = {path.name: all_frames(whole[i]) for i, path in enumerate(whole.paths)}
+    frames = {path.name: whole[i].all_frames for i, path in enumerate(whole.paths)}
     returns = [
         event
         for i in range(len(whole))
@@ -47,7 +47,7 @@ def test_every_return_becomes_an_episode_around_it(collected: Path, tmp_path: Pa
     for i in range(len(cut)):
         name, _, frame = str(cut[i].attributes[ORIGIN]).rpartition(" frame ")
         around = frames[Path(name).name][int(frame) - 5 : int(frame) + 4]
-        assert np.array_equal(all_frames(cut[i]), around)
+        assert np.array_equal(cut[i].all_frames, around)
         assert cut[i].attributes["policy"] == "tracker around a paddle return"
     assert run(*command).stderr.endswith(f"0 excerpts added: {tmp_path} holds {len(returns)} episodes\n")
     assert GameEpisodes(tmp_path, BREAKOUT).facts()["steps"] == 8 * len(returns)

@@ -22,7 +22,6 @@ STILL = 0.3
 LONGEST_WAIT = 9
 """Frames from where the ball was last seen to what is rewarded or ends a life, at most."""
 Floats = NDArray[np.float64]
-Frames = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class Event:
 
 def find_events(reader: Reader, kinds: Kinds, episode: Episode) -> list[Event]:
     """All events of an episode, in no order."""
-    track = reader.track(all_frames(episode))
+    track = reader.track(episode.all_frames)
     found = [Event(turn.kind, frame) for turn in kinds.turns for frame in turning_points(track, turn)]
     told = [
         Event(kinds.rewards[sign], 0, int(step) + 1, sign)
@@ -111,11 +110,6 @@ def find_events(reader: Reader, kinds: Kinds, episode: Episode) -> list[Event]:
         if len(before) and (event.told or 0) - before[-1] <= LONGEST_WAIT:
             found.append(replace(event, frame=int(before[-1])))
     return found
-
-
-def all_frames(episode: Episode) -> Frames:
-    """With the final one ``(T+1, H, W, 3)``."""
-    return np.concatenate((episode.frames, episode.final_frame[None]))
 
 
 def turning_points(track: Floats, turn: Turn) -> Iterator[int]:

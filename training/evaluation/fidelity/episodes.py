@@ -167,7 +167,7 @@ def measure_judgement(
 @torch.no_grad()
 def judge(model: RewardEndModel, episode: Episode, runtime: Runtime) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The likeliest reward signs and ends (0 or 1), each ``(T,)``, of an episode's transitions, given all before."""
-    frames = np.concatenate((episode.frames, episode.final_frame[None]))
+    frames = episode.all_frames
     state: LSTMState | None = None
     signs: list[NDArray[np.int64]] = []
     ends: list[NDArray[np.int64]] = []

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from diamond_engine.episodes import Episode, EpisodeFolder, cut
 from diamond_engine.world_model import World
-from training.data.scripted.events import LONGEST_WAIT, Event, Floats, Kinds, all_frames, find_events
+from training.data.scripted.events import LONGEST_WAIT, Event, Floats, Kinds, find_events
 from training.data.scripted.readers import Reader
 from training.evaluation.dreams import Dreaming, dream_steps
 from training.evaluation.metrics import Frames, Share
@@ -129,7 +129,7 @@ def beside_real(
     ends: NDArray[np.bool_],
 ) -> EventDream:
     """A dream from a place in an episode, frames ``(S, H, W, 3)``, rewards and ends ``(S,)``, and what really was."""
-    real = all_frames(episode)[start.newest + 1 : start.newest + 1 + HORIZON]
+    real = episode.all_frames[start.newest + 1 : start.newest + 1 + HORIZON]
     steps = slice(start.newest, start.newest + len(real))
     return EventDream(start, real, dreamed, rewards, ends, episode.rewards[steps], episode.terminated[steps])
 

@@ -26,7 +26,7 @@ from tests.conftest import make_first_person_world
 from tests.programs import assert_one_line_error, diamond_eval
 from tests.training.first_person.recordings import write_recording
 from training.data.scripted import scripted_policy
-from training.data.scripted.events import KINDS, Turn, all_frames, find_events, turning_points
+from training.data.scripted.events import KINDS, Turn, find_events, turning_points
 from training.data.scripted.readers import READERS
 from training.evaluation.cli import app
 from training.evaluation.dreams import Dreaming, dream, dream_steps
@@ -108,7 +108,7 @@ def test_a_ball_turns_at_paddles_and_walls(recorded: dict[str, EpisodeFolder], n
     assert len(bounces) >= 5
     axis, away = (0, -1) if name == "Breakout" else (1, -1)
     for i, frame in returns:
-        frames = all_frames(folder[i])
+        frames = folder[i].all_frames
         before, here, after = (reader.ball(frames[min(at, len(frames) - 1)]) for at in (frame - 3, frame, frame + 3))
         assert here is not None
         assert before is None or (here[axis] - before[axis]) * away <= 0.5
