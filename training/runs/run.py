@@ -21,6 +21,7 @@ from diamond_engine.errors import DiamondError
 from training.runs.checkpoints import Checkpoints
 from training.runs.facts import CONFIG, check_continues, write_config, write_provenance
 from training.runs.lock import alone_in
+from training.runs.memory import release_freed_memory
 from training.runs.metrics import MetricsLog
 from training.runs.procedure import LOG_EVERY, Procedure, Trainer, Work, updates_of
 from training.runs.progress import Pace, duration, stages
@@ -178,6 +179,7 @@ class Run:
         provenance = self.provenance()
         write_provenance(self.folder, provenance)
         procedure.export(export_to, provenance)
+        release_freed_memory()
 
     def _resume(self, procedure: Procedure) -> None:
         state = self._checkpoints.newest(self.console.print)
