@@ -50,6 +50,7 @@ class Priorities:
         self._errors: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
         self._first: NDArray[np.int64] = np.zeros(1, dtype=np.int64)
         self._paths: list[str] = []
+        self._followed: tuple[Sequence[Path] | None, int] = (None, 0)
         self._number()
 
     def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
@@ -105,6 +106,9 @@ class Priorities:
 
     def _follow_folder(self) -> None:
         """Moves the errors to their new places after episodes were added or deleted."""
+        if self._folder.paths is self._followed[0] and len(self._folder.paths) == self._followed[1]:
+            return  # names of many thousand files would take a tenth of a small network's update
+        self._followed = (self._folder.paths, len(self._folder.paths))
         paths = [path.name for path in self._folder.paths]
         if paths == self._paths:
             return
@@ -127,5 +131,6 @@ class Priorities:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues from ``state_dict()``."""
         self._paths, self._errors = list(state["paths"]), state["errors"].numpy().copy()
+        self._followed = (None, 0)
         self._first = np.asarray(state["first"], dtype=np.int64)
         self._number()
