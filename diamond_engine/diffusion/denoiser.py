@@ -196,6 +196,7 @@ def denoiser_loss(
     context_distribution: NoiseLevels | None = None,
     errors: Errors | None = None,
     weigh: Weigh | None = None,
+    context_error: float = 0.0,
 ) -> Tensor:
     """Mean squared error between F_θ and its target (Equation 8; DDPM's is the noise), over all frames after context.
 
@@ -203,8 +204,9 @@ def denoiser_loss(
     context of the following ones, so that the model learns to recover from its own errors. With ``motion_weight`` the
     square errors are weighted by ``motion_weights`` (not in the paper). ``context_distribution``: noise levels of the
     context, where they are not those of the frame to predict (not in the paper). ``weigh``: weights of the noise
-    levels (not in the paper). At the first level of ``SamplerLevels`` the network sees what the sampler starts with,
-    not the noisy frame. Returns a scalar.
+    levels (not in the paper). ``context_error`` > 0: largest error of a drawn pixel in the context of the next frames,
+    so that what is drawn wrong stays fainter there than what is real (not in the paper). At the first level of
+    ``SamplerLevels`` the network sees what the sampler starts with, not the noisy frame. Returns a scalar.
     """
     cfg = denoiser.cfg
     length = cfg.inner_model.num_steps_conditioning
@@ -243,6 +245,8 @@ def denoiser_loss(
         losses.append(loss.sum() / count.clamp(min=LEAST_COUNT))
         if i + 1 < t:
             drawn = denoiser.wrap(noisy, output, c)
+            if context_error > 0:
+                drawn = target_frame + (drawn - target_frame).clamp(-context_error, context_error)
             frames[i] = drawn if segment.counts is None else torch.where(segment.counts > 0, drawn, target_frame)
     return torch.stack(losses).mean()
 

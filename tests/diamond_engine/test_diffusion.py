@@ -211,6 +211,18 @@ class TestDenoiser:
         torch.testing.assert_close(newest[..., :16], obs[:, 4, ..., :16])
         assert not torch.isclose(newest[..., 16:], obs[:, 4, ..., 16:], atol=1e-3).all(dim=(1, 2)).any()
 
+    def test_errors_of_the_context_are_bounded_and_small_ones_stay(self) -> None:
+        denoiser = Denoiser(DenoiserConfig(inner_model=INNER))
+        contexts: list[Tensor] = []
+        denoiser.inner_model.register_forward_pre_hook(lambda module, inputs: contexts.append(inputs[3]))
+        obs = torch.rand(2, 6, 3, 8, 8) * 2 - 1
+        segment = Segment(obs, torch.zeros(2, 6).long(), torch.ones(2, 6, dtype=torch.bool))
+        for bound in (0.0, 0.5):
+            denoiser_loss(denoiser, segment, SigmaDistribution(), Noise(), context_error=bound)
+        as_drawn, bounded = (contexts[i][:, -3:] * denoiser.cfg.sigma_data - obs[:, 4] for i in (1, 3))
+        assert as_drawn.abs().max() > 0.6
+        torch.testing.assert_close(bounded, as_drawn.clamp(-0.5, 0.5))
+
     def test_offset_noise_shifts_whole_channels(self) -> None:
         x = torch.zeros(2, 3, 32, 32)
         shifted = add_noise(x, torch.zeros(2), 0.3, Noise())

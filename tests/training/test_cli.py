@@ -129,18 +129,23 @@ def test_from_episodes_to_a_world_with_an_agent(collected: Path, tmp_path: Path)
 def test_world_of_init_keeps_what_is_not_trained(collected: Path, tmp_path: Path) -> None:
     size = ["--updates", 1, "--batch-size", 1, "--denoiser-size", "small", "--reward-end-size", "small"]
     drawn, judged, again = tmp_path / "drawn", tmp_path / "judged", tmp_path / "again"
-    _good("world-model", "Breakout", "--data", collected, "--out", drawn, "--components", "denoiser", *size)
+    first_level = ["--sampler-share", 1, "--first-share", 1, "--context-error", 0.5]
+    _good(
+        "world-model", "Breakout", "--data", collected, "--out", drawn, "--components", "denoiser", *size, *first_level
+    )
     judging = ["world-model", "Breakout", "--data", collected, "--components", "reward-end", *size]
     said = _good(*judging, "--out", judged, "--init", drawn)
     assert "has no reward_end: it starts from nothing" in said
     assert "has an agent" not in said
     first, second = load_world(drawn), load_world(judged)
     assert second.reward_end is not None
+    assert (first.config.default_preset, second.config.default_preset) == ("fast", "fast")  # one step is all it learned
     assert torch.equal(first.denoiser.inner_model.conv_in.weight, second.denoiser.inner_model.conv_in.weight)
     assert second.config.provenance["denoiser"] == first.config.provenance["denoiser"]
     more = ["--init", judged, "--components", "denoiser", *size[:-2]]
     _good("world-model", "Breakout", "--data", collected, "--out", again, *more)
     third = load_world(again)
+    assert third.config.default_preset == "quality"
     assert third.config.reward_end == second.config.reward_end  # the small one, though paper is the default
     assert third.config.provenance["reward_end"] == second.config.provenance["reward_end"]
     assert third.config.provenance["init"]["world"] == "atari/Breakout"

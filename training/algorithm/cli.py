@@ -30,6 +30,7 @@ from training.algorithm.options import (
     CompileNetworks,
     Components,
     ComponentUpdates,
+    ContextError,
     Crop,
     Decay,
     DenoiserSize,
@@ -96,6 +97,7 @@ def world_model(
     micro_batch: MicroBatch = None,
     learning_rate: LearningRate = 1e-4,
     autoregressive_steps: AutoregressiveSteps = 1,
+    context_error: ContextError = 0.0,
     diffusion: Diffusion = EDM,
     noise_mean: NoiseMean = SigmaDistribution.loc,
     ema: Ema = 0.0,
@@ -151,6 +153,7 @@ def world_model(
     denoiser = DenoiserTrainingConfig(
         batch_size=batch_size,
         autoregressive_steps=autoregressive_steps,
+        context_error=context_error,
         sigma=SigmaDistribution(loc=noise_mean),
         age_weights=EVERY_STEP_ALIKE,
         ema_decay=ema,
@@ -163,6 +166,8 @@ def world_model(
         scan=scan,
         crop_size=crop,
     )
+    if denoiser.first_level_alone:
+        architecture = replace(architecture, default_preset="fast")
     reward_end = RewardEndTrainingConfig(
         batch_size=batch_size,
         transitions=transitions,

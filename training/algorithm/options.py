@@ -97,6 +97,14 @@ MicroBatch = Annotated[
 ]
 LearningRate = Annotated[float, typer.Option(help="Step size.")]
 AutoregressiveSteps = Annotated[int, typer.Option(help="Denoiser: further frames predicted from its own predictions.")]
+ContextError = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        help="Denoiser: largest error, in [-1, 1], of a pixel of its own predictions in the context, so that a ball "
+        "that fades is drawn again; 0: any.",
+    ),
+]
 Diffusion = Annotated[
     str, typer.Option(help="Denoiser: edm, or ddpm, which the paper compares it with; see diamond-eval drift.")
 ]
@@ -190,6 +198,7 @@ CompileNetworks = Annotated[
 DIAMOND_OPTIONS = (
     "micro_batch",
     "autoregressive_steps",
+    "context_error",
     "diffusion",
     "noise_mean",
     "ema",

@@ -47,6 +47,8 @@ class DenoiserTrainingConfig:
     """Segments an update."""
     autoregressive_steps: int = 1
     """Further frames predicted after the first, each with the model's own predictions in its context."""
+    context_error: float = 0.0
+    """Largest error, in [-1, 1], of a pixel that these predictions show in the context; 0: any. Not in the paper."""
     sigma: SigmaDistribution = field(default_factory=SigmaDistribution)
     """Training noise levels; DDPM has its own."""
     age_weights: tuple[float, ...] = PAPER_AGE_WEIGHTS
@@ -74,10 +76,17 @@ class DenoiserTrainingConfig:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     """Step size, clipping, decay."""
 
+    @property
+    def first_level_alone(self) -> bool:
+        """Whether only the sampler's first noise level is learned: one denoising step is all that it can draw with."""
+        return self.sampler_share == 1 and self.first_share == 1
+
 
 def check_fits(cfg: DenoiserTrainingConfig, denoiser: DenoiserConfig, parts: int) -> None:
     """Raises ``UsageError`` for settings that contradict each other or a denoiser, and for ``parts`` of a batch, which
     crops and priorities do not support."""
+    if cfg.context_error < 0:
+        raise UsageError(f"the error of a context (--context-error) must be at least 0, not {cfg.context_error}")
     if cfg.scan > 0 and cfg.priority_share == 0:
         raise UsageError("a scan (--scan) is for drawing segments by priority (--priority-share)")
     if cfg.priority_share > 0 and cfg.sampler_share == 0:
@@ -180,12 +189,17 @@ class DenoiserTrainer:
                 noise = self._draw_unshared_noise
             priorities = self._priorities
             errors = None if priorities is None else partial(priorities.note, self._levels, batch.places)
-            yield (
-                denoiser_loss(
-                    self.denoiser, segment, self._levels, noise, cfg.motion_weight, errors=errors, weigh=self._weights
-                ),
-                {},
+            loss = denoiser_loss(
+                self.denoiser,
+                segment,
+                self._levels,
+                noise,
+                cfg.motion_weight,
+                errors=errors,
+                weigh=self._weights,
+                context_error=cfg.context_error,
             )
+            yield loss, {}
 
     def _seen(self, batch: SegmentBatch) -> Segment:
         """Selects what an update uses of a batch: all, a crop of every segment, or fewer segments at the same cost."""
