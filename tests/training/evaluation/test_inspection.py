@@ -52,10 +52,11 @@ def test_report_of_known_episodes(tmp_path: Path) -> None:
     assert expected.items() <= report.items()
 
 
-def test_actions_of_an_unknown_game_go_by_number(tmp_path: Path) -> None:
-    write_episode(tmp_path / "mine.h5", episode([7], [0], "me", game="My own game"))
+@pytest.mark.parametrize(("game", "actions"), [("SpaceInvaders", {"LEFTFIRE": 1}), ("gym:mine:Own-v0", {"5": 1})])
+def test_actions_have_the_names_of_any_atari_game(game: str, actions: dict[str, int], tmp_path: Path) -> None:
+    write_episode(tmp_path / "mine.h5", episode([5], [0], "me", game=game))
     (facts,) = inspect_episodes(episode_paths(tmp_path / "mine.h5")).episodes
-    assert facts.actions == {"7": 1}
+    assert facts.actions == actions
 
 
 def test_every_damaged_file_is_named_and_the_rest_is_read(episode_folder: Path, tmp_path: Path) -> None:
