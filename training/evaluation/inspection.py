@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from diamond_engine.actions import KeyMap, csgo, stated_key_map
 from diamond_engine.episodes import EPISODE_NAME, Episode, read_episode
 from diamond_engine.errors import DiamondError, UsageError
-from diamond_engine.games import atari_game
+from diamond_engine.games import game_named
 from training.runs.progress import Show
 
 
@@ -99,8 +99,10 @@ def _named(actions: NDArray[np.int64] | NDArray[np.uint8], game: str, key_map: K
 
 @cache
 def _action_names(game: str) -> tuple[str, ...]:
-    """Of an Atari game; none of others, whose modules a file of data must not make this program import."""
+    """None of an unknown game, nor of a person's own: a file of data must not make this program import a module."""
+    if ":" in game.removeprefix("gym:"):
+        return ()
     try:
-        return atari_game(game).actions
-    except UsageError:
+        return game_named(game).actions
+    except DiamondError:
         return ()
