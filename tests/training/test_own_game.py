@@ -24,6 +24,7 @@ from diamond_engine.world_model import World
 from play.commands import app as play_app
 from tests.diamond_engine.games.environments import MODULE as ENVIRONMENTS
 from tests.training.trainers import TINY_ASSIGNMENTS, TWO_EPOCHS, run
+from training.evaluation import right_way
 from training.evaluation.cli import app as evaluation_app
 from training.evaluation.dreams import Dreaming
 from training.evaluation.right_way import Place, judged, measure_right_way, nearest
@@ -228,5 +229,8 @@ def test_right_way_waits_until_a_game_listens(world: World) -> None:
     result = measure_right_way(asleep, how, 1)
     assert result.first.listens
     assert [action.dreams[4] for action in result.actions] == [1] * 5
-    with pytest.raises(DiamondError, match="do not depend on any action in the first 384 steps"):
+    with (
+        patch.object(right_way, "ATTEMPTS", 5),
+        pytest.raises(DiamondError, match="do not depend on any action in the first 384 steps"),
+    ):
         measure_right_way(deaf, how, 1)
