@@ -112,6 +112,8 @@ class DreamVectorEnv(VectorEnv[Frames, NDArray[np.integer], NDArray[Any]]):
     the action led to. By one seed all randomness comes from one generator: it gives the same B dreams again, but dream
     i depends on B and on when the others end. By a list of B seeds every dream has its own, and dream i is that of
     a batch of one with this seed, but for what a larger batch rounds otherwise.
+
+    Gymnasium's ``RecordEpisodeStatistics`` counts the steps of such environments right from version 1.4 on.
     """
 
     metadata = METADATA | {"autoreset_mode": AutoresetMode.SAME_STEP}

@@ -18,7 +18,7 @@ from diamond_engine.errors import UsageError
 from diamond_engine.games import Game
 from diamond_engine.networks import ActorCritic, Tokenizer, TokenizerConfig, TokenTransformer, TokenTransformerConfig
 from diamond_engine.runtime import OnStage, Runtime, TokenStep
-from diamond_engine.world_model import Preset, World, WorldConfig, wrong_judge
+from diamond_engine.world_model import Preset, World, WorldConfig, wrong_actions, wrong_judge
 
 IRIS = "iris"
 
@@ -75,11 +75,6 @@ class TokenWorldConfig(WorldConfig):
     def problem(self, game: Game) -> str | None:
         """See ``WorldConfig.problem``."""
         tokenizer, transformer = self.tokenizer, self.transformer
-        if game.vectors:
-            return "a world of IRIS is none of the first person"
-        for part in (transformer, self.actor_critic):
-            if part is not None and part.num_actions != len(game.actions):
-                return f"{part.num_actions} actions, {game.name} has {len(game.actions)}"
         if (tokenizer.tokens, tokenizer.vocabulary) != (transformer.tokens, transformer.vocabulary):
             return "the tokenizer and the transformer are for other tokens"
         if transformer.width % transformer.heads:
@@ -90,7 +85,9 @@ class TokenWorldConfig(WorldConfig):
             return "a temperature is more than 0"
         if self.default_preset not in self.presets:
             return f"it has no preset {self.default_preset}"
-        return wrong_judge(self, {"tokenizer": tokenizer, "actor_critic": self.actor_critic})
+        return wrong_actions(self, game, (transformer, self.actor_critic)) or wrong_judge(
+            self, {"tokenizer": tokenizer, "actor_critic": self.actor_critic}
+        )
 
     def build(
         self,
@@ -155,7 +152,7 @@ def iris_world_config(game: Game) -> TokenWorldConfig:
         frame_rate=game.frame_rate,
         frame_height=game.frame_height,
         frame_width=game.frame_width,
-        controls=game.controls if game.own else {},
+        controls=game.controls,
         tokenizer=TokenizerConfig(),
         transformer=TokenTransformerConfig(num_actions=len(game.actions)),
     )

@@ -7,7 +7,7 @@ agents and evaluation know what is here alone.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -203,6 +203,16 @@ class World(ABC):
         if self.actor_critic is None:
             raise DiamondError(f"{self.config.name} has no agent: train one with 'diamond-train agent'")
         return Agent(self.actor_critic, Runtime.choose(device, dtype), seed)
+
+
+def wrong_actions(config: WorldConfig, game: Game, networks: Iterable[Any]) -> str | None:
+    """Describes what is not for the actions of a game; None if all is."""
+    for network in networks:
+        if network is not None and network.num_actions != len(game.actions):
+            return f"{network.num_actions} actions, {game.name} has {len(game.actions)}"
+    if config.action_shape != game.action_shape:
+        return f"an action is of shape {config.action_shape}, in {game.name} of {game.action_shape}"
+    return None
 
 
 def wrong_judge(config: WorldConfig, networks: Mapping[str, Any]) -> str | None:

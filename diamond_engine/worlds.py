@@ -33,7 +33,16 @@ from diamond_engine.networks import (
 )
 from diamond_engine.runtime import DiffusionStep, OnStage, Runtime
 from diamond_engine.token_worlds import IRIS, TokenWorldConfig
-from diamond_engine.world_model import CHANNELS, FORMAT, Preset, World, WorldConfig, misfit, wrong_judge
+from diamond_engine.world_model import (
+    CHANNELS,
+    FORMAT,
+    Preset,
+    World,
+    WorldConfig,
+    misfit,
+    wrong_actions,
+    wrong_judge,
+)
 
 DIAMOND = "diamond"
 COMPONENTS = ("denoiser", "upsampler", "reward_end", "tokenizer", "transformer", "actor_critic")
@@ -254,7 +263,7 @@ def paper_config(game: Game) -> DiffusionWorldConfig:
         frame_height=game.frame_height,
         frame_width=game.frame_width,
         presets=dict(ONE_STAGE_PRESETS),
-        controls=game.controls if game.own else {},
+        controls=game.controls,
     )
 
 
@@ -312,7 +321,7 @@ def open_folder(
         raise DiamondError(f"{folder} is a world of format {config.format}; this version reads format {FORMAT}")
     played = config.played
     if game is not None and not played.is_like(game):
-        kind = "the first person" if played.vectors else played.name if played.name != game.name else "other actions"
+        kind = played.title if played.name != game.name else "other actions"
         raise UsageError(f"{folder} is a world of {kind}, not of {game.name}: use the weights of this game")
     problem = config.problem(played)
     if problem is not None:
@@ -340,16 +349,10 @@ def _kind_of(path: Path) -> type[WorldConfig]:
 
 
 def _wrong_actions(config: DiffusionWorldConfig, game: Game) -> str | None:
-    if game.vectors:
-        if config.action_shape != (len(game.actions),):
-            return f"a first-person world needs multi-hot actions of {len(game.actions)} entries"
-        if config.reward_end is not None or config.actor_critic is not None:
-            return "a first-person world has neither a reward/end model nor an agent"
-        return None
-    for part in (config.denoiser.inner_model, config.reward_end, config.actor_critic):
-        if part is not None and part.num_actions != len(game.actions):
-            return f"{part.num_actions} actions, {game.name} has {len(game.actions)}"
-    return f"a world of {game.name} has no multi-hot actions" if config.action_shape else None
+    judges = config.reward_end, config.actor_critic
+    if not game.judged and any(judges):
+        return f"{game.name} has neither rewards nor ends, its worlds neither a reward/end model nor an agent"
+    return wrong_actions(config, game, (config.denoiser.inner_model, *judges))
 
 
 def _wrong_stages(config: DiffusionWorldConfig) -> str | None:

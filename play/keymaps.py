@@ -167,6 +167,8 @@ DOOM = replace(
     bindings=tuple(replace(line, text=DOOM_TEXTS.get(line.text, line.text)) for line in FIRST_PERSON.bindings),
 )
 """The same with the meanings the keys had in the recordings of Doom (``training.recorders.doom.controls``)."""
+NAMED = {"doom": DOOM}
+"""Of the games whose keys mean something else than those of CS:GO."""
 
 
 SHIFTS = ("ctrl", "shift", "alt")
@@ -183,7 +185,7 @@ KEYCAPS_IN_A_ROW = 10
 def first_person_keys(game: Game, key_map: KeyMap) -> Keymap:
     """The keymap of a first-person game; keys of its own replace commands of the window on the same keys."""
     if key_map == csgo.KEY_MAP:
-        return DOOM if game.name == "doom" else FIRST_PERSON
+        return NAMED.get(game.name, FIRST_PERSON)
     own = tuple((CODES.get(name) or ord(name), name) for name in (*key_map.keys, *key_map.arrows))
     taken = {code for code, _ in own}
     turns, clicks = bool(key_map.mouse_x or key_map.mouse_y), key_map.buttons

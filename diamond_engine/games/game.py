@@ -80,6 +80,11 @@ class Game:
         return self.key_map is not None
 
     @property
+    def action_shape(self) -> tuple[int, ...]:
+        """Shape of one action: () for an index, (A,) for a vector of zeros and ones."""
+        return (len(self.actions),) if self.vectors else ()
+
+    @property
     def keys(self) -> tuple[str, ...]:
         """The keys of a keyboard that are held for actions, beside the buttons of a joystick."""
         held = dict.fromkeys(button for buttons in self.buttons for button in sorted(buttons))
@@ -97,8 +102,12 @@ class Game:
 
     @property
     def controls(self) -> dict[str, str]:
-        """What is held for each action, by name, such as ``{"stay": "", "jump left": "UP+LEFT"}``."""
-        return {name: "+".join(sorted(held)) for name, held in zip(self.actions, self.buttons, strict=True)}
+        """What is held for each action of a person's own game, such as ``{"stay": "", "jump left": "UP+LEFT"}``.
+
+        Empty for games that are known by name.
+        """
+        own = zip(self.actions, self.buttons, strict=True) if self.own else ()
+        return {name: "+".join(sorted(held)) for name, held in own}
 
     @property
     def file_name(self) -> str:

@@ -7,6 +7,7 @@ and say by ``get_keys_to_action()`` which keys are theirs. Shapes: H height, W w
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from enum import IntEnum
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, cast
 
 import cv2
@@ -33,6 +35,8 @@ SMALLEST_PICTURE = 16
 """Pixels of a side; smaller arrays of bytes are no pictures."""
 PACKAGES = {"MiniGrid": "minigrid", "BabyAI": "minigrid"}
 """Packages that register their environments only as they are imported, by the beginning of the ids."""
+PLACE_OF_SCREENS = "XDG_RUNTIME_DIR", gettempdir()
+"""Where pygame's environments look for a screen, also to draw without one; where it is not set they print an error."""
 RATES = (1.0, 60.0)
 USUAL_RATE = 15.0
 Frame = NDArray[np.uint8]
@@ -81,6 +85,7 @@ def make_environment(id: str) -> Environment:
     Raises ``UsageError`` where there is none or it has no pictures, ``DiamondError`` where it fails.
     """
     importable_from_here()
+    os.environ.setdefault(*PLACE_OF_SCREENS)
     try:
         spec = _spec(id)
     except gymnasium.error.Error as error:
@@ -148,7 +153,8 @@ def imported(module: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != module.partition(".")[0] and error.name != module:
             raise DiamondError(f"{module} cannot be imported: {_line(error)}") from error
-        raise UsageError(f"there is no module {module!r} here: it must lie in this folder or be installed") from error
+        where = f"pip install {module}" if module in PACKAGES.values() else "it must lie in this folder or be installed"
+        raise UsageError(f"there is no module {module!r} here: {where}") from error
     except Exception as error:
         raise DiamondError(f"{module} cannot be imported: {_line(error)}") from error
 

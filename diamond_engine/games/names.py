@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import gymnasium
+
 from diamond_engine.actions import KeyMap, csgo
 from diamond_engine.errors import UsageError
 from diamond_engine.games.atari import atari_game
@@ -29,7 +31,9 @@ def game_named(name: str) -> Game:
     try:
         return atari_game(name.removeprefix(ATARI))
     except UsageError as error:
-        raise UsageError(f"{error} (an environment of Gymnasium is 'gym:ID')") from error
+        if name in gymnasium.registry:
+            raise UsageError(f"{name} is no Atari game: did you mean {PREFIX}{name}?") from error
+        raise UsageError(f"{error} (an environment of Gymnasium is '{PREFIX}ID')") from error
 
 
 def described_game(name: str | None, world: str, controls: Mapping[str, str], key_map: KeyMap | None = None) -> Game:

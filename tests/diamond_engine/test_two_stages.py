@@ -19,6 +19,7 @@ from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.frames import from_numpy, to_uint8
 from diamond_engine.gym import DreamEnv, DreamVectorEnv
 from diamond_engine.imagination import UniformContexts
+from diamond_engine.networks import RewardEndModelConfig
 from diamond_engine.world_model import WorldConfig
 from diamond_engine.worlds import DiffusionPreset, DiffusionWorld, write_world
 from tests.conftest import first_person_contexts, tiny_first_person_config
@@ -224,7 +225,7 @@ class TestOnDisk:
             world.agent()
 
     def test_is_not_a_world_of_an_atari_game(self, first_person_folder: Path, world_folder: Path) -> None:
-        with pytest.raises(DiamondError, match="is a world of the first person, not of Pong"):
+        with pytest.raises(DiamondError, match="is a world of CS:GO, not of Pong"):
             load_world("atari/Pong", weights=first_person_folder)
         with pytest.raises(DiamondError, match="is a world of Breakout, not a first-person one"):
             load_world("csgo", weights=world_folder)
@@ -236,7 +237,12 @@ class TestOnDisk:
             (lambda c: replace(c, presets={"fast": DiffusionPreset()}), "preset fast samples 1 of 2 stages"),
             (lambda c: replace(c, default_preset="one"), "it has no preset one"),
             (lambda c: replace(c, upsampler=None), "preset fast samples 2 of 1 stages"),
-            (lambda c: replace(c, denoiser=with_actions(c, 50)), "multi-hot actions of 51 entries"),
+            (lambda c: replace(c, denoiser=with_actions(c, 50)), "50 actions, csgo has 51"),
+            (lambda c: replace(c, denoiser=with_indices(c)), r"of shape \(\), in csgo of \(51,\)"),
+            (
+                lambda c: replace(c, reward_end=RewardEndModelConfig(num_actions=51)),
+                "csgo has neither rewards nor ends",
+            ),
             (lambda c: replace(c, game="Pong"), "51 actions, Pong has 6"),
         ],
     )
@@ -278,6 +284,10 @@ class TestOnDisk:
 def made(config: WorldConfig, contexts: StartContexts) -> DiffusionWorld:
     denoiser, upsampler = Denoiser(config.denoiser), Denoiser(config.upsampler)
     return DiffusionWorld(config=config, denoiser=denoiser, upsampler=upsampler, contexts=contexts)
+
+
+def with_indices(config: WorldConfig) -> Any:
+    return replace(config.denoiser, inner_model=replace(config.denoiser.inner_model, multi_hot_actions=False))
 
 
 def with_actions(config: WorldConfig, count: int) -> Any:

@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -17,10 +18,13 @@ from diamond_engine import load_agent, load_world
 from diamond_engine.command_line import run_app
 from diamond_engine.emulators import open_emulator
 from diamond_engine.episodes import EpisodeFolder
+from diamond_engine.errors import DiamondError
 from diamond_engine.games import game_named
 from diamond_engine.world_model import World
 from play.commands import app as play_app
+from tests.diamond_engine.games.environments import MODULE as ENVIRONMENTS
 from tests.training.trainers import TINY_ASSIGNMENTS, TWO_EPOCHS, run
+from training.evaluation import right_way
 from training.evaluation.cli import app as evaluation_app
 from training.evaluation.dreams import Dreaming
 from training.evaluation.right_way import Place, judged, measure_right_way, nearest
@@ -35,7 +39,7 @@ SMALLER = {
 }
 SHORT = [word for setting in (*TINY_ASSIGNMENTS, *TWO_EPOCHS) for word in ("--set", setting)]
 GAME = "walker:Walker-v0"
-SWITCHES = "tests.diamond_engine.games.environments:Switches-v0"
+SWITCHES = f"{ENVIRONMENTS}:Switches-v0"
 
 
 def commands() -> list[list[str]]:
@@ -214,3 +218,19 @@ def test_right_way_plays_the_same_game_for_every_action(world: World) -> None:
     assert first.first.led_to.shape == (5, 4, 64, 64, 3)
     assert (first.first.frames[-1] == first.first.led_to[0, 0]).mean() > 0.9, "the first action stays"
     assert first.overall == again.overall
+
+
+def test_right_way_waits_until_a_game_listens(world: World) -> None:
+    how = Dreaming(world.config.preset("fast"), seed=0, num_envs=2, device="cpu", dtype="float32")
+    asleep, deaf = (
+        replace(world, config=replace(world.config, game=f"gym:{ENVIRONMENTS}:{name}-v0"))
+        for name in ("Asleep", "Deaf")
+    )
+    result = measure_right_way(asleep, how, 1)
+    assert result.first.listens
+    assert [action.dreams[4] for action in result.actions] == [1] * 5
+    with (
+        patch.object(right_way, "ATTEMPTS", 5),
+        pytest.raises(DiamondError, match="do not depend on any action in the first 384 steps"),
+    ):
+        measure_right_way(deaf, how, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from diamond_engine.actions import KeyMap, csgo, stated_key_map
 from diamond_engine.episodes import EPISODE_NAME, Episode, read_episode
 from diamond_engine.errors import DiamondError, UsageError
-from diamond_engine.games import ATARI_GAMES
+from diamond_engine.games import game_named
 from training.runs.progress import Show
 
 
@@ -92,5 +93,16 @@ def episode_facts(episode: Episode) -> EpisodeFacts:
 def _named(actions: NDArray[np.int64] | NDArray[np.uint8], game: str, key_map: KeyMap) -> Counter[str]:
     if actions.ndim == 2:
         return Counter([key_map.names[entry] for entry in np.nonzero(actions)[1]])
-    names: dict[int, str] = dict(enumerate(ATARI_GAMES[game].actions)) if game in ATARI_GAMES else {}
+    names = dict(enumerate(_action_names(game)))
     return Counter([names.get(action, str(action)) for action in actions.tolist()])
+
+
+@cache
+def _action_names(game: str) -> tuple[str, ...]:
+    """None of an unknown game, nor of a person's own: a file of data must not make this program import a module."""
+    if ":" in game.removeprefix("gym:"):
+        return ()
+    try:
+        return game_named(game).actions
+    except DiamondError:
+        return ()

@@ -25,7 +25,9 @@ STEPS = 4
 """For which an action is held."""
 MEASURED_STEPS = (1, 4)
 PATH = 24
-"""Random steps before a place, at most; fewer where a game ends sooner."""
+"""Random steps before a place, at most."""
+LONGEST_PATH = 384
+"""The same of games that listen to no action at first, such as Space Invaders."""
 ATTEMPTS = 20
 """Games tried for a place, for each that is found."""
 
@@ -40,6 +42,11 @@ class Place:
     """Between its frames ``(L-1,)``."""
     led_to: Frames
     """``(A, S, H, W, 3)``."""
+
+    @property
+    def listens(self) -> bool:
+        """Whether the actions lead to different frames at all."""
+        return bool((self.led_to != self.led_to[0]).any())
 
 
 @dataclass(frozen=True)
@@ -73,29 +80,38 @@ class RightWay:
 def measure_right_way(world: World, how: Dreaming, places: int, show: Show = lambda done: None) -> RightWay:
     """Plays to so many places and dreams on from each with every action; ``show`` takes the places done.
 
-    Raises ``DiamondError`` where every game is over too soon.
+    Of places where every action leads to the same frames, nothing is to be learned: these are left out, and the next
+    game is played for longer. Raises ``DiamondError`` where there is no other place.
     """
     found: list[Place] = []
     dreams: list[Frames] = []
+    longest = PATH
     with closing(open_emulator(world.game, seed=how.seed)) as emulator:
         for attempt in range(places * ATTEMPTS):
             if len(found) == places:
                 break
-            place = find_place(emulator, world.context_length, held_out_seed(how.seed) + attempt)
-            if place is not None:
-                found.append(place)
-                dreams.append(_dreamed(world, how, place))
-                show(len(found))
+            place = find_place(emulator, world.context_length, held_out_seed(how.seed) + attempt, longest)
+            if place is None:
+                continue
+            if not place.listens:
+                longest = min(2 * longest, LONGEST_PATH)
+                continue
+            found.append(place)
+            dreams.append(_dreamed(world, how, place))
+            show(len(found))
     if not found:
-        raise DiamondError(f"games of {world.game.title} are over too soon to hold an action for {STEPS} steps")
+        why = "are over too soon" if longest == PATH else f"do not depend on any action in the first {longest} steps"
+        raise DiamondError(f"games of {world.game.title} {why}: there is nothing to compare dreams with")
     return judged(world.game.actions, found, dreams)
 
 
-def find_place(emulator: Emulator, length: int, seed: int) -> Place | None:
-    """A place of the game of this seed; None where it is over before every action was held."""
+def find_place(emulator: Emulator, length: int, seed: int, longest: int = PATH) -> Place | None:
+    """A place of the game of this seed after ``longest`` steps at most; None where it is over before every action was
+    held.
+    """
     rng = np.random.default_rng(seed)
     count = len(emulator.game.actions)
-    path = rng.integers(count, size=int(rng.integers(length, length + PATH)))
+    path = rng.integers(count, size=int(rng.integers(length, length + longest)))
     branches: list[Frames] = []
     for action in range(count):
         frames = _played(emulator, seed, [*path.tolist(), *[action] * STEPS])

@@ -116,8 +116,30 @@ class Broken(Square):
         raise RuntimeError("out of\norder")
 
 
+class Asleep(Square):
+    """Listens to no action at first, as Space Invaders does."""
+
+    sleep = 40
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self.steps = 0
+        return super().reset(seed=seed)
+
+    def motion(self, action: Any) -> Any:
+        self.steps += 1
+        return super().motion(action) if self.steps > self.sleep else 0
+
+
+class Deaf(Asleep):
+    """Listens to none."""
+
+    sleep = 10**9
+
+
 KINDS = (Square, Rendered, Switches, Dials, Axes, Grey, Blind, Broken)
 for kind in KINDS:
     gymnasium.register(f"{kind.__name__}-v0", entry_point=kind, max_episode_steps=30)
+for kind in (Asleep, Deaf):
+    gymnasium.register(f"{kind.__name__}-v0", entry_point=kind)
 MODULE = __name__
 """Their ids are ``MODULE:Square-v0`` and so on."""

@@ -4,11 +4,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pygame
 import pytest
 
 from diamond_engine.emulators import can_emulate, open_emulator
 from diamond_engine.errors import DiamondError, UsageError
 from diamond_engine.games import Game, emulated_game, game_named
+from diamond_engine.games.gymnasium_games import make_environment
 from tests.diamond_engine.games.environments import MODULE, STEP
 
 
@@ -118,13 +120,32 @@ def test_one_from_gymnasium() -> None:
         ("no_such_module:Env-v0", "no module 'no_such_module'"),
         (f"{MODULE}:NoSuch-v0", "no Gymnasium environment"),
         (f"{MODULE}:Blind-v0", "no pictures"),
-        ("CartPole-v1", "gym:"),
+        ("CartPole-v1", "did you mean gym:CartPole-v1"),
+        ("Cartpole-v1", "is 'gym:ID'"),
         ("csgo", "only recorded"),
     ],
 )
 def test_what_cannot_be_played_is_wrong_usage(name: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         emulated_game(name)
+
+
+def test_a_package_that_registers_games_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "minigrid", None)
+    with pytest.raises(UsageError, match="no module 'minigrid' here: pip install minigrid"):
+        make_environment("BabyAI-GoToRedBall-v0")
+
+
+def test_drawing_without_a_screen_prints_nothing(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("XDG_RUNTIME_DIR", "SDL_VIDEODRIVER", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    pygame.display.quit()
+    emulator = open_emulator(game_named("gym:Blackjack-v1"))
+    assert emulator.reset().shape == (1, 64, 64, 3)
+    emulator.close()
+    assert capfd.readouterr().err == ""
 
 
 def test_failures_of_own_code_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

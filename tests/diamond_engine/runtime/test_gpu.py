@@ -96,6 +96,36 @@ def test_a_step_of_dreams_that_begin_again_waits_once_unless_one_does(gpu: Prete
     assert gpu.waits == ["_local_scalar_dense"]
 
 
+def test_dreams_of_their_own_seeds(gpu: PretendedDevice) -> None:
+    """They are those of a CPU, launched without a pause; saved and restored; and recorded again by one seed for all."""
+
+    def played(env: WorldModelEnv) -> list[Tensor]:
+        return [tensor for _ in range(2) for tensor in env.step(idle(env))[:3]]
+
+    env, host = (
+        WorldModelEnv(awake_world(), 3, on, "fast", dtype="float32", autoreset=False)
+        for on in ("cuda", Runtime(CPU, torch.float32))
+    )
+    for each in (env, host):
+        each.reset(0)
+        each.step(idle(each))
+        each.reset([5, 8, 5])
+    with gpu.without_waiting():
+        said = played(env)
+    assert_alike([tensor.cpu() for tensor in said], played(host))
+    frames = said[-3].cpu()
+    assert torch.equal(frames[0], frames[2])
+    assert not torch.equal(frames[0], frames[1])
+    state = env.save_state()
+    after = played(env)
+    env.restore_state(state)
+    assert all(torch.equal(one.cpu(), other.cpu()) for one, other in zip(after, played(env), strict=True))
+    assert [graph.replays for graph in gpu.graphs] == [1]
+    env.reset(0)
+    played(env)
+    assert [graph.replays for graph in gpu.graphs] == [1, 2]
+
+
 class TestPlantedFaults:
     """What would be wrong on a GPU alone is found here."""
 

@@ -52,10 +52,19 @@ def test_report_of_known_episodes(tmp_path: Path) -> None:
     assert expected.items() <= report.items()
 
 
-def test_actions_of_an_unknown_game_go_by_number(tmp_path: Path) -> None:
-    write_episode(tmp_path / "mine.h5", episode([7], [0], "me", game="My own game"))
+@pytest.mark.parametrize(
+    ("game", "name"),
+    [
+        ("SpaceInvaders", "LEFTFIRE"),
+        ("gym:MiniGrid-Empty-8x8-v0", "toggle"),
+        ("gym:mine:Own-v0", "5"),
+        ("No game", "5"),
+    ],
+)
+def test_actions_have_names_where_no_module_of_ones_own_is_needed(game: str, name: str, tmp_path: Path) -> None:
+    write_episode(tmp_path / "mine.h5", episode([5], [0], "me", game=game))
     (facts,) = inspect_episodes(episode_paths(tmp_path / "mine.h5")).episodes
-    assert facts.actions == {"7": 1}
+    assert facts.actions == {name: 1}
 
 
 def test_every_damaged_file_is_named_and_the_rest_is_read(episode_folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Videos and logs that cannot be imported are named in one line that says why."""
 
+import struct
 import wave
 from fractions import Fraction
 from pathlib import Path
@@ -129,18 +130,30 @@ def test_frames_follow_the_times_of_a_video_whose_rate_varies(tmp_path: Path) ->
     assert shown == [0, 1, 1, 1, 1, 2, 4, 4, 4, 4, 5]
 
 
-@pytest.mark.parametrize(("rotation", "bright"), [(0, "top"), (90, "left"), (180, "bottom"), (-90, "right")])
-def test_a_video_that_is_to_be_turned_is_turned(rotation: int, bright: str, tmp_path: Path) -> None:
+UPRIGHT = (1, 0, 0, 1)
+
+
+def display_matrix(a: int, b: int, c: int, d: int) -> bytes:
+    """How pictures of an MP4 file are turned, as cameras write it: [[a, b], [c, d]] in nine numbers."""
+    return struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "bright"),
+    [(UPRIGHT, "top"), ((0, -1, 1, 0), "left"), ((-1, 0, 0, -1), "bottom"), ((0, 1, -1, 0), "right")],
+)
+def test_a_video_that_is_to_be_turned_is_turned(matrix: tuple[int, int, int, int], bright: str, tmp_path: Path) -> None:
     video = tmp_path / "play.mp4"
     picture = np.zeros((64, 96, 3), dtype=np.uint8)
     picture[:16] = 255
     with av.open(str(video), "w") as container:
         stream = container.add_stream("mpeg4", rate=10)
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-        stream.set_display_rotation(rotation)
         for _ in range(2):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
+    of_film, of_track, after = video.read_bytes().split(display_matrix(*UPRIGHT))
+    video.write_bytes(display_matrix(*UPRIGHT).join((of_film, of_track)) + display_matrix(*matrix) + after)
     frame = next(frames_at(video, 10.0, (40, 40))).mean(axis=-1)
     sides = {"top": frame[0], "bottom": frame[-1], "left": frame[:, 0], "right": frame[:, -1]}
     assert max(sides, key=lambda side: sides[side].mean()) == bright
